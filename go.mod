@@ -1,0 +1,3 @@
+module github.com/epcclogs/epcclogs
+
+go 1.24

@@ -1,0 +1,74 @@
+package epcclogs
+
+import (
+	"time"
+)
+
+// IntegrationLog is the record of one attempt to deliver an event to an
+// integration. Members of the JSON that are not listed here are ignored; null
+// is a member's zero value.
+type IntegrationLog struct {
+	// ID identifies the record. The API does not promise that ids are unique.
+	ID string `json:"id"`
+	// Type is "integration" on the reference page and "integration-log"
+	// elsewhere in the documents; do not branch on it.
+	Type string `json:"type"`
+	// Succeeded says whether the integration took the event.
+	Succeeded bool `json:"succeeded"`
+	// Attempt counts the delivery attempts of the job, from 1.
+	Attempt int `json:"attempt"`
+	// ProcessingTime is in seconds; 0 when not sent.
+	ProcessingTime float64 `json:"processing_time,omitempty"`
+	// Body is what the integration answered.
+	Body string `json:"body"`
+	// StatusCode is the HTTP status that the integration answered; 0 when no
+	// answer was received, or the integration is not a webhook.
+	StatusCode int `json:"status_code"`
+	// ErrorDetail is the reason for a failure; empty after a success.
+	ErrorDetail string `json:"error_detail"`
+	// Relationships name the integration and the job of the delivery.
+	Relationships LogRelationships `json:"relationships"`
+	// Meta holds the times; zero when not sent.
+	Meta ResourceMeta `json:"meta,omitzero"`
+}
+
+// IntegrationID returns the id of the integration that was called; empty when
+// not sent.
+func (l IntegrationLog) IntegrationID() string { return l.Relationships.Integration.Data.ID }
+
+// JobID returns the id of the job that all attempts to deliver one event share;
+// empty when not sent.
+func (l IntegrationLog) JobID() string { return l.Relationships.Job.Data.ID }
+
+// CreatedAt returns when the record was written; the zero time when not sent.
+func (l IntegrationLog) CreatedAt() time.Time { return l.Meta.Timestamps.CreatedAt }
+
+// LogRelationships are the resources that a log belongs to.
+type LogRelationships struct {
+	Integration Relationship `json:"integration"`
+	Job         Relationship `json:"job"`
+}
+
+// Relationship points to one other resource.
+type Relationship struct {
+	Data ResourceIdentifier `json:"data"`
+}
+
+// ResourceIdentifier is a resource's identity as JSON:API writes it. Of a job,
+// the documents give the type both as "job" and as "integration-job".
+type ResourceIdentifier struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+}
+
+// ResourceMeta is the meta member of a single resource.
+type ResourceMeta struct {
+	Timestamps Timestamps `json:"timestamps,omitzero"`
+}
+
+// Timestamps say when a resource was created and last changed; the zero time
+// where not sent.
+type Timestamps struct {
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
+}
