@@ -1,6 +1,7 @@
 package epcclogs
 
 import (
+	"context"
 	"time"
 )
 
@@ -71,4 +72,20 @@ type ResourceMeta struct {
 type Timestamps struct {
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
+}
+
+// ListIntegrationLogs gets one page of the logs of an integration (the API's
+// "List logs for integration"). Use [Client.IntegrationLogs] to get all of them.
+//
+// An unknown integration is an error that matches [ErrNotFound].
+func (c *Client) ListIntegrationLogs(ctx context.Context, integrationID string, opts *ListOptions) (*Page[IntegrationLog], error) {
+	return list[IntegrationLog](ctx, c, opts, "integrations", integrationID, "logs")
+}
+
+// IntegrationLogs returns a pager over all logs of an integration, from
+// opts.Offset on.
+func (c *Client) IntegrationLogs(integrationID string, opts *ListOptions) *Pager[IntegrationLog] {
+	return newPager(opts, func(ctx context.Context, opts *ListOptions) (*Page[IntegrationLog], error) {
+		return c.ListIntegrationLogs(ctx, integrationID, opts)
+	})
 }

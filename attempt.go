@@ -1,0 +1,208 @@
+package epcclogs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// call is one call with all its attempts. As an http.RoundTripper it makes one
+// attempt whole: token, time-out, sending, reading and decoding the body. So a
+// body that is cut short is a failed attempt like any other.
+type call struct {
+	client *Client
+	method string
+	url    string
+	path   string           // that of url, for logs
+	form   []byte           // the body of a request for a token; nil for all others
+	secret string           // the client secret in form
+	out    json.Unmarshaler // reads the body of a 200
+
+	attempts  int    // requests sent so far
+	token     string // that the latest of them carried; empty when none
+	renewed   bool   // a refused token was renewed, and one request is on top
+	succeeded bool
+	header    http.Header   // of the latest response
+	failure   error         // of the latest attempt that was not broken off by the caller
+	mayPass   bool          // whether another attempt may do better
+	wait      time.Duration // before it
+}
+
+// RoundTrip makes one attempt and keeps its outcome in k: what it returns tells
+// go-retryablehttp only whether there was one.
+func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
+	start := time.Now()
+	k.path = req.URL.Path
+	mayPass, err := k.attempt(req)
+	k.logAttempt(req.Context(), time.Since(start), err)
+	if err == nil {
+		k.succeeded = true
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
+	}
+	var status *APIError
+	if ended(req.Context()) == nil || errors.As(err, &status) {
+		k.failure, k.mayPass = err, mayPass
+	}
+	return nil, err
+}
+
+// attempt sends the request once and reads the response. It returns whether an
+// error may pass.
+func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
+	c, ctx := k.client, req.Context()
+	if err := ended(ctx); err != nil {
+		return false, err
+	}
+	k.token, k.header = "", nil
+	if k.form == nil && c.token != nil {
+		token, err := c.token(ctx)
+		if err == nil && !isToken(token) {
+			err = errors.New("it is empty or has characters that no token has")
+		}
+		if err != nil {
+			return false, fmt.Errorf("epcclogs: %s %s: bearer token: %w", k.method, k.url, err)
+		}
+		k.token = token
+	}
+
+	caller := ctx
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
+	req = req.Clone(ctx)
+	if k.token != "" {
+		req.Header.Set("Authorization", "Bearer "+k.token)
+	}
+	k.attempts++
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return k.broken(caller, ctx, err)
+	}
+	if resp.Body == nil { // as RoundTrippers in tests return it
+		resp.Body = http.NoBody
+	}
+	defer resp.Body.Close()
+	k.header = resp.Header
+
+	buf := buffers.Get().(*bytes.Buffer)
+	defer release(buf)
+	if resp.StatusCode != http.StatusOK {
+		// The status decides, however much of the body arrives.
+		_, _ = buf.ReadFrom(io.LimitReader(resp.Body, maxErrorBody))
+		return mayPassLater(resp.StatusCode), k.apiError(resp, buf.Bytes())
+	}
+	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, c.maxResponseSize+1)); err != nil {
+		return k.broken(caller, ctx, err)
+	}
+	body := buf.Bytes()
+	if int64(len(body)) > c.maxResponseSize {
+		return false, fmt.Errorf("epcclogs: %s %s: %w: over %d bytes", k.method, k.url, ErrResponseTooLarge, c.maxResponseSize)
+	}
+	if err := k.out.UnmarshalJSON(body); err != nil {
+		return isCut(body), k.decodeError(resp, body, err)
+	}
+	return false, nil
+}
+
+// broken is the error of an attempt without a whole response. A time-out that
+// is not the caller's must not look like it.
+func (k *call) broken(caller, attempt context.Context, err error) (mayPass bool, _ error) {
+	mayPass = !isPermanent(err)
+	if ended(caller) == nil {
+		switch {
+		case attempt.Err() != nil:
+			err = timeoutError(fmt.Sprintf("no whole response within %v", k.client.timeout))
+		case errors.Is(err, context.DeadlineExceeded): // as that of a Dialer
+			err = timeoutError(err.Error())
+		}
+	}
+	return mayPass, fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err)
+}
+
+// timeoutError is a net.Error that does not match context.DeadlineExceeded.
+type timeoutError string
+
+func (e timeoutError) Error() string { return string(e) }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+func (k *call) apiError(resp *http.Response, body []byte) *APIError {
+	e := &APIError{
+		StatusCode: resp.StatusCode,
+		Method:     k.method,
+		URL:        k.url,
+		Errors:     parseErrors(body),
+		Header:     resp.Header.Clone(),
+		Attempts:   k.attempts,
+	}
+	e.RetryAfter, _ = retryAfter(resp.Header)
+	for i := range e.Errors {
+		b := &e.Errors[i]
+		b.Title, b.Detail, b.RequestID = k.hide(b.Title), k.hide(b.Detail), k.hide(b.RequestID)
+	}
+	for _, values := range e.Header {
+		for i := range values {
+			values[i] = k.hide(values[i])
+		}
+	}
+	if k.form == nil {
+		e.Body = []byte(k.hide(string(body)))
+	}
+	return e
+}
+
+func (k *call) decodeError(resp *http.Response, body []byte, err error) *DecodeError {
+	e := &DecodeError{Method: k.method, URL: k.url, ContentType: k.hide(resp.Header.Get("Content-Type")), Err: err}
+	if k.form == nil {
+		e.Body = []byte(k.hide(string(body[:min(len(body), maxErrorBody)])))
+	}
+	return e
+}
+
+// hide replaces the credential of the request in what a server sends back, as
+// debugging pages that show the request do. Below 8 characters it cannot be told
+// from ordinary text, and protects nothing.
+func (k *call) hide(text string) string {
+	for _, credential := range []string{k.token, k.secret} {
+		if len(credential) >= 8 {
+			text = strings.ReplaceAll(text, credential, "[hidden]")
+		}
+	}
+	return text
+}
+
+func (k *call) logAttempt(ctx context.Context, took time.Duration, err error) {
+	l := k.client.logger
+	if l == nil {
+		return
+	}
+	outcome := slog.Int("status", http.StatusOK)
+	if status := new(APIError); errors.As(err, &status) {
+		outcome = slog.Int("status", status.StatusCode)
+	} else if err != nil {
+		outcome = slog.String("error", err.Error())
+	}
+	l.LogAttrs(ctx, slog.LevelDebug, "epcclogs: request",
+		slog.String("method", k.method), slog.String("path", k.path), slog.Int("attempt", k.attempts),
+		outcome, slog.Duration("duration", took))
+}
+
+// buffers hold the bodies while they are decoded, which copies what it keeps.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func release(buf *bytes.Buffer) {
+	if buf.Cap() <= 1<<20 { // a rare huge one is not kept
+		buf.Reset()
+		buffers.Put(buf)
+	}
+}

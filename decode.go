@@ -1,0 +1,205 @@
+package epcclogs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+)
+
+// envelope is every form in which the API's documents show a list: with meta and
+// results, with links, with both nested in meta, and with data alone.
+type envelope[E any] struct {
+	Data []E `json:"data"`
+	Meta *struct {
+		PageMeta
+		Page    *PageMeta    `json:"page"`
+		Results *PageResults `json:"results"`
+	} `json:"meta"`
+	Results *PageResults `json:"results"`
+	Links   *PageLinks   `json:"links"`
+}
+
+// UnmarshalJSON reads a list in any of the forms in which the API's documents
+// show it, nested paging members included. It refuses a list without data, and
+// its errors name the record and the member that cannot be read.
+func (p *Page[T]) UnmarshalJSON(body []byte) error {
+	list := envelope[T]{Data: []T{}} // so that null, which sets it to nil, is not taken for a missing member
+	err := json.Unmarshal(body, &list)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return err
+	case err != nil || hasZero(list.Data):
+		// Wrong, or written in a way that is rare: take the list apart.
+		if list.Data, err = decodeRecords[T](body); err != nil {
+			return err
+		}
+	case list.Data != nil && len(list.Data) == 0:
+		if err := requireData(body); err != nil {
+			return err
+		}
+	}
+	*p = Page[T]{Data: list.Data, Results: list.Results, Links: list.Links}
+	if m := list.Meta; m != nil {
+		p.Meta = &m.PageMeta
+		if m.Page != nil {
+			p.Meta = m.Page
+		}
+		if p.Results == nil {
+			p.Results = m.Results
+		}
+	}
+	return nil
+}
+
+// resource is the envelope of a single resource.
+type resource[T any] struct{ Data T }
+
+func (r *resource[T]) UnmarshalJSON(body []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return err
+	}
+	if err := requireData(body); err != nil {
+		return err
+	}
+	return decodeRecord(members["data"], &r.Data, "data")
+}
+
+// requireData refuses a JSON value that is not an object with a member data.
+func requireData(body []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return err
+	}
+	if _, ok := members["data"]; !ok {
+		return errors.New("the member data is missing")
+	}
+	return nil
+}
+
+// hasZero reports whether a record is its zero value, as null would leave it.
+func hasZero[T any](records []T) bool {
+	for i := range records {
+		if reflect.ValueOf(&records[i]).Elem().IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// decodeRecords reads the records of a list one by one. It is slow, knows which
+// record is wrong, and takes members in all types that the service sends.
+func decodeRecords[T any](body []byte) ([]T, error) {
+	decode := func(body []byte) ([]json.RawMessage, error) {
+		var list envelope[json.RawMessage]
+		err := json.Unmarshal(body, &list)
+		return list.Data, err
+	}
+	raw, err := decode(body)
+	if err != nil {
+		return nil, blame("", body, err, func(b []byte) error { _, err := decode(b); return err })
+	}
+	records := make([]T, len(raw))
+	for i := range raw {
+		if err := decodeRecord(raw[i], &records[i], fmt.Sprintf("data[%d]", i)); err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
+}
+
+// decodeRecord reads one record; name is how errors call it.
+func decodeRecord[T any](raw []byte, record *T, name string) error {
+	if string(raw) == "null" {
+		return fmt.Errorf("%s: null is not a record", name)
+	}
+	decode := func(raw []byte, v any) error {
+		if log, ok := v.(*IntegrationLog); ok {
+			return log.unmarshalLoosely(raw)
+		}
+		return json.Unmarshal(raw, v)
+	}
+	if err := decode(raw, record); err != nil {
+		return blame(name, raw, err, func(b []byte) error { return decode(b, new(T)) })
+	}
+	return nil
+}
+
+// blame puts the path of the member that decode refuses before err. The standard
+// library's own errors name it in some cases and some releases only.
+func blame(path string, raw []byte, err error, decode func([]byte) error) error {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) == nil {
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			key, _ := json.Marshal(name) // a string always encodes
+			only := func(value []byte) []byte {
+				return slices.Concat([]byte("{"), key, []byte(":"), value, []byte("}"))
+			}
+			if err := decode(only(members[name])); err != nil {
+				if path != "" {
+					name = path + "." + name
+				}
+				return blame(name, members[name], err, func(b []byte) error { return decode(only(b)) })
+			}
+		}
+	}
+	if path == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// unmarshalLoosely reads a log whose numbers may be written as strings. Fields of
+// a type of their own would do so without a second reading, and slow down every
+// page for the sake of a few.
+func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
+	loose := struct {
+		*IntegrationLog
+		Attempt        number `json:"attempt"`
+		StatusCode     number `json:"status_code"`
+		ProcessingTime number `json:"processing_time"`
+	}{IntegrationLog: l}
+	err := json.Unmarshal(raw, &loose)
+	if err != nil {
+		return err
+	}
+	if l.Attempt, err = loose.Attempt.int(); err != nil {
+		return err
+	}
+	l.StatusCode, err = loose.StatusCode.int()
+	l.ProcessingTime = float64(loose.ProcessingTime)
+	return err
+}
+
+// number is a JSON number, or a string that holds one.
+type number float64
+
+func (n *number) UnmarshalJSON(value []byte) error {
+	if unquoted := bytes.Trim(value, `"`); len(unquoted) < len(value) {
+		if err := json.Unmarshal(unquoted, (*float64)(n)); err != nil || string(unquoted) == "null" {
+			return fmt.Errorf("the string %.40s is not a number", value)
+		}
+		return nil
+	}
+	return json.Unmarshal(value, (*float64)(n))
+}
+
+func (n number) int() (int, error) {
+	if float64(n) != math.Trunc(float64(n)) || math.Abs(float64(n)) > 1<<53 {
+		return 0, fmt.Errorf("%v is not an integer", float64(n))
+	}
+	return int(n), nil
+}
+
+// isCut reports whether the JSON in body stops before its end, or never begins.
+func isCut(body []byte) bool {
+	err := json.NewDecoder(bytes.NewReader(body)).Decode(new(json.RawMessage))
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}

@@ -1,0 +1,205 @@
+package epcclogs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Errors to test for with [errors.Is]. The first five match an [*APIError] by
+// its HTTP status.
+var (
+	ErrUnauthorized = errors.New("unauthorized") // 401
+	ErrForbidden    = errors.New("forbidden")    // 403
+	ErrNotFound     = errors.New("not found")    // 404
+	ErrRateLimited  = errors.New("rate limited") // 429
+	ErrServer       = errors.New("server error") // any 5xx
+
+	// ErrInvalidArgument means that an argument was refused before anything was sent.
+	ErrInvalidArgument = errors.New("invalid argument")
+	// ErrPagination means that the server's paging cannot be followed without
+	// losing or repeating records.
+	ErrPagination = errors.New("paging cannot be followed")
+	// ErrResponseTooLarge means that a response was longer than
+	// [WithMaxResponseSize] allows.
+	ErrResponseTooLarge = errors.New("response too large")
+)
+
+// maxErrorBody is how much of a body is kept in an error.
+const maxErrorBody = 64 << 10
+
+// APIError is a response with any status but 200. It matches the sentinel
+// errors by its status: errors.Is(err, [ErrNotFound]) and so on.
+type APIError struct {
+	// StatusCode is the HTTP status. It decides; what the body says of a status
+	// is in Errors.
+	StatusCode int
+	Method     string
+	URL        string // without credentials
+	// Errors are the error bodies of the response; empty when the body is not
+	// the documented JSON, as with the HTML pages of gateways. [errors.As] finds
+	// the first of them.
+	Errors []ErrorBody
+	Header http.Header
+	// Body is what was received, at most 64 KiB. It is empty for the token
+	// endpoint, and where it repeats the bearer token that was sent, the token is
+	// replaced.
+	Body []byte
+	// RetryAfter is the wait that the server asked for; 0 when it named none.
+	RetryAfter time.Duration
+	// Attempts counts the requests that were sent for the call.
+	Attempts int
+}
+
+// Error tells the request, the status, and what the server says about it.
+func (e *APIError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "epcclogs: %s %s: %d", e.Method, e.URL, e.StatusCode)
+	if text := http.StatusText(e.StatusCode); text != "" {
+		b.WriteString(" " + text)
+	}
+	if len(e.Errors) > 0 {
+		b.WriteString(": " + e.Errors[0].Error())
+	}
+	if more := len(e.Errors) - 1; more > 0 {
+		fmt.Fprintf(&b, " (and %d more)", more)
+	}
+	if e.Attempts > 1 {
+		fmt.Fprintf(&b, " (after %d attempts)", e.Attempts)
+	}
+	return b.String()
+}
+
+// Is reports whether target is the sentinel error of the status.
+func (e *APIError) Is(target error) bool {
+	switch target {
+	case ErrUnauthorized:
+		return e.StatusCode == http.StatusUnauthorized
+	case ErrForbidden:
+		return e.StatusCode == http.StatusForbidden
+	case ErrNotFound:
+		return e.StatusCode == http.StatusNotFound
+	case ErrRateLimited:
+		return e.StatusCode == http.StatusTooManyRequests
+	case ErrServer:
+		return e.StatusCode >= 500 && e.StatusCode <= 599
+	}
+	return false
+}
+
+// Unwrap returns each element of Errors, as an [*ErrorBody].
+func (e *APIError) Unwrap() []error {
+	errs := make([]error, len(e.Errors))
+	for i := range e.Errors {
+		errs[i] = &e.Errors[i]
+	}
+	return errs
+}
+
+// LogValue groups method, url, status, attempts and the first error's title,
+// detail and request id. Header and Body stay out of logs.
+func (e *APIError) LogValue() slog.Value {
+	attrs := []slog.Attr{
+		slog.String("method", e.Method),
+		slog.String("url", e.URL),
+		slog.Int("status", e.StatusCode),
+		slog.Int("attempts", e.Attempts),
+	}
+	if len(e.Errors) > 0 {
+		first := e.Errors[0]
+		attrs = append(attrs, slog.String("title", first.Title))
+		if first.Detail != "" {
+			attrs = append(attrs, slog.String("detail", first.Detail))
+		}
+		if first.RequestID != "" {
+			attrs = append(attrs, slog.String("request_id", first.RequestID))
+		}
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// ErrorBody is one element of the errors that a response's body lists.
+type ErrorBody struct {
+	// Status is the status as the body says, which may differ from that of HTTP
+	// ([APIError.StatusCode]); 0 when not sent.
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail,omitempty"` // optional
+	// RequestID is for the vendor's support to find the request; mostly sent with
+	// a 500, often missing.
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// Error returns title and detail.
+func (b *ErrorBody) Error() string {
+	switch {
+	case b.Title == "" && b.Detail == "":
+		return "error without a title"
+	case b.Detail == "":
+		return b.Title
+	case b.Title == "":
+		return b.Detail
+	}
+	return b.Title + ": " + b.Detail
+}
+
+// parseErrors reads what it can of an error response's body. Elements that are
+// not objects are left out, and members of the wrong type are empty: the status
+// has already decided, and half a message is better than none.
+func parseErrors(body []byte) []ErrorBody {
+	var list struct {
+		Errors []json.RawMessage `json:"errors"`
+	}
+	if json.Unmarshal(body, &list) != nil {
+		return nil
+	}
+	var errs []ErrorBody
+	for _, raw := range list.Errors {
+		var members map[string]any
+		if json.Unmarshal(raw, &members) != nil || members == nil {
+			continue
+		}
+		var e ErrorBody
+		e.Title, _ = members["title"].(string)
+		e.Detail, _ = members["detail"].(string)
+		e.RequestID, _ = members["request_id"].(string)
+		switch status := members["status"].(type) {
+		case float64:
+			e.Status = int(status)
+		case string: // as other services of the vendor write it
+			e.Status, _ = strconv.Atoi(status)
+		}
+		errs = append(errs, e)
+	}
+	return errs
+}
+
+// DecodeError is a response with status 200 that is not the documented JSON.
+type DecodeError struct {
+	Method      string
+	URL         string // without credentials
+	ContentType string
+	// Body is what was received, at most 64 KiB; empty for a token response.
+	Body []byte
+	// Err says what is wrong, and in which record and member.
+	Err error
+}
+
+// Error tells the request and what is wrong with its response; it does not show
+// the body.
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("epcclogs: %s %s: response of type %q: %v", e.Method, e.URL, e.ContentType, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// invalid is an error that matches ErrInvalidArgument.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("epcclogs: %w: %s", ErrInvalidArgument, fmt.Sprintf(format, args...))
+}

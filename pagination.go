@@ -1,0 +1,253 @@
+package epcclogs
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"reflect"
+	"slices"
+)
+
+// ListOptions choose a page of a list. The zero value, like nil, asks for the
+// first page.
+type ListOptions struct {
+	// Limit is the page length, 1 to 100. 0 means the store's own (25 unless it
+	// was changed), and 100 in a [Pager].
+	Limit int `url:"page[limit],omitempty"`
+	// Offset is the number of records, not pages, to skip. The API's documents
+	// speak of a soft limit at 10,000: past it, expect an error some day.
+	Offset int `url:"page[offset],omitempty"`
+}
+
+// maxLimit is the largest page length that the API's documents allow.
+const maxLimit = 100
+
+func (o *ListOptions) validate() error {
+	switch {
+	case o == nil:
+		return nil
+	case o.Limit < 0 || o.Limit > maxLimit:
+		return invalid("Limit %d is not within 0 to %d", o.Limit, maxLimit)
+	case o.Offset < 0:
+		return invalid("Offset %d is negative", o.Offset)
+	}
+	return nil
+}
+
+// Page is a part of a list. Which of Meta, Results and Links a server sends
+// differs between the API's documents, so a program that only wants the records
+// does better with a [Pager].
+type Page[T any] struct {
+	Data    []T          `json:"data"`
+	Meta    *PageMeta    `json:"meta,omitempty"`    // nil when the server sent none
+	Results *PageResults `json:"results,omitempty"` // likewise
+	Links   *PageLinks   `json:"links,omitempty"`   // likewise
+}
+
+// PageMeta says which part of the list a page is.
+type PageMeta struct {
+	Limit   int `json:"limit"`   // page length, as the server sees it
+	Offset  int `json:"offset"`  // records before this page
+	Current int `json:"current"` // number of this page, from 1
+	Total   int `json:"total"`   // number of pages, not records
+}
+
+// PageResults count the whole list.
+type PageResults struct {
+	Total int `json:"total"` // number of records
+}
+
+// PageLinks point to other pages. They are for information: the servers'
+// links lack parts of the path or name other hosts, and no call follows them.
+type PageLinks struct {
+	First string `json:"first,omitempty"`
+	Last  string `json:"last,omitempty"`
+	Next  string `json:"next,omitempty"`
+	Prev  string `json:"prev,omitempty"`
+}
+
+// Pager reads a list page by page. Nothing is sent until it is used. It holds
+// its position: leaving a loop over [Pager.All] or [Pager.Pages] and ranging
+// again goes on at the next record, and after an error the page that failed is
+// asked for again. A pager that has come to the end yields nothing more; make a
+// new one to read the list again.
+//
+// The pager asks for the page that starts where the last one ended, and trusts
+// the server only in whether there is more. A listing that ends without an error
+// holds every record that the server claims; where that cannot be had, it ends
+// with [ErrPagination]. Records that are added while a listing runs may move
+// others to a later page, which then hands them out twice.
+//
+// A Pager is not safe for concurrent use.
+type Pager[T any] struct {
+	list func(context.Context, *ListOptions) (*Page[T], error)
+	want ListOptions // the page to ask for next
+
+	page *Page[T] // the page being handed out; its Data is what is left of it
+	over bool     // no page follows it
+
+	// What the rules need to know of the pages before.
+	seen    [2][]T // their records, the latest first
+	next    string // the link that the latest named
+	toEmpty bool   // only an empty page is the end: see follow
+}
+
+func newPager[T any](opts *ListOptions, list func(context.Context, *ListOptions) (*Page[T], error)) *Pager[T] {
+	p := &Pager[T]{list: list, page: new(Page[T])}
+	if opts != nil {
+		p.want = *opts
+	}
+	if p.want.Limit == 0 {
+		p.want.Limit = maxLimit
+	}
+	return p
+}
+
+// Pages returns the rest of the list page by page. Empty pages are not handed
+// out. Where a loop over All was left in the middle of a page, the first page is
+// the rest of that one. An error is the last thing that the loop sees.
+func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
+	return func(yield func(*Page[T], error) bool) {
+		for {
+			page, err := p.fill(ctx)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if page == nil {
+				return
+			}
+			p.page = new(Page[T])
+			if !yield(page, nil) {
+				return
+			}
+		}
+	}
+}
+
+// All returns the rest of the list record by record. An error is the last thing
+// that the loop sees.
+func (p *Pager[T]) All(ctx context.Context) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for {
+			page, err := p.fill(ctx)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			if page == nil {
+				return
+			}
+			record := page.Data[0]
+			page.Data = page.Data[1:]
+			if !yield(record, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Offset returns the offset of the next record that was not yet handed out. A
+// new pager with this [ListOptions].Offset goes on there.
+func (p *Pager[T]) Offset() int { return p.want.Offset - len(p.page.Data) }
+
+// fill returns the page being handed out, asking for the next one when nothing
+// is left of it; nil at the end of the list.
+func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
+	for len(p.page.Data) == 0 {
+		if p.over {
+			return nil, nil
+		}
+		page, err := p.list(ctx, &p.want)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.follow(page); err != nil {
+			return nil, err
+		}
+	}
+	return p.page, nil
+}
+
+// follow takes in the page that answers p.want, and decides which comes next, or
+// that none does. The position always moves by the records received: servers
+// shorten pages, with and without saying so, and their links cannot be relied on.
+//
+//  1. A server claims how much there is by results.total, by meta.current and
+//     meta.total, or by links. As long as one of them says that there is more,
+//     go on; when none does, it is over. Without any claim only an empty page
+//     ends the list, or one longer than asked, from a server that does not page.
+//  2. An empty page is the end, unless results.total says that a record is there.
+//  3. A page shorter than its own meta.limit, though there is more, makes counts
+//     of pages worthless; without results.total go on to an empty page.
+//  4. A server that ignores the offset repeats itself: see repeats. Without
+//     claims, that is its whole list; with them, the rest cannot be had.
+//  5. A page that says it starts elsewhere than asked cannot be placed.
+func (p *Pager[T]) follow(page *Page[T]) error {
+	asked, length := p.want, len(page.Data)
+	end := asked.Offset + length
+	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != asked.Offset {
+		return p.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
+	}
+
+	claims, more := false, false
+	records := page.Results != nil && page.Results.Total > 0
+	if records {
+		claims, more = true, page.Results.Total > end
+	}
+	if m := page.Meta; m != nil && m.Current > 0 && m.Total > 0 {
+		claims, more = true, more || m.Current < m.Total
+	}
+	next := ""
+	if page.Links != nil {
+		next = page.Links.Next
+		claims, more = true, more || next != ""
+	}
+
+	switch {
+	case length == 0:
+		if records && page.Results.Total > asked.Offset {
+			return p.lost("the page at offset %d of %d records is empty", asked.Offset, page.Results.Total)
+		}
+		more = false
+	case p.repeats(page, next):
+		if claims {
+			return p.lost("the page at offset %d repeats the one before", asked.Offset)
+		}
+		p.over = true
+		return nil
+	case p.toEmpty:
+		more = true
+	case !claims:
+		more = length <= asked.Limit
+	case more && !records && page.Meta != nil && page.Meta.Limit > length:
+		p.toEmpty = true
+	}
+
+	p.page, p.over, p.want.Offset = page, !more, end
+	p.seen[1], p.seen[0] = p.seen[0], slices.Clone(page.Data) // the caller may change the page
+	p.next = next
+	return nil
+}
+
+// repeats reports whether page is the one before once more: it holds the first
+// record of that page, and nothing shows that it starts elsewhere; or it equals
+// both pages before it, whatever it shows. Records are compared whole, since
+// their ids may repeat.
+func (p *Pager[T]) repeats(page *Page[T], next string) bool {
+	if len(p.seen[0]) == 0 {
+		return false
+	}
+	placed := page.Meta != nil && page.Meta.Offset == p.want.Offset || next != p.next
+	if !placed && slices.ContainsFunc(page.Data, func(r T) bool { return reflect.DeepEqual(r, p.seen[0][0]) }) {
+		return true
+	}
+	differ := func(r T) bool { return !reflect.DeepEqual(r, page.Data[0]) }
+	return reflect.DeepEqual(page.Data, p.seen[0]) && reflect.DeepEqual(page.Data, p.seen[1]) &&
+		slices.ContainsFunc(page.Data, differ)
+}
+
+func (p *Pager[T]) lost(format string, args ...any) error {
+	return fmt.Errorf("epcclogs: %w: %s", ErrPagination, fmt.Sprintf(format, args...))
+}

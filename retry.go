@@ -1,0 +1,184 @@
+package epcclogs
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// RetryPolicy says how often a request is sent and how long it waits in between.
+//
+// Sent again is what failed for a cause that passes: a connection that was
+// refused or broke, an attempt that took too long, a response that was cut
+// short, and the statuses 408, 425, 429 and 5xx but 501. The wait is the
+// server's Retry-After, or else random between 0 and a bound that doubles with
+// each attempt, from MinWait up to MaxWait. A wait that the context's deadline
+// would end, or a Retry-After above MaxWait, is not begun: the call returns the
+// error that it has.
+type RetryPolicy struct {
+	MaxAttempts int           // requests sent at most, the first included; 0 means 4, 1 means no retry
+	MinWait     time.Duration // 0 means 250 ms, or MaxWait where that is less
+	MaxWait     time.Duration // 0 means 30 s
+}
+
+func (p RetryPolicy) withDefaults() (RetryPolicy, error) {
+	if p.MaxAttempts < 0 || p.MinWait < 0 || p.MaxWait < 0 {
+		return p, invalid("the retry policy %+v has a negative value", p)
+	}
+	if p.MaxAttempts == 0 {
+		p.MaxAttempts = 4
+	}
+	if p.MaxWait == 0 {
+		p.MaxWait = 30 * time.Second
+	}
+	if p.MinWait == 0 {
+		p.MinWait = min(250*time.Millisecond, p.MaxWait)
+	}
+	if p.MinWait > p.MaxWait {
+		return p, invalid("MinWait %v is above MaxWait %v", p.MinWait, p.MaxWait)
+	}
+	return p, nil
+}
+
+// checkRetry decides, after each attempt, whether there is another, and which
+// wait comes before it. It is a hook of go-retryablehttp, as is backoff.
+func (k *call) checkRetry(ctx context.Context, _ *http.Response, _ error) (bool, error) {
+	again := !k.succeeded && ended(ctx) == nil && (k.renew() || k.retry(ctx))
+	if l := k.client.logger; again && l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "epcclogs: retry",
+			slog.String("method", k.method), slog.String("path", k.path), slog.Int("attempt", k.attempts),
+			slog.Duration("wait", k.wait), slog.String("reason", reason(k.failure)))
+	}
+	return again, nil
+}
+
+// retry decides by the policy.
+func (k *call) retry(ctx context.Context) bool {
+	sent := k.attempts
+	if k.renewed {
+		sent-- // the request that followed a renewal comes on top
+	}
+	if !k.mayPass || sent >= k.client.retry.MaxAttempts {
+		return false
+	}
+	var within bool
+	k.wait, within = k.client.retry.wait(sent, k.header)
+	deadline, ok := ctx.Deadline()
+	return within && (!ok || time.Until(deadline) > k.wait)
+}
+
+// renew decides whether a refused token is renewed and the request sent again,
+// at once and once a call.
+func (k *call) renew() bool {
+	var status *APIError
+	if k.client.credentials == nil || k.token == "" || k.renewed ||
+		!errors.As(k.failure, &status) || status.StatusCode != http.StatusUnauthorized {
+		return false
+	}
+	k.client.credentials.refused(k.token)
+	k.renewed, k.wait = true, 0
+	return true
+}
+
+// backoff returns the wait that checkRetry has decided on, with the failure and
+// the context in view.
+func (k *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return k.wait }
+
+// wait returns how long to wait after the n-th attempt, whose response, if there
+// was one, had the header h; false when the server asks for more than MaxWait.
+func (p RetryPolicy) wait(n int, h http.Header) (time.Duration, bool) {
+	if d, ok := retryAfter(h); ok {
+		return max(d, time.Millisecond), d <= p.MaxWait
+	}
+	bound := p.MaxWait
+	if shift := n - 1; shift < 63 && p.MinWait <= p.MaxWait>>shift {
+		bound = p.MinWait << shift
+	}
+	return max(rand.N(bound), time.Millisecond), true
+}
+
+// retryAfter reads the header Retry-After: seconds, also fractional, or an HTTP
+// date, which is compared to the response's own Date where there is one, so that
+// a wrong clock on either side does no harm. False means that there is none that
+// can be read.
+func retryAfter(h http.Header) (time.Duration, bool) {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if strings.Trim(value, "0123456789.") == "" {
+		seconds, err := strconv.ParseFloat(value, 64)
+		if errors.Is(err, strconv.ErrRange) || seconds >= math.MaxInt64/float64(time.Second) {
+			return math.MaxInt64, true
+		}
+		return time.Duration(seconds * float64(time.Second)), err == nil
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0, false
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return max(at.Sub(now), 0), true
+}
+
+// mayPassLater reports whether a request that met status may do better later.
+func mayPassLater(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented:
+		return false
+	}
+	return status >= 500 && status <= 599
+}
+
+// isPermanent reports whether a request that failed without a response would
+// fail again.
+func isPermanent(err error) bool {
+	var unknownHost *net.DNSError
+	var untrusted *tls.CertificateVerificationError
+	return errors.As(err, &unknownHost) && unknownHost.IsNotFound || errors.As(err, &untrusted)
+}
+
+// ended returns the error of a context that is done, or whose deadline has
+// passed: others that watch the same deadline may see it a moment earlier.
+func ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// outcome is the error of the whole call, nil when it succeeded.
+func (k *call) outcome(ctx context.Context) error {
+	err := ended(ctx)
+	switch {
+	case k.succeeded:
+		return nil
+	case err == nil:
+		return k.failure
+	case k.failure == nil:
+		return fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err)
+	}
+	return fmt.Errorf("epcclogs: %s %s: %w; the last attempt failed: %w", k.method, k.url, err, k.failure)
+}
+
+// reason tells a failure in a few words.
+func reason(err error) string {
+	if status := new(APIError); errors.As(err, &status) {
+		return fmt.Sprintf("status %d", status.StatusCode)
+	}
+	return err.Error()
+}
