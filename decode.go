@@ -10,6 +10,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // envelope is every form in which the API's documents show a list: with meta and
@@ -136,17 +137,14 @@ func decodeRecord[T any](raw []byte, record *T, name string) error {
 // library's own errors name it in some cases and some releases only.
 func blame(path string, raw []byte, err error, decode func([]byte) error) error {
 	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) == nil {
+	if json.Unmarshal(raw, &members) == nil && decode([]byte("{}")) == nil { // it is not the object itself
 		for _, name := range slices.Sorted(maps.Keys(members)) {
 			key, _ := json.Marshal(name) // a string always encodes
-			only := func(value []byte) []byte {
-				return slices.Concat([]byte("{"), key, []byte(":"), value, []byte("}"))
+			inner := func(value []byte) error {
+				return decode(slices.Concat([]byte("{"), key, []byte(":"), value, []byte("}")))
 			}
-			if err := decode(only(members[name])); err != nil {
-				if path != "" {
-					name = path + "." + name
-				}
-				return blame(name, members[name], err, func(b []byte) error { return decode(only(b)) })
+			if err := inner(members[name]); err != nil {
+				return blame(strings.TrimPrefix(path+"."+name, "."), members[name], err, inner)
 			}
 		}
 	}

@@ -1,5 +1,7 @@
 package epcclogs
 
+import "context"
+
 // Integration is a webhook or queue that a store sends its events to. The
 // member configuration is left out on purpose: it holds secrets, such as
 // webhook keys and passwords of queues.
@@ -21,4 +23,41 @@ type Integration struct {
 type IntegrationJob struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
+}
+
+// ListIntegrations gets one page of the integrations of the store. Use
+// [Client.Integrations] to get all of them.
+func (c *Client) ListIntegrations(ctx context.Context, opts *ListOptions) (*Page[Integration], error) {
+	return list[Integration](ctx, c, opts, "integrations")
+}
+
+// Integrations returns a pager over all integrations of the store, from
+// opts.Offset on.
+func (c *Client) Integrations(opts *ListOptions) *Pager[Integration] {
+	return newPager(opts, c.ListIntegrations)
+}
+
+// GetIntegration gets one integration. An unknown one is an error that matches
+// [ErrNotFound].
+func (c *Client) GetIntegration(ctx context.Context, integrationID string) (*Integration, error) {
+	var r resource[Integration]
+	if err := c.get(ctx, &r, nil, "integrations", integrationID); err != nil {
+		return nil, err
+	}
+	return &r.Data, nil
+}
+
+// ListIntegrationJobs gets one page of the jobs of an integration; the documents
+// show no paging members in the answer. Use [Client.IntegrationJobs] to get all
+// of them. An unknown integration is an error that matches [ErrNotFound].
+func (c *Client) ListIntegrationJobs(ctx context.Context, integrationID string, opts *ListOptions) (*Page[IntegrationJob], error) {
+	return list[IntegrationJob](ctx, c, opts, "integrations", integrationID, "jobs")
+}
+
+// IntegrationJobs returns a pager over all jobs of an integration, from
+// opts.Offset on.
+func (c *Client) IntegrationJobs(integrationID string, opts *ListOptions) *Pager[IntegrationJob] {
+	return newPager(opts, func(ctx context.Context, opts *ListOptions) (*Page[IntegrationJob], error) {
+		return c.ListIntegrationJobs(ctx, integrationID, opts)
+	})
 }

@@ -89,3 +89,29 @@ func (c *Client) IntegrationLogs(integrationID string, opts *ListOptions) *Pager
 		return c.ListIntegrationLogs(ctx, integrationID, opts)
 	})
 }
+
+// ListStoreLogs gets one page of the logs of all integrations of the store. Use
+// [Client.StoreLogs] to get all of them.
+func (c *Client) ListStoreLogs(ctx context.Context, opts *ListOptions) (*Page[IntegrationLog], error) {
+	return list[IntegrationLog](ctx, c, opts, "integrations", "logs")
+}
+
+// StoreLogs returns a pager over all logs of all integrations of the store, from
+// opts.Offset on.
+func (c *Client) StoreLogs(opts *ListOptions) *Pager[IntegrationLog] {
+	return newPager(opts, c.ListStoreLogs)
+}
+
+// ListJobLogs gets one page of the logs of a job: the attempts to deliver one
+// event to one integration. Use [Client.JobLogs] to get all of them. An unknown
+// integration or job is an error that matches [ErrNotFound].
+func (c *Client) ListJobLogs(ctx context.Context, integrationID, jobID string, opts *ListOptions) (*Page[IntegrationLog], error) {
+	return list[IntegrationLog](ctx, c, opts, "integrations", integrationID, "jobs", jobID, "logs")
+}
+
+// JobLogs returns a pager over all logs of a job, from opts.Offset on.
+func (c *Client) JobLogs(integrationID, jobID string, opts *ListOptions) *Pager[IntegrationLog] {
+	return newPager(opts, func(ctx context.Context, opts *ListOptions) (*Page[IntegrationLog], error) {
+		return c.ListJobLogs(ctx, integrationID, jobID, opts)
+	})
+}

@@ -180,7 +180,8 @@ func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
 //     ends the list, or one longer than asked, from a server that does not page.
 //  2. An empty page is the end, unless results.total says that a record is there.
 //  3. A page shorter than its own meta.limit, though there is more, makes counts
-//     of pages worthless; without results.total go on to an empty page.
+//     of pages worthless: unless results.total covers what follows, go on to an
+//     empty page.
 //  4. A server that ignores the offset repeats itself: see repeats. Without
 //     claims, that is its whole list; with them, the rest cannot be had.
 //  5. A page that says it starts elsewhere than asked cannot be placed.
@@ -191,11 +192,11 @@ func (p *Pager[T]) follow(page *Page[T]) error {
 		return p.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
 	}
 
-	claims, more := false, false
-	records := page.Results != nil && page.Results.Total > 0
-	if records {
-		claims, more = true, page.Results.Total > end
+	claims, total := false, 0
+	if page.Results != nil && page.Results.Total > 0 {
+		claims, total = true, page.Results.Total
 	}
+	more := total > end
 	if m := page.Meta; m != nil && m.Current > 0 && m.Total > 0 {
 		claims, more = true, more || m.Current < m.Total
 	}
@@ -207,8 +208,8 @@ func (p *Pager[T]) follow(page *Page[T]) error {
 
 	switch {
 	case length == 0:
-		if records && page.Results.Total > asked.Offset {
-			return p.lost("the page at offset %d of %d records is empty", asked.Offset, page.Results.Total)
+		if total > end {
+			return p.lost("the page at offset %d of %d records is empty", asked.Offset, total)
 		}
 		more = false
 	case p.repeats(page, next):
@@ -221,7 +222,7 @@ func (p *Pager[T]) follow(page *Page[T]) error {
 		more = true
 	case !claims:
 		more = length <= asked.Limit
-	case more && !records && page.Meta != nil && page.Meta.Limit > length:
+	case more && total <= end && page.Meta != nil && page.Meta.Limit > length:
 		p.toEmpty = true
 	}
 
