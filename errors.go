@@ -64,7 +64,7 @@ func (e *APIError) Error() string {
 		b.WriteString(" " + text)
 	}
 	if len(e.Errors) > 0 {
-		b.WriteString(": " + e.Errors[0].Error())
+		fmt.Fprintf(&b, ": %.500v", &e.Errors[0])
 	}
 	if more := len(e.Errors) - 1; more > 0 {
 		fmt.Fprintf(&b, " (and %d more)", more)
@@ -193,7 +193,7 @@ type DecodeError struct {
 // Error tells the request and what is wrong with its response; it does not show
 // the body.
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("epcclogs: %s %s: response of type %q: %v", e.Method, e.URL, e.ContentType, e.Err)
+	return fmt.Sprintf("epcclogs: %s %s: response of type %.100q: %.500v", e.Method, e.URL, e.ContentType, e.Err)
 }
 
 // Unwrap returns Err.
