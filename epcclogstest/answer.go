@@ -1,0 +1,62 @@
+package epcclogstest
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// answer is a response that is ready to be sent, or to be spoilt by a fault.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) send(w http.ResponseWriter) {
+	maps.Copy(w.Header(), a.header)
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}
+
+// sendHead sends everything before the body.
+func (a answer) sendHead(w io.Writer) {
+	a.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	_, _ = fmt.Fprintf(w, "HTTP/1.1 %d %s\r\n", a.status, http.StatusText(a.status))
+	_ = a.header.Write(w)
+	_, _ = io.WriteString(w, "\r\n")
+}
+
+// jsonAnswer is an answer with a JSON body.
+func jsonAnswer(status int, body []byte) answer {
+	return answer{
+		status: status,
+		header: http.Header{
+			"Content-Type":   {"application/json"},
+			"Content-Length": {strconv.Itoa(len(body))},
+		},
+		body: body,
+	}
+}
+
+// errorAnswer is an error in the words of the reference page; an empty detail is
+// left out.
+func errorAnswer(status int, title, detail string) answer {
+	return jsonAnswer(status, errorBody(strconv.Itoa(status), title, detail))
+}
+
+// errorBody takes the status as JSON, because the services of the vendor do not
+// agree whether it is a number or a string.
+func errorBody(status, title, detail string) []byte {
+	b := append([]byte(`{"errors":[{"title":`), appendString(nil, title)...)
+	b = append(b, `,"status":`...)
+	b = append(b, status...)
+	if detail != "" {
+		b = append(b, `,"detail":`...)
+		b = appendString(b, detail)
+	}
+	return append(b, `}]}`...)
+}

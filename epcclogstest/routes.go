@@ -1,0 +1,94 @@
+package epcclogstest
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// answer finds the answer to an API request.
+func (s *Server) answer(r *http.Request) answer {
+	path, ok := route(r.URL)
+	if !ok {
+		return notFound()
+	}
+	if r.Method != http.MethodGet {
+		return methodNotAllowed(http.MethodGet)
+	}
+	if !s.authorized(r) {
+		return errorAnswer(http.StatusUnauthorized, "Unauthorized", "A valid bearer token is required.")
+	}
+	paging, err := s.paging(r.URL.RawQuery)
+	if err != nil {
+		return errorAnswer(http.StatusBadRequest, "Bad Request", err.Error())
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(path) == 0 {
+		return list(r.URL, s.envelope, paging, s.integrationRecords())
+	}
+	if len(path) == 1 && path[0] == "logs" {
+		return list(r.URL, s.envelope, paging, s.storeLogs()...)
+	}
+	in := s.integration(path[0])
+	if in == nil {
+		return notFound()
+	}
+	switch len(path) {
+	case 1:
+		return jsonAnswer(http.StatusOK, slices.Concat([]byte(`{"data":`), in.json, []byte(`}`)))
+	case 2:
+		if path[1] == "jobs" {
+			return list(r.URL, Bare, paging, in.jobs())
+		}
+		return list(r.URL, s.envelope, paging, in.logs)
+	default:
+		logs := in.jobLogs(path[2])
+		if len(logs) == 0 {
+			return notFound()
+		}
+		return list(r.URL, s.envelope, paging, logs)
+	}
+}
+
+// route returns the unescaped segments below /v2/integrations, and whether
+// there is an endpoint of this form.
+func route(u *url.URL) (path []string, ok bool) {
+	rest, ok := strings.CutPrefix(u.EscapedPath(), "/v2/integrations")
+	if !ok || rest == "" {
+		return nil, ok
+	}
+	if rest[0] != '/' {
+		return nil, false
+	}
+	path = strings.Split(rest[1:], "/")
+	for i, segment := range path {
+		segment, err := url.PathUnescape(segment)
+		if err != nil || segment == "" || segment == "." || segment == ".." {
+			return nil, false
+		}
+		path[i] = segment
+	}
+	switch len(path) {
+	case 1:
+		return path, true
+	case 2:
+		return path, path[1] == "logs" || path[1] == "jobs"
+	case 4:
+		return path, path[1] == "jobs" && path[3] == "logs"
+	}
+	return nil, false
+}
+
+// notFound is the reference page's own example of a 404.
+func notFound() answer {
+	return errorAnswer(http.StatusNotFound, "Not Found", "The resource could not be found")
+}
+
+func methodNotAllowed(allowed string) answer {
+	a := errorAnswer(http.StatusMethodNotAllowed, "Method Not Allowed", "")
+	a.header.Set("Allow", allowed)
+	return a
+}

@@ -1,0 +1,180 @@
+package epcclogstest
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/epcclogs/epcclogs"
+)
+
+var samples = []epcclogs.Integration{
+	{
+		Name:            "Order fulfilment",
+		Description:     "Tells the warehouse about orders",
+		IntegrationType: "webhook",
+		Observes:        []string{"order.created", "order.paid", "order.fulfilled"},
+	},
+	{
+		Name:            "Stock ledger",
+		Description:     "Queues every change of stock",
+		IntegrationType: "aws_sqs",
+		Observes:        []string{"stock.updated", "stock.allocated"},
+	},
+	{
+		Name:            "Customer mirror",
+		Description:     "Keeps the customer database in step",
+		IntegrationType: "stomp",
+		Observes:        []string{"customer.created", "customer.updated", "customer.deleted"},
+	},
+}
+
+// SampleIntegration returns the i-th sample integration, always the same for
+// the same i. Webhooks, SQS queues and STOMP brokers take turns.
+func SampleIntegration(i int) epcclogs.Integration {
+	g := newSampler(fmt.Sprint("integration ", i))
+	kind := i % len(samples)
+	if kind < 0 {
+		kind += len(samples)
+	}
+	in := samples[kind]
+	in.ID = g.uuid()
+	in.Type = "integration"
+	if i != kind {
+		in.Name = fmt.Sprintf("%s %d", in.Name, i/len(samples)+1)
+	}
+	in.Enabled = i%7 != 6
+	in.Observes = slices.Clone(in.Observes)
+	created := time.Date(2025, time.March, 1, 0, 0, 0, 0, time.UTC).Add(g.duration(240 * 24 * time.Hour))
+	in.Meta.Timestamps = epcclogs.Timestamps{
+		CreatedAt: created,
+		UpdatedAt: created.Add(g.duration(30 * 24 * time.Hour)),
+	}
+	return in
+}
+
+// SampleLogs returns n logs of the integration, oldest first, always the same
+// for the same id: asking for more adds to the end and changes nothing before.
+// About one delivery in seven fails, and is tried again among later ones, up to
+// attempt 4, under the id of the same job. There are statuses 200, 404, 500 and
+// 503, and 0 where no answer came; most bodies are short, some reach 4 KiB.
+func SampleLogs(integrationID string, n int) []epcclogs.IntegrationLog {
+	g := newSampler("logs " + integrationID)
+	at := time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC)
+	type delivery struct {
+		job      string
+		attempt  int
+		notUntil int // number of the record
+	}
+	var retries []delivery
+	logs := make([]epcclogs.IntegrationLog, 0, max(n, 0))
+	for i := range n {
+		at = at.Add(1 + g.duration(time.Minute))
+		var d delivery
+		if len(retries) > 0 && retries[0].notUntil <= i {
+			d, retries = retries[0], retries[1:]
+		} else {
+			d = delivery{job: g.uuid(), attempt: 1}
+		}
+
+		l := epcclogs.IntegrationLog{
+			ID:      g.uuid(),
+			Type:    "integration",
+			Attempt: d.attempt,
+			Meta:    epcclogs.ResourceMeta{Timestamps: epcclogs.Timestamps{CreatedAt: at}},
+		}
+		l.Relationships.Integration.Data = epcclogs.ResourceIdentifier{ID: integrationID, Type: "integration"}
+		l.Relationships.Job.Data = epcclogs.ResourceIdentifier{ID: d.job, Type: "integration-job"}
+		percent := 9
+		if d.attempt > 1 {
+			percent = 45 // what failed once often fails again
+		}
+		if g.below(100) < percent {
+			g.failure(&l)
+			if d.attempt < 4 {
+				retries = append(retries, delivery{d.job, d.attempt + 1, i + 2 + g.below(8)})
+			}
+		} else {
+			g.success(&l)
+		}
+		logs = append(logs, l)
+	}
+	return logs
+}
+
+// sampler draws from a sequence that is fixed by its seed.
+type sampler struct{ source *rand.PCG }
+
+func newSampler(seed string) sampler {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(seed))
+	return sampler{rand.NewPCG(h.Sum64(), 0)}
+}
+
+// below does without the methods of rand.Rand: only the sequence of the source
+// is fixed for good.
+func (g sampler) below(n int) int { return int(g.source.Uint64() % uint64(n)) }
+
+func (g sampler) duration(below time.Duration) time.Duration {
+	return time.Duration(g.source.Uint64() % uint64(below))
+}
+
+func (g sampler) uuid() string {
+	high, low := g.source.Uint64(), g.source.Uint64()
+	high = high&^0xf000 | 0x4000     // version 4
+	low = low&^(0xc0<<56) | 0x80<<56 // variant 1
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", high>>32, high>>16&0xffff, high&0xffff, low>>48, low&(1<<48-1))
+}
+
+func (g sampler) success(l *epcclogs.IntegrationLog) {
+	l.Succeeded = true
+	l.StatusCode = http.StatusOK
+	l.ProcessingTime = g.seconds(100, 9000)
+	switch p := g.below(100); {
+	case p < 40: // nothing
+	case p < 70:
+		l.Body = "OK"
+	case p < 88:
+		l.Body = `{"received":true}`
+	case p < 96:
+		l.Body = fmt.Sprintf(`{"message":"Übernommen – danke","reference":"%s"}`, l.Relationships.Job.Data.ID)
+	default:
+		l.Body = filler[:200+g.below(800)]
+	}
+}
+
+func (g sampler) failure(l *epcclogs.IntegrationLog) {
+	// In the words of the reference page.
+	l.ErrorDetail = "Received a status code outside of 2xx range - treating webhook as a fail"
+	l.ProcessingTime = g.seconds(200, 60_000)
+	switch p := g.below(100); {
+	case p < 25:
+		l.StatusCode = http.StatusNotFound
+		l.Body = "Not Found"
+	case p < 55:
+		l.StatusCode = http.StatusInternalServerError
+		l.Body = "panic: runtime error: \"order\" is nil\n\n" + filler[:g.below(2000)]
+	case p < 60:
+		l.StatusCode = http.StatusInternalServerError
+		l.Body = filler // 4 KiB, where the service stops reading
+	case p < 80:
+		l.StatusCode = http.StatusServiceUnavailable
+		l.Body = "<html><body><h1>503 Service Unavailable</h1></body></html>"
+	default:
+		l.ErrorDetail = "No response from the webhook: connection timed out"
+		l.ProcessingTime = g.seconds(100_000, 100_900)
+	}
+}
+
+// seconds takes its bounds in the unit that the service rounds to, a tenth of a
+// millisecond.
+func (g sampler) seconds(from, to int) float64 {
+	return float64(from+g.below(to-from)) / 10_000
+}
+
+// filler is 4 KiB of text such as servers print when they fail.
+var filler = strings.Repeat("at handler.deliver (/srv/hooks/handler.js:118:23)\n\tat queue.next <anonymous>\n", 64)[:4096]
