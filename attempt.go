@@ -26,23 +26,28 @@ type call struct {
 	secret string           // the client secret in form
 	out    json.Unmarshaler // reads the body of a 200
 
-	attempts  int    // requests sent so far
-	token     string // that the latest of them carried; empty when none
-	renewed   bool   // a refused token was renewed, and one request is on top
+	attempts  int     // requests sent so far
+	counted   int     // those of them that count against RetryPolicy.MaxAttempts
+	sent      sending // the latest of them
+	token     string  // that it carried; empty when none
+	renewed   bool    // a refused token was renewed
 	succeeded bool
 	header    http.Header   // of the latest response
 	failure   error         // of the latest attempt that was not broken off by the caller
 	mayPass   bool          // whether another attempt may do better
+	pause     time.Duration // that the response, a 429, puts on all requests
 	wait      time.Duration // before it
 }
 
 // RoundTrip makes one attempt and keeps its outcome in k: what it returns tells
 // go-retryablehttp only whether there was one.
 func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
-	start := time.Now()
+	sent := k.attempts
 	k.path = req.URL.Path
 	mayPass, err := k.attempt(req)
-	k.logAttempt(req.Context(), time.Since(start), err)
+	if k.attempts > sent {
+		k.logAttempt(req.Context(), time.Since(k.sent.at), err)
+	}
 	if err == nil {
 		k.succeeded = true
 		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
@@ -61,7 +66,7 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 	if err := ended(ctx); err != nil {
 		return false, err
 	}
-	k.token, k.header = "", nil
+	k.token, k.header, k.pause = "", nil, 0
 	if k.form == nil && c.token != nil {
 		token, err := c.token(ctx)
 		if err == nil && !isToken(token) {
@@ -71,6 +76,10 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 			return false, fmt.Errorf("epcclogs: %s %s: bearer token: %w", k.method, k.url, err)
 		}
 		k.token = token
+	}
+
+	if k.sent, err = c.pace.wait(ctx); err != nil {
+		return false, fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err)
 	}
 
 	caller := ctx
@@ -84,6 +93,7 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 		req.Header.Set("Authorization", "Bearer "+k.token)
 	}
 	k.attempts++
+	k.counted++
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return k.broken(caller, ctx, err)
@@ -93,6 +103,9 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 	}
 	defer resp.Body.Close()
 	k.header = resp.Header
+	if resp.StatusCode == http.StatusTooManyRequests {
+		k.throttled()
+	}
 
 	buf := buffers.Get().(*bytes.Buffer)
 	defer release(buf)

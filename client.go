@@ -34,6 +34,7 @@ type Client struct {
 	timeout         time.Duration   // of one attempt; 0: none
 	maxResponseSize int64
 	retry           RetryPolicy
+	pace            *pace
 	userAgent       string
 	logger          *slog.Logger                          // nil: silent
 	token           func(context.Context) (string, error) // nil: requests carry none
@@ -130,7 +131,11 @@ func (c *Client) send(ctx context.Context, k *call) error {
 	if ctx == nil {
 		return invalid("the context is nil")
 	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, k.method, k.url, k.form)
+	var body any // stays nil for a GET: an empty body is a body too
+	if k.form != nil {
+		body = k.form
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, k.method, k.url, body)
 	if err != nil {
 		return fmt.Errorf("epcclogs: %w", err)
 	}

@@ -80,8 +80,11 @@ type PageLinks struct {
 //
 // A Pager is not safe for concurrent use.
 type Pager[T any] struct {
-	list func(context.Context, *ListOptions) (*Page[T], error)
-	want ListOptions // the page to ask for next
+	list  func(context.Context, *ListOptions) (*Page[T], error)
+	start int         // where the listing begins
+	want  ListOptions // the page to ask for next
+	used  bool
+	err   error // what is wrong with the use of the pager
 
 	page *Page[T] // the page being handed out; its Data is what is left of it
 	over bool     // no page follows it
@@ -90,16 +93,24 @@ type Pager[T any] struct {
 	seen    [2][]T // their records, the latest first
 	next    string // the link that the latest named
 	toEmpty bool   // only an empty page is the end: see follow
+
+	// What looking ahead needs: see Concurrent.
+	concurrent int
+	guesses    []*guess[T] // in the order of their offsets
+	length     int         // of the pages before, as the server cuts them
+	total      int         // of the records, where the server tells it
+	wary       int         // pages that must come as expected before the next guess
 }
 
 func newPager[T any](opts *ListOptions, list func(context.Context, *ListOptions) (*Page[T], error)) *Pager[T] {
-	p := &Pager[T]{list: list, page: new(Page[T])}
+	p := &Pager[T]{list: list, page: new(Page[T]), concurrent: 1}
 	if opts != nil {
 		p.want = *opts
 	}
 	if p.want.Limit == 0 {
 		p.want.Limit = maxLimit
 	}
+	p.start = p.want.Offset
 	return p
 }
 
@@ -108,6 +119,7 @@ func newPager[T any](opts *ListOptions, list func(context.Context, *ListOptions)
 // the rest of that one. An error is the last thing that the loop sees.
 func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
+		defer p.forget()
 		for {
 			page, err := p.fill(ctx)
 			if err != nil {
@@ -129,6 +141,7 @@ func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 // that the loop sees.
 func (p *Pager[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		defer p.forget()
 		for {
 			page, err := p.fill(ctx)
 			if err != nil {
@@ -152,22 +165,28 @@ func (p *Pager[T]) All(ctx context.Context) iter.Seq2[T, error] {
 // new pager with this [ListOptions].Offset goes on there.
 func (p *Pager[T]) Offset() int { return p.want.Offset - len(p.page.Data) }
 
-// fill returns the page being handed out, asking for the next one when nothing
-// is left of it; nil at the end of the list.
+// fill returns the page being handed out, getting the next one when nothing is
+// left of it; nil at the end of the list.
 func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
-	for len(p.page.Data) == 0 {
+	p.used = true
+	for p.err == nil && len(p.page.Data) == 0 {
 		if p.over {
 			return nil, nil
 		}
-		page, err := p.list(ctx, &p.want)
+		p.lookAhead(ctx)
+		if p.takeGuess() {
+			continue
+		}
+		opts := p.inTurn()
+		page, err := p.list(ctx, &opts)
 		if err != nil {
 			return nil, err
 		}
-		if err := p.follow(page); err != nil {
+		if err := p.follow(page, opts, 0); err != nil {
 			return nil, err
 		}
 	}
-	return p.page, nil
+	return p.page, p.err
 }
 
 // follow takes in the page that answers p.want, and decides which comes next, or
@@ -185,34 +204,38 @@ func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
 //  4. A server that ignores the offset repeats itself: see repeats. Without
 //     claims, that is its whole list; with them, the rest cannot be had.
 //  5. A page that says it starts elsewhere than asked cannot be placed.
-func (p *Pager[T]) follow(page *Page[T]) error {
-	asked, length := p.want, len(page.Data)
+//
+// The first record of a page that was asked for ahead of time is the last one of
+// the page before, once more (overlap is 1); the rules see the others. Page
+// numbers mean little for a page that starts between two.
+func (p *Pager[T]) follow(page *Page[T], asked ListOptions, overlap int) error {
+	length := len(page.Data)
 	end := asked.Offset + length
 	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != asked.Offset {
 		return p.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
 	}
 
-	claims, total := false, 0
+	claims, total, next := false, 0, ""
 	if page.Results != nil && page.Results.Total > 0 {
 		claims, total = true, page.Results.Total
 	}
 	more := total > end
-	if m := page.Meta; m != nil && m.Current > 0 && m.Total > 0 {
+	if m := page.Meta; m != nil && m.Current > 0 && m.Total > 0 && (overlap == 0 || total == 0) {
 		claims, more = true, more || m.Current < m.Total
 	}
-	next := ""
 	if page.Links != nil {
 		next = page.Links.Next
 		claims, more = true, more || next != ""
 	}
 
+	records := page.Data[overlap:]
 	switch {
-	case length == 0:
+	case len(records) == 0:
 		if total > end {
-			return p.lost("the page at offset %d of %d records is empty", asked.Offset, total)
+			return p.lost("the page at offset %d of %d records is empty", end, total)
 		}
 		more = false
-	case p.repeats(page, next):
+	case p.repeats(records, page, asked, next):
 		if claims {
 			return p.lost("the page at offset %d repeats the one before", asked.Offset)
 		}
@@ -226,9 +249,11 @@ func (p *Pager[T]) follow(page *Page[T]) error {
 		p.toEmpty = true
 	}
 
+	page.Data = records
 	p.page, p.over, p.want.Offset = page, !more, end
-	p.seen[1], p.seen[0] = p.seen[0], slices.Clone(page.Data) // the caller may change the page
+	p.seen[1], p.seen[0] = p.seen[0], slices.Clone(records) // the caller may change the page
 	p.next = next
+	p.expect(length, asked.Limit, total)
 	return nil
 }
 
@@ -236,17 +261,17 @@ func (p *Pager[T]) follow(page *Page[T]) error {
 // record of that page, and nothing shows that it starts elsewhere; or it equals
 // both pages before it, whatever it shows. Records are compared whole, since
 // their ids may repeat.
-func (p *Pager[T]) repeats(page *Page[T], next string) bool {
+func (p *Pager[T]) repeats(records []T, page *Page[T], asked ListOptions, next string) bool {
 	if len(p.seen[0]) == 0 {
 		return false
 	}
-	placed := page.Meta != nil && page.Meta.Offset == p.want.Offset || next != p.next
-	if !placed && slices.ContainsFunc(page.Data, func(r T) bool { return reflect.DeepEqual(r, p.seen[0][0]) }) {
+	placed := page.Meta != nil && page.Meta.Offset == asked.Offset || next != p.next
+	if !placed && slices.ContainsFunc(records, func(r T) bool { return reflect.DeepEqual(r, p.seen[0][0]) }) {
 		return true
 	}
-	differ := func(r T) bool { return !reflect.DeepEqual(r, page.Data[0]) }
-	return reflect.DeepEqual(page.Data, p.seen[0]) && reflect.DeepEqual(page.Data, p.seen[1]) &&
-		slices.ContainsFunc(page.Data, differ)
+	differ := func(r T) bool { return !reflect.DeepEqual(r, records[0]) }
+	return reflect.DeepEqual(records, p.seen[0]) && reflect.DeepEqual(records, p.seen[1]) &&
+		slices.ContainsFunc(records, differ)
 }
 
 func (p *Pager[T]) lost(format string, args ...any) error {

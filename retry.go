@@ -63,17 +63,29 @@ func (k *call) checkRetry(ctx context.Context, _ *http.Response, _ error) (bool,
 
 // retry decides by the policy.
 func (k *call) retry(ctx context.Context) bool {
-	sent := k.attempts
-	if k.renewed {
-		sent-- // the request that followed a renewal comes on top
-	}
-	if !k.mayPass || sent >= k.client.retry.MaxAttempts {
+	p := k.client.retry
+	if !k.mayPass || k.counted >= p.MaxAttempts {
 		return false
 	}
-	var within bool
-	k.wait, within = k.client.retry.wait(sent, k.header)
+	wait, within := p.wait(k.counted, k.header)
+	if k.pause > 0 {
+		wait = k.pause
+	}
+	k.wait = wait
 	deadline, ok := ctx.Deadline()
-	return within && (!ok || time.Until(deadline) > k.wait)
+	return within && (!ok || time.Until(deadline) > wait)
+}
+
+// throttled pauses all requests of the client after a 429. One to a request that
+// was under way when an earlier 429 did so costs the call no attempt.
+func (k *call) throttled() {
+	p := k.client.retry
+	wait, _ := p.wait(k.counted, k.header)
+	var began bool
+	k.pause, began = k.client.pace.throttled(k.sent, min(wait, p.MaxWait))
+	if !began && p.MaxAttempts > 1 {
+		k.counted--
+	}
 }
 
 // renew decides whether a refused token is renewed and the request sent again,
@@ -86,6 +98,7 @@ func (k *call) renew() bool {
 	}
 	k.client.credentials.refused(k.token)
 	k.renewed, k.wait = true, 0
+	k.counted-- // it comes on top
 	return true
 }
 
