@@ -93,26 +93,11 @@ func (p *Pager[T]) takeGuess() bool {
 }
 
 // expect takes note of a page that has come, for the guesses that follow.
-func (p *Pager[T]) expect(length, limit, total int) {
-	if p.wary > 0 && (length == p.length || length == limit) {
+func (p *Pager[T]) expect(length, total int) {
+	if p.wary > 0 && length == p.length {
 		p.wary--
 	}
-	if length != limit || p.length == 0 || p.length < length {
-		p.length = length
-	}
-	p.total = total
-}
-
-// inTurn is what to ask for when no guess serves: up to where a pager that never
-// guesses would ask next, so that both come to the same positions.
-func (p *Pager[T]) inTurn() ListOptions {
-	opts := p.want
-	if p.length > 1 {
-		if past := (opts.Offset - p.start) % p.length; past > 0 {
-			opts.Limit = p.length - past
-		}
-	}
-	return opts
+	p.length, p.total = length, total
 }
 
 // forget ends the guesses that are left, and returns when their requests have

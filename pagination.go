@@ -80,11 +80,10 @@ type PageLinks struct {
 //
 // A Pager is not safe for concurrent use.
 type Pager[T any] struct {
-	list  func(context.Context, *ListOptions) (*Page[T], error)
-	start int         // where the listing begins
-	want  ListOptions // the page to ask for next
-	used  bool
-	err   error // what is wrong with the use of the pager
+	list func(context.Context, *ListOptions) (*Page[T], error)
+	want ListOptions // the page to ask for next
+	used bool
+	err  error // what is wrong with the use of the pager
 
 	page *Page[T] // the page being handed out; its Data is what is left of it
 	over bool     // no page follows it
@@ -110,7 +109,6 @@ func newPager[T any](opts *ListOptions, list func(context.Context, *ListOptions)
 	if p.want.Limit == 0 {
 		p.want.Limit = maxLimit
 	}
-	p.start = p.want.Offset
 	return p
 }
 
@@ -177,12 +175,11 @@ func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
 		if p.takeGuess() {
 			continue
 		}
-		opts := p.inTurn()
-		page, err := p.list(ctx, &opts)
+		page, err := p.list(ctx, &p.want)
 		if err != nil {
 			return nil, err
 		}
-		if err := p.follow(page, opts, 0); err != nil {
+		if err := p.follow(page, p.want, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -235,7 +232,7 @@ func (p *Pager[T]) follow(page *Page[T], asked ListOptions, overlap int) error {
 			return p.lost("the page at offset %d of %d records is empty", end, total)
 		}
 		more = false
-	case p.repeats(records, page, asked, next):
+	case p.repeats(records, page, asked, total, next):
 		if claims {
 			return p.lost("the page at offset %d repeats the one before", asked.Offset)
 		}
@@ -253,15 +250,16 @@ func (p *Pager[T]) follow(page *Page[T], asked ListOptions, overlap int) error {
 	p.page, p.over, p.want.Offset = page, !more, end
 	p.seen[1], p.seen[0] = p.seen[0], slices.Clone(records) // the caller may change the page
 	p.next = next
-	p.expect(length, asked.Limit, total)
+	p.expect(length, total)
 	return nil
 }
 
 // repeats reports whether page is the one before once more: it holds the first
 // record of that page, and nothing shows that it starts elsewhere; or it equals
 // both pages before it, whatever it shows. Records are compared whole, since
-// their ids may repeat.
-func (p *Pager[T]) repeats(records []T, page *Page[T], asked ListOptions, next string) bool {
+// their ids may repeat; a list of equal records is believed if results.total
+// bounds it.
+func (p *Pager[T]) repeats(records []T, page *Page[T], asked ListOptions, total int, next string) bool {
 	if len(p.seen[0]) == 0 {
 		return false
 	}
@@ -271,7 +269,7 @@ func (p *Pager[T]) repeats(records []T, page *Page[T], asked ListOptions, next s
 	}
 	differ := func(r T) bool { return !reflect.DeepEqual(r, records[0]) }
 	return reflect.DeepEqual(records, p.seen[0]) && reflect.DeepEqual(records, p.seen[1]) &&
-		slices.ContainsFunc(records, differ)
+		(total == 0 || slices.ContainsFunc(records, differ))
 }
 
 func (p *Pager[T]) lost(format string, args ...any) error {

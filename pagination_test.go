@@ -1,6 +1,7 @@
 package epcclogs_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -271,6 +272,12 @@ func TestDrainBrokenServers(t *testing.T) {
 		}), numbers(0, 50), false, 2},
 		{"one record for ever", ok(bare(record(0))), numbers(0, 1), false, 2},
 		{"meta repeats under the asked offset", echo(envelopes["meta"]), append(numbers(0, 100), numbers(0, 100)...), true, 3},
+		{"one record repeats under the asked offset", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"data":[%s],"meta":{"offset":%s}}`, record(0), cmp.Or(r.FormValue("page[offset]"), "0"))
+		}), []string{"0", "0"}, false, 3},
+		{"one record repeats under a next that changes", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"data":[%s],"links":{"next":"/after%s"}}`, record(0), r.FormValue("page[offset]"))
+		}), []string{"0", "0"}, true, 3},
 		{"links repeat under the asked offset", echo(envelopes["links"]), append(numbers(0, 100), numbers(0, 100)...), true, 3},
 		{"offset of another page", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// Aligns the offset to pages of 100, and fills from there.
