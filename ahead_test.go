@@ -194,7 +194,7 @@ func TestConcurrentIsTheSame(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	for range 1500 {
+	for range 400 {
 		s := newRandomServer(rng)
 		opts := &epcclogs.ListOptions{Limit: []int{0, 1, 2, 7, 30, 100}[rng.IntN(6)], Offset: []int{0, 0, 13}[rng.IntN(3)]}
 		one := memoryPager(t, s, 1, opts)
