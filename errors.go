@@ -83,7 +83,8 @@ func (e *APIError) Is(target error) bool {
 	case ErrForbidden:
 		return e.StatusCode == http.StatusForbidden
 	case ErrNotFound:
-		return e.StatusCode == http.StatusNotFound
+		// A token endpoint that is not there is a wrong base URL, not a missing resource.
+		return e.StatusCode == http.StatusNotFound && e.Method != http.MethodPost
 	case ErrRateLimited:
 		return e.StatusCode == http.StatusTooManyRequests
 	case ErrServer:

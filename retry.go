@@ -24,10 +24,14 @@ import (
 // each attempt, from MinWait up to MaxWait. A wait that the context's deadline
 // would end, or a Retry-After above MaxWait, is not begun: the call returns the
 // error that it has.
+//
+// Beneath all this, net/http sends a GET again by itself when a connection that
+// was kept open turns out to be closed before any of the response came. That is
+// not counted.
 type RetryPolicy struct {
 	MaxAttempts int           // requests sent at most, the first included; 0 means 4, 1 means no retry
 	MinWait     time.Duration // 0 means 250 ms, or MaxWait where that is less
-	MaxWait     time.Duration // 0 means 30 s
+	MaxWait     time.Duration // 0 means 30 s; also the longest Retry-After that is waited for
 }
 
 func (p RetryPolicy) withDefaults() (RetryPolicy, error) {

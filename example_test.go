@@ -1,0 +1,311 @@
+package epcclogs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/epcclogstest"
+)
+
+// exampleClient returns a client of a server with two integrations and 250 logs
+// each.
+func exampleClient() (client *epcclogs.Client, integrationID string, done func()) {
+	options := make([]epcclogstest.Option, 2)
+	for i := range options {
+		in := epcclogstest.SampleIntegration(i)
+		options[i] = epcclogstest.WithIntegration(in, epcclogstest.SampleLogs(in.ID, 250)...)
+	}
+	srv := epcclogstest.NewServer(options...)
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client, epcclogstest.SampleIntegration(0).ID, func() {
+		client.CloseIdleConnections()
+		srv.Close()
+	}
+}
+
+func ExampleNewClient() {
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(epcclogs.USEast),
+		epcclogs.WithClientCredentials("not-a-real-id", "not-a-real-secret"),
+		epcclogs.WithTimeout(10*time.Second),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 6}),
+		epcclogs.WithRateLimit(25), // a development store
+		epcclogs.WithMaxResponseSize(8<<20),
+		epcclogs.WithUserAgent("my-service/1.2"),
+		epcclogs.WithLogger(slog.Default()),
+	)
+	fmt.Println(client != nil, err)
+
+	_, err = epcclogs.NewClient(epcclogs.WithBaseURL("http://example.com"), epcclogs.WithToken("not-a-real-token"))
+	fmt.Println(errors.Is(err, epcclogs.ErrInvalidArgument), err)
+	// Output:
+	// true <nil>
+	// true epcclogs: invalid argument: credentials would be sent unencrypted to http://example.com
+}
+
+func ExampleNewClientFromEnv() {
+	os.Unsetenv("EPCC_CLIENT_ID")
+	os.Unsetenv("EPCC_CLIENT_SECRET")
+	_, err := epcclogs.NewClientFromEnv()
+	fmt.Println(err)
+	// Output: epcclogs: invalid argument: missing in the environment: EPCC_CLIENT_ID, EPCC_CLIENT_SECRET
+}
+
+func ExampleWithTokenFunc() {
+	srv := epcclogstest.NewServer()
+	defer srv.Close()
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(srv.URL),
+		epcclogs.WithTokenFunc(func(context.Context) (string, error) {
+			return "not-a-real-token", nil // from a vault, or another service
+		}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	page, err := client.ListStoreLogs(context.Background(), &epcclogs.ListOptions{Limit: 5})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(page.Data))
+	// Output: 5
+}
+
+func ExampleWithHTTPClient() {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxConnsPerHost = 4
+	defer transport.CloseIdleConnections() // the client leaves that to its owner
+
+	srv := epcclogstest.NewServer()
+	defer srv.Close()
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(srv.URL),
+		epcclogs.WithToken("not-a-real-token"),
+		epcclogs.WithHTTPClient(&http.Client{Transport: transport}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.ListStoreLogs(context.Background(), nil)
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleClient_ListIntegrationLogs() {
+	client, integrationID, done := exampleClient()
+	defer done()
+
+	page, err := client.ListIntegrationLogs(context.Background(), integrationID, &epcclogs.ListOptions{Limit: 10})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(page.Data), "of", page.Results.Total)
+	fmt.Println("page", page.Meta.Current, "of", page.Meta.Total)
+	entry := page.Data[0]
+	fmt.Println(entry.Succeeded, entry.StatusCode, entry.Attempt, entry.IntegrationID() == integrationID)
+	// Output:
+	// 10 of 250
+	// page 1 of 25
+	// true 200 1 true
+}
+
+func ExamplePager_All() {
+	client, integrationID, done := exampleClient()
+	defer done()
+
+	total := 0
+	for entry, err := range client.IntegrationLogs(integrationID, nil).All(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if !entry.CreatedAt().IsZero() {
+			total++
+		}
+	}
+	fmt.Println(total)
+	// Output: 250
+}
+
+func ExamplePager_Pages() {
+	client, integrationID, done := exampleClient()
+	defer done()
+
+	pager := client.IntegrationLogs(integrationID, nil)
+	for page, err := range pager.Pages(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(len(page.Data), pager.Offset())
+	}
+	// Output:
+	// 100 100
+	// 100 200
+	// 50 250
+}
+
+// A program that stops can go on later where it stopped.
+func ExamplePager_Offset() {
+	client, integrationID, done := exampleClient()
+	defer done()
+
+	pager := client.IntegrationLogs(integrationID, nil)
+	for _, err := range pager.All(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if pager.Offset() == 137 {
+			break
+		}
+	}
+
+	rest := 0
+	again := client.IntegrationLogs(integrationID, &epcclogs.ListOptions{Offset: pager.Offset()})
+	for _, err := range again.All(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		rest++
+	}
+	fmt.Println(rest)
+	// Output: 113
+}
+
+func ExamplePager_Concurrent() {
+	client, integrationID, done := exampleClient()
+	defer done()
+
+	total := 0
+	for _, err := range client.IntegrationLogs(integrationID, nil).Concurrent(8).All(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		total++
+	}
+	fmt.Println(total)
+	// Output: 250
+}
+
+func ExampleAPIError() {
+	client, _, done := exampleClient()
+	defer done()
+
+	_, err := client.ListIntegrationLogs(context.Background(), "00000000-0000-4000-8000-000000000000", nil)
+	if errors.Is(err, epcclogs.ErrNotFound) {
+		fmt.Println("no such integration")
+	}
+	var apiErr *epcclogs.APIError
+	if errors.As(err, &apiErr) {
+		fmt.Println(apiErr.StatusCode, apiErr.Attempts)
+	}
+	var body *epcclogs.ErrorBody
+	if errors.As(err, &body) {
+		fmt.Println(body.Title)
+	}
+	// Output:
+	// no such integration
+	// 404 1
+	// Not Found
+}
+
+func ExampleDecodeError() {
+	srv := epcclogstest.NewServer()
+	defer srv.Close()
+	srv.Fail(1, epcclogstest.Status(http.StatusOK, `{"data":[{"id":"a"},{"id":"b","succeeded":"no"}]}`))
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+
+	_, err = client.ListStoreLogs(context.Background(), nil)
+	var decodeErr *epcclogs.DecodeError
+	if errors.As(err, &decodeErr) {
+		where, _, _ := strings.Cut(decodeErr.Err.Error(), ":")
+		fmt.Println(where)
+		fmt.Println(string(decodeErr.Body))
+	}
+	// Output:
+	// data[1].succeeded
+	// {"data":[{"id":"a"},{"id":"b","succeeded":"no"}]}
+}
+
+func ExampleRetryPolicy() {
+	srv := epcclogstest.NewServer()
+	defer srv.Close()
+	srv.Fail(2, epcclogstest.GatewayPage(http.StatusServiceUnavailable))
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(srv.URL),
+		epcclogs.WithToken("not-a-real-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3, MinWait: time.Millisecond}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+
+	_, err = client.ListStoreLogs(context.Background(), nil)
+	fmt.Println(err, len(srv.Requests()))
+	// Output: <nil> 3
+}
+
+func ExampleClient_GetIntegration() {
+	client, integrationID, done := exampleClient()
+	defer done()
+
+	in, err := client.GetIntegration(context.Background(), integrationID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(in.Name, in.IntegrationType, in.Enabled, len(in.Observes) > 0)
+	// Output: Order fulfilment webhook true true
+}
+
+func ExampleClient_Integrations() {
+	client, _, done := exampleClient()
+	defer done()
+
+	for in, err := range client.Integrations(nil).All(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(in.Name)
+	}
+	// Output:
+	// Order fulfilment
+	// Stock ledger
+}
+
+// The jobs of an integration, and the attempts of each.
+func ExampleClient_JobLogs() {
+	client, integrationID, done := exampleClient()
+	defer done()
+
+	ctx := context.Background()
+	jobs, attempts := 0, 0
+	for job, err := range client.IntegrationJobs(integrationID, &epcclogs.ListOptions{Limit: 100}).All(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		jobs++
+		for _, err := range client.JobLogs(integrationID, job.ID, nil).All(ctx) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			attempts++
+		}
+	}
+	fmt.Println(jobs > 0, attempts)
+	// Output: true 250
+}
