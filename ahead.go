@@ -81,7 +81,8 @@ func (p *Pager[T]) takeGuess() bool {
 	if g.opts.Offset == p.want.Offset-1 {
 		<-g.done
 		before := p.seen[0]
-		if g.err == nil && len(g.page.Data) > 0 &&
+		// The overlap alone is no page: whether it is the end is not for it to say.
+		if g.err == nil && len(g.page.Data) > 1 &&
 			reflect.DeepEqual(&g.page.Data[0], &before[len(before)-1]) && p.follow(g.page, g.opts, 1) == nil {
 			p.guesses = p.guesses[1:]
 			return true

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -443,6 +442,6 @@ func TestConcurrentRefusesMisuse(t *testing.T) {
 	for range 2 {
 		_, err := bodies(pager.All(t.Context()))
 		require.ErrorIs(t, err, epcclogs.ErrInvalidArgument)
-		assert.True(t, strings.Contains(err.Error(), "after the pager was used"))
+		require.ErrorContains(t, err, "after the pager was used")
 	}
 }

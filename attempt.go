@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,8 @@ type call struct {
 	form   []byte           // the body of a request for a token; nil for all others
 	secret string           // the client secret in form
 	out    json.Unmarshaler // reads the body of a 200
+
+	retrying func(failure error, wait time.Duration) // is told of each retry; nil for all but a request for a token
 
 	attempts  int     // requests sent so far
 	counted   int     // those of them that count against RetryPolicy.MaxAttempts
@@ -67,19 +70,28 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 		return false, err
 	}
 	k.token, k.header, k.pause = "", nil, 0
+	if k.form == nil && c.refused != nil {
+		// Fetch the token before the turn comes: all that wait for it would else be
+		// sent together. It is asked for again after the wait, which may be long.
+		if _, err := c.token(ctx); err != nil {
+			return false, k.noToken(err)
+		}
+	}
+	if k.sent, err = c.pace.wait(ctx); err != nil {
+		if k.failure != nil {
+			err = fmt.Errorf("%w; the last attempt failed: %w", err, k.failure)
+		}
+		return false, fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err)
+	}
 	if k.form == nil && c.token != nil {
 		token, err := c.token(ctx)
 		if err == nil && !isToken(token) {
 			err = errors.New("it is empty or has characters that no token has")
 		}
 		if err != nil {
-			return false, fmt.Errorf("epcclogs: %s %s: bearer token: %w", k.method, k.url, err)
+			return false, k.noToken(err)
 		}
 		k.token = token
-	}
-
-	if k.sent, err = c.pace.wait(ctx); err != nil {
-		return false, fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err)
 	}
 
 	caller := ctx
@@ -94,7 +106,7 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 	}
 	k.attempts++
 	k.counted++
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := c.roundTrip(req)
 	if err != nil {
 		return k.broken(caller, ctx, err)
 	}
@@ -111,7 +123,7 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 	defer release(buf)
 	if resp.StatusCode != http.StatusOK {
 		// The status decides, however much of the body arrives.
-		_, _ = buf.ReadFrom(io.LimitReader(resp.Body, maxErrorBody))
+		_, _ = buf.ReadFrom(io.LimitReader(resp.Body, int64(maxErrorBody+len(k.token))))
 		return mayPassLater(resp.StatusCode), k.apiError(resp, buf.Bytes())
 	}
 	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, c.maxResponseSize+1)); err != nil {
@@ -127,6 +139,10 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 	return false, nil
 }
 
+func (k *call) noToken(err error) error {
+	return fmt.Errorf("epcclogs: %s %s: bearer token: %w", k.method, k.url, err)
+}
+
 // broken is the error of an attempt without a whole response. A time-out that
 // is not the caller's must not look like it.
 func (k *call) broken(caller, attempt context.Context, err error) (mayPass bool, _ error) {
@@ -139,7 +155,7 @@ func (k *call) broken(caller, attempt context.Context, err error) (mayPass bool,
 			err = timeoutError(err.Error())
 		}
 	}
-	return mayPass, fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err)
+	return mayPass, fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, k.hideIn(err))
 }
 
 // timeoutError is a net.Error that does not match context.DeadlineExceeded.
@@ -156,6 +172,7 @@ func (k *call) apiError(resp *http.Response, body []byte) *APIError {
 		URL:        k.url,
 		Errors:     parseErrors(body),
 		Header:     resp.Header.Clone(),
+		Body:       k.keep(body),
 		Attempts:   k.attempts,
 	}
 	e.RetryAfter, _ = retryAfter(resp.Header)
@@ -168,25 +185,42 @@ func (k *call) apiError(resp *http.Response, body []byte) *APIError {
 			values[i] = k.hide(values[i])
 		}
 	}
-	if k.form == nil {
-		e.Body = []byte(k.hide(string(body)))
-	}
 	return e
 }
 
 func (k *call) decodeError(resp *http.Response, body []byte, err error) *DecodeError {
-	e := &DecodeError{Method: k.method, URL: k.url, ContentType: k.hide(resp.Header.Get("Content-Type")), Err: err}
-	if k.form == nil {
-		e.Body = []byte(k.hide(string(body[:min(len(body), maxErrorBody)])))
+	return &DecodeError{
+		Method:      k.method,
+		URL:         k.url,
+		ContentType: k.hide(resp.Header.Get("Content-Type")),
+		Body:        k.keep(body),
+		Err:         k.hideIn(err),
 	}
-	return e
+}
+
+// keep returns what an error keeps of a body: nothing of an answer to a request
+// for a token. A credential that straddles the cut is hidden first.
+func (k *call) keep(body []byte) []byte {
+	if k.form != nil {
+		return nil
+	}
+	kept := []byte(k.hide(string(body[:min(len(body), maxErrorBody+len(k.token))])))
+	return kept[:min(len(kept), maxErrorBody)]
+}
+
+// hideIn returns err, or one with its text where that shows a credential.
+func (k *call) hideIn(err error) error {
+	if text := k.hide(err.Error()); text != err.Error() {
+		return errors.New(text)
+	}
+	return err
 }
 
 // hide replaces the credential of the request in what a server sends back, as
 // debugging pages that show the request do. Below 8 characters it cannot be told
 // from ordinary text, and protects nothing.
 func (k *call) hide(text string) string {
-	for _, credential := range []string{k.token, k.secret} {
+	for _, credential := range []string{k.token, k.secret, url.QueryEscape(k.secret)} {
 		if len(credential) >= 8 {
 			text = strings.ReplaceAll(text, credential, "[hidden]")
 		}

@@ -18,9 +18,10 @@ import (
 const defaultTokenLifetime = time.Hour
 
 // credentials hold the bearer token that was fetched with client credentials. All
-// calls share it: one fetch serves every call that waits.
+// calls share it: one fetch serves every call that waits. A Client refers to it by
+// functions alone, whose values fmt cannot look into.
 type credentials struct {
-	fetch func(context.Context) (token string, lifetime time.Duration, err error) // hides the secret from fmt
+	fetch func(context.Context, *flight) (token string, lifetime time.Duration, err error)
 
 	mu      sync.Mutex
 	current string    // empty when there is none, or the API refused it
@@ -30,11 +31,16 @@ type credentials struct {
 
 // flight is one fetch of a token, and the calls that wait for it.
 type flight struct {
-	cancel  context.CancelFunc
-	waiting int           // guarded by credentials.mu
-	done    chan struct{} // closed once token and err are set
-	token   string
-	err     error
+	cancel context.CancelFunc
+	done   chan struct{} // closed once token and err are set
+	token  string
+	err    error
+
+	// Guarded by credentials.mu.
+	waiting int
+	failure error         // of the latest attempt, when another will follow
+	next    time.Time     // which will not be before this
+	news    chan struct{} // closed when these change
 }
 
 func newCredentials(c *Client, clientID, clientSecret string) *credentials {
@@ -43,57 +49,85 @@ func newCredentials(c *Client, clientID, clientSecret string) *credentials {
 		"client_id":     {clientID},
 		"client_secret": {clientSecret},
 	}.Encode())
-	return &credentials{fetch: func(ctx context.Context) (string, time.Duration, error) {
+	creds := new(credentials)
+	creds.fetch = func(ctx context.Context, f *flight) (string, time.Duration, error) {
 		var t tokenResponse
 		k := &call{
 			client: c, method: http.MethodPost, url: c.base + "/oauth/access_token",
 			form: form, secret: clientSecret, out: &t,
+			retrying: func(failure error, wait time.Duration) { creds.retrying(f, failure, wait) },
 		}
 		err := c.send(ctx, k)
 		return t.token, t.lifetime(k.header), err
-	}}
+	}
+	return creds
 }
 
 // bearer returns the token, fetching it when there is none that lasts. It returns
-// as soon as ctx ends, and leaves the fetch to the other calls that wait; the
-// last one to leave ends it.
+// as soon as ctx ends, or is bound to end before the next attempt, and leaves the
+// fetch to the other calls that wait; the last one to leave ends it.
 func (c *credentials) bearer(ctx context.Context) (string, error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.current != "" && time.Now().Before(c.renewAt) {
-		defer c.mu.Unlock()
 		return c.current, nil
 	}
 	f := c.flight
 	if f == nil {
 		var fetchCtx context.Context
-		f = &flight{done: make(chan struct{})}
+		f = &flight{done: make(chan struct{}), news: make(chan struct{})}
 		fetchCtx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 		c.flight = f
 		go c.run(fetchCtx, f)
 	}
 	f.waiting++
-	c.mu.Unlock()
-
-	select {
-	case <-f.done:
-		return f.token, f.err
-	case <-ctx.Done():
+	for {
+		if deadline, ok := ctx.Deadline(); ok && f.failure != nil && !deadline.After(f.next) {
+			c.leave(f)
+			return "", f.failure
+		}
+		news := f.news
+		c.mu.Unlock()
+		select {
+		case <-f.done:
+			c.mu.Lock()
+			return f.token, f.err
+		case <-news:
+			c.mu.Lock()
+		case <-ctx.Done():
+			c.mu.Lock()
+			c.leave(f)
+			if f.failure != nil {
+				return "", fmt.Errorf("%w; the last attempt failed: %w", ctx.Err(), f.failure)
+			}
+			return "", ctx.Err()
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+}
+
+// leave is called with mu held.
+func (c *credentials) leave(f *flight) {
 	if f.waiting--; f.waiting == 0 {
 		f.cancel()
 		if c.flight == f {
 			c.flight = nil // whoever comes next starts afresh
 		}
 	}
-	return "", ctx.Err()
+}
+
+// retrying takes note of an attempt that failed and will be followed by another.
+func (c *credentials) retrying(f *flight, failure error, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.failure, f.next = failure, time.Now().Add(wait)
+	close(f.news)
+	f.news = make(chan struct{})
 }
 
 // run makes one fetch.
 func (c *credentials) run(ctx context.Context, f *flight) {
 	defer f.cancel()
-	token, lifetime, err := c.fetch(ctx)
+	token, lifetime, err := c.fetch(ctx, f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.token, f.err = token, err

@@ -28,17 +28,20 @@ const (
 // use; make one and share it, since its connections, its token and its rate
 // limit are shared by all its calls.
 type Client struct {
-	base            string // without a final slash and without /v2
-	transport       http.RoundTripper
+	// fmt follows pointers and interfaces, but not functions: what may hold a
+	// credential is kept in these.
+	roundTrip func(*http.Request) (*http.Response, error)
+	token     func(context.Context) (string, error) // nil: requests carry none
+	refused   func(token string)                    // takes a token that the API refused; nil unless tokens are fetched
+
+	base            string          // without a final slash and without /v2
 	ownTransport    *http.Transport // nil when the caller brought one
 	timeout         time.Duration   // of one attempt; 0: none
 	maxResponseSize int64
 	retry           RetryPolicy
 	pace            *pace
 	userAgent       string
-	logger          *slog.Logger                          // nil: silent
-	token           func(context.Context) (string, error) // nil: requests carry none
-	credentials     *credentials                          // nil unless tokens are fetched
+	logger          *slog.Logger // nil: silent
 }
 
 // NewClient returns a client with the settings of opts. It sends nothing and

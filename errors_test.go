@@ -16,18 +16,18 @@ import (
 )
 
 // fail makes one call against the answer, and returns its error.
-func fail(t *testing.T, a answer, opts ...epcclogs.Option) (error, *script) {
+func fail(t *testing.T, a answer, opts ...epcclogs.Option) (*script, error) {
 	t.Helper()
 	s := serve(t, a)
 	page, err := newClient(t, s.URL, opts...).ListIntegrationLogs(t.Context(), integration, nil)
 	require.Error(t, err)
 	assert.Nil(t, page)
-	return err, s
+	return s, err
 }
 
 func TestNotFound(t *testing.T) {
 	raw := string(fixture(t, "error_404.json"))
-	err, s := fail(t, answer{status: http.StatusNotFound, body: raw, header: map[string]string{"X-Trace": "7"}})
+	s, err := fail(t, answer{status: http.StatusNotFound, body: raw, header: map[string]string{"X-Trace": "7"}})
 	require.ErrorIs(t, err, epcclogs.ErrNotFound)
 	for _, other := range []error{
 		epcclogs.ErrUnauthorized, epcclogs.ErrForbidden, epcclogs.ErrRateLimited, epcclogs.ErrServer,
@@ -54,7 +54,7 @@ func TestNotFound(t *testing.T) {
 
 // The example of the schema has "status": 500 in a response that is a 404.
 func TestStatusOfHTTPDecides(t *testing.T) {
-	err, s := fail(t, answer{status: http.StatusNotFound, body: string(fixture(t, "error_404_schema.json"))})
+	s, err := fail(t, answer{status: http.StatusNotFound, body: string(fixture(t, "error_404_schema.json"))})
 	require.ErrorIs(t, err, epcclogs.ErrNotFound)
 	require.NotErrorIs(t, err, epcclogs.ErrServer)
 	var body *epcclogs.ErrorBody
@@ -89,7 +89,7 @@ func TestSentinels(t *testing.T) {
 		401: epcclogs.ErrUnauthorized, 403: epcclogs.ErrForbidden, 404: epcclogs.ErrNotFound,
 		429: epcclogs.ErrRateLimited, 500: epcclogs.ErrServer, 501: epcclogs.ErrServer, 503: epcclogs.ErrServer, 599: epcclogs.ErrServer,
 	} {
-		err, _ := fail(t, answer{status: status})
+		_, err := fail(t, answer{status: status})
 		require.ErrorIs(t, err, want)
 	}
 }
@@ -110,11 +110,13 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 		{"string status", string(fixture(t, "error_string_status.json")), []epcclogs.ErrorBody{{
 			Status: 401, Title: "Unauthorized", Detail: "The client credentials are not valid", RequestID: "00000000-0000-4000-8000-000000000401",
 		}}},
-		{"odd elements", `{"errors":[null,5,{"title":7,"status":"x","detail":"d"},{"title":"t","source":{},"code":3}]}`,
-			[]epcclogs.ErrorBody{{Detail: "d"}, {Title: "t"}}},
+		{
+			"odd elements", `{"errors":[null,5,{"title":7,"status":"x","detail":"d"},{"title":"t","source":{},"code":3}]}`,
+			[]epcclogs.ErrorBody{{Detail: "d"}, {Title: "t"}},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err, _ := fail(t, answer{status: http.StatusBadGateway, body: tt.body})
+			_, err := fail(t, answer{status: http.StatusBadGateway, body: tt.body})
 			require.ErrorIs(t, err, epcclogs.ErrServer)
 			var apiErr *epcclogs.APIError
 			require.ErrorAs(t, err, &apiErr)
@@ -128,33 +130,33 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 }
 
 func TestErrorTexts(t *testing.T) {
-	err, _ := fail(t, answer{status: 418, body: `{"errors":[{"detail":"only detail"},{"title":"b"},{}]}`})
+	_, err := fail(t, answer{status: 418, body: `{"errors":[{"detail":"only detail"},{"title":"b"},{}]}`})
 	require.ErrorContains(t, err, ": 418 I'm a teapot: only detail (and 2 more)")
-	err, _ = fail(t, answer{status: 499, body: `{"errors":[{}]}`})
+	_, err = fail(t, answer{status: 499, body: `{"errors":[{}]}`})
 	require.ErrorContains(t, err, ": 499: error without a title")
 }
 
 func TestErrorBodyIsBounded(t *testing.T) {
-	err, _ := fail(t, answer{status: http.StatusNotFound, body: strings.Repeat("x", 1<<20)})
+	_, err := fail(t, answer{status: http.StatusNotFound, body: strings.Repeat("x", 1<<20)})
 	var apiErr *epcclogs.APIError
 	require.ErrorAs(t, err, &apiErr)
 	assert.Len(t, apiErr.Body, 64<<10)
 
-	err, _ = fail(t, ok(strings.Repeat("x", 1<<20)))
+	_, err = fail(t, ok(strings.Repeat("x", 1<<20)))
 	var decodeErr *epcclogs.DecodeError
 	require.ErrorAs(t, err, &decodeErr)
 	assert.Len(t, decodeErr.Body, 64<<10)
 
 	long := strings.Repeat("y", 60<<10)
-	err, _ = fail(t, answer{status: http.StatusNotFound, body: `{"errors":[{"title":"` + long + `"}]}`})
+	_, err = fail(t, answer{status: http.StatusNotFound, body: `{"errors":[{"title":"` + long + `"}]}`})
 	assert.Less(t, len(err.Error()), 2000, "the text stays short")
-	err, _ = fail(t, ok(`{"data":[{"meta":{"timestamps":{"created_at":"`+long+`"}}}]}`))
+	_, err = fail(t, ok(`{"data":[{"meta":{"timestamps":{"created_at":"`+long+`"}}}]}`))
 	assert.Less(t, len(err.Error()), 2000)
 }
 
 func TestAnyStatusBut200IsAnError(t *testing.T) {
 	for _, status := range []int{201, 202, 204, 206, 300, 304, 400, 409} {
-		err, s := fail(t, answer{status: status})
+		s, err := fail(t, answer{status: status})
 		var apiErr *epcclogs.APIError
 		require.ErrorAs(t, err, &apiErr)
 		assert.Equal(t, status, apiErr.StatusCode)
@@ -163,7 +165,7 @@ func TestAnyStatusBut200IsAnError(t *testing.T) {
 }
 
 func TestLogValue(t *testing.T) {
-	err, _ := fail(t, answer{status: http.StatusNotFound, body: `{"errors":[{"title":"T","detail":"D","request_id":"R"}]}`})
+	_, err := fail(t, answer{status: http.StatusNotFound, body: `{"errors":[{"title":"T","detail":"D","request_id":"R"}]}`})
 	var out bytes.Buffer
 	slog.New(slog.NewTextHandler(&out, nil)).Error("failed", "error", err)
 	for _, want := range []string{"error.method=GET", "error.status=404", "error.attempts=1", "error.title=T", "error.detail=D", "error.request_id=R", "error.url=http://"} {
@@ -176,7 +178,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	other := serve(t, ok(bare()))
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, location := range []string{other.URL + "/elsewhere", "/v2/integrations/logs", "::not a url::", ""} {
-			err, s := fail(t, answer{status: status, header: map[string]string{"Location": location}},
+			s, err := fail(t, answer{status: status, header: map[string]string{"Location": location}},
 				epcclogs.WithToken("not-a-real-token"),
 				epcclogs.WithHTTPClient(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}))
 			var apiErr *epcclogs.APIError
@@ -190,7 +192,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 }
 
 func TestRetryAfterIsTold(t *testing.T) {
-	err, _ := fail(t, answer{status: http.StatusForbidden, header: map[string]string{"Retry-After": "1.5"}})
+	_, err := fail(t, answer{status: http.StatusForbidden, header: map[string]string{"Retry-After": "1.5"}})
 	var apiErr *epcclogs.APIError
 	require.ErrorAs(t, err, &apiErr)
 	assert.Equal(t, 1500*time.Millisecond, apiErr.RetryAfter)

@@ -55,8 +55,11 @@ func ExampleNewClient() {
 }
 
 func ExampleNewClientFromEnv() {
-	os.Unsetenv("EPCC_CLIENT_ID")
-	os.Unsetenv("EPCC_CLIENT_SECRET")
+	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET"} {
+		if err := os.Unsetenv(name); err != nil {
+			log.Fatal(err)
+		}
+	}
 	_, err := epcclogs.NewClientFromEnv()
 	fmt.Println(err)
 	// Output: epcclogs: invalid argument: missing in the environment: EPCC_CLIENT_ID, EPCC_CLIENT_SECRET

@@ -118,7 +118,8 @@ func TestUnknownMembersAndEmptyRecords(t *testing.T) {
 	page, err := newClient(t, s.URL).ListIntegrationLogs(t.Context(), integration, nil)
 	require.NoError(t, err)
 	assert.Equal(t, []epcclogs.IntegrationLog{
-		{}, {ID: "x"},
+		{},
+		{ID: "x"},
 		{ID: "log-7", Type: "integration", Succeeded: true, Attempt: 1, Body: "7", StatusCode: 200},
 	}, page.Data)
 }
@@ -160,8 +161,8 @@ func TestDecodeErrors(t *testing.T) {
 			assert.Nil(t, page)
 			var decodeErr *epcclogs.DecodeError
 			require.ErrorAs(t, err, &decodeErr)
-			assert.ErrorContains(t, decodeErr.Err, tt.want)
-			assert.ErrorContains(t, err, tt.want)
+			require.ErrorContains(t, decodeErr.Err, tt.want)
+			require.ErrorContains(t, err, tt.want)
 			assert.Equal(t, "GET", decodeErr.Method)
 			assert.Equal(t, s.URL+"/v2/integrations/"+integration+"/logs", decodeErr.URL)
 			assert.Equal(t, "application/json", decodeErr.ContentType)
@@ -234,7 +235,9 @@ func TestIntegrations(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, string(encoded), "secret")
 
-	var object struct{ Data json.RawMessage }
+	var object struct {
+		Data json.RawMessage `json:"data"`
+	}
 	require.NoError(t, json.Unmarshal(one, &object))
 	s = serve(t, ok(`{"data":[`+string(object.Data)+`],"links":null}`), ok(`{"data":[]}`))
 	var all []epcclogs.Integration

@@ -223,11 +223,11 @@ func (o *options) client() (*Client, error) {
 	switch {
 	case o.http == nil:
 		c.ownTransport = newTransport()
-		c.transport = c.ownTransport
+		c.roundTrip = c.ownTransport.RoundTrip
 	case o.http.Transport == nil:
-		c.transport = http.DefaultTransport
+		c.roundTrip = http.DefaultTransport.RoundTrip
 	default:
-		c.transport = o.http.Transport
+		c.roundTrip = o.http.Transport.RoundTrip
 	}
 	if o.http != nil && o.http.Timeout > 0 {
 		c.timeout = o.http.Timeout
@@ -236,8 +236,8 @@ func (o *options) client() (*Client, error) {
 		c.timeout = *o.timeout
 	}
 	if o.clientID != "" {
-		c.credentials = newCredentials(c, o.clientID, o.clientSecret)
-		c.token = c.credentials.bearer
+		creds := newCredentials(c, o.clientID, o.clientSecret)
+		c.token, c.refused = creds.bearer, creds.refused
 	}
 	return c, nil
 }

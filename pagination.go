@@ -227,9 +227,9 @@ func (p *Pager[T]) follow(page *Page[T], asked ListOptions, overlap int) error {
 
 	records := page.Data[overlap:]
 	switch {
-	case len(records) == 0:
+	case length == 0:
 		if total > end {
-			return p.lost("the page at offset %d of %d records is empty", end, total)
+			return p.lost("the page at offset %d of %d records is empty", asked.Offset, total)
 		}
 		more = false
 	case p.repeats(records, page, asked, total, next):

@@ -57,6 +57,9 @@ func (p RetryPolicy) withDefaults() (RetryPolicy, error) {
 // wait comes before it. It is a hook of go-retryablehttp, as is backoff.
 func (k *call) checkRetry(ctx context.Context, _ *http.Response, _ error) (bool, error) {
 	again := !k.succeeded && ended(ctx) == nil && (k.renew() || k.retry(ctx))
+	if again && k.retrying != nil {
+		k.retrying(k.failure, k.wait)
+	}
 	if l := k.client.logger; again && l != nil {
 		l.LogAttrs(ctx, slog.LevelWarn, "epcclogs: retry",
 			slog.String("method", k.method), slog.String("path", k.path), slog.Int("attempt", k.attempts),
@@ -96,11 +99,11 @@ func (k *call) throttled() {
 // at once and once a call.
 func (k *call) renew() bool {
 	var status *APIError
-	if k.client.credentials == nil || k.token == "" || k.renewed ||
+	if k.client.refused == nil || k.token == "" || k.renewed ||
 		!errors.As(k.failure, &status) || status.StatusCode != http.StatusUnauthorized {
 		return false
 	}
-	k.client.credentials.refused(k.token)
+	k.client.refused(k.token)
 	k.renewed, k.wait = true, 0
 	k.counted-- // it comes on top
 	return true
@@ -117,7 +120,7 @@ func (p RetryPolicy) wait(n int, h http.Header) (time.Duration, bool) {
 		return max(d, time.Millisecond), d <= p.MaxWait
 	}
 	bound := p.MaxWait
-	if shift := n - 1; shift < 63 && p.MinWait <= p.MaxWait>>shift {
+	if shift := max(n-1, 0); shift < 63 && p.MinWait <= p.MaxWait>>shift {
 		bound = p.MinWait << shift
 	}
 	return max(rand.N(bound), time.Millisecond), true
