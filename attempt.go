@@ -107,6 +107,9 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 	k.attempts++
 	k.counted++
 	resp, err := c.roundTrip(req)
+	if err == nil && resp == nil {
+		err = errors.New("the transport returned neither a response nor an error")
+	}
 	if err != nil {
 		return k.broken(caller, ctx, err)
 	}

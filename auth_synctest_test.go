@@ -344,6 +344,7 @@ func TestWaitForTheFetchThatTheDeadlineEnds(t *testing.T) {
 		c := f.client(t, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
 		start := time.Now()
 		patient := authCall(t.Context(), c)
+		synctest.Wait()
 		for _, d := range []time.Duration{5 * time.Second, 19 * time.Second} {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			err := clientGet(ctx, c)
@@ -357,6 +358,28 @@ func TestWaitForTheFetchThatTheDeadlineEnds(t *testing.T) {
 		require.NoError(t, clientGet(ctx, c), "long enough")
 		assert.Equal(t, 20*time.Second, time.Since(start))
 		require.NoError(t, <-patient)
+		assert.Equal(t, 2, f.posts)
+	})
+}
+
+// When all have left a fetch for that, it ends, and the next call starts afresh.
+func TestFetchThatNoDeadlineOutlastsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &authFake{token: func(n int, _ *http.Request) (*http.Response, error) {
+			if n > 1 {
+				return nil, nil
+			}
+			resp := clientReply(http.StatusServiceUnavailable, "")
+			resp.Header.Set("Retry-After", "20")
+			return resp, nil
+		}}
+		c := f.client(t, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		require.ErrorIs(t, clientGet(ctx, c), epcclogs.ErrServer)
+		require.NoError(t, clientGet(t.Context(), c))
+		assert.Zero(t, time.Since(start))
 		assert.Equal(t, 2, f.posts)
 	})
 }

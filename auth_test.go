@@ -761,8 +761,10 @@ func TestEchoedFormIsHidden(t *testing.T) {
 		s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			form, err := io.ReadAll(r.Body)
 			assert.NoError(t, err)
-			answer{status: status, body: `{"errors":[{"title":"you sent ` + string(form) + `"}]}`,
-				header: map[string]string{"X-Form": string(form)}}.ServeHTTP(w, r)
+			answer{
+				status: status, body: `{"errors":[{"title":"you sent ` + string(form) + `"}]}`,
+				header: map[string]string{"X-Form": string(form)},
+			}.ServeHTTP(w, r)
 		}))
 		err := clientGet(t.Context(), newClient(t, s.URL, epcclogs.WithClientCredentials(authID, secret)))
 		require.Error(t, err)
@@ -793,7 +795,7 @@ func TestEchoInPlaceOfHTTPIsHidden(t *testing.T) {
 		"length":      "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 			require.NoError(t, err)
 			done := make(chan struct{})
 			go func() {

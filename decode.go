@@ -190,7 +190,7 @@ func (n *number) UnmarshalJSON(value []byte) error {
 }
 
 func (n number) int() (int, error) {
-	if float64(n) != math.Trunc(float64(n)) || math.Abs(float64(n)) > 1<<53 {
+	if float64(n) != math.Trunc(float64(n)) || math.Abs(float64(n)) >= 1<<53 { // from there on it may have been rounded
 		return 0, fmt.Errorf("%v is not an integer", float64(n))
 	}
 	return int(n), nil

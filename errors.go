@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -171,7 +172,9 @@ func parseErrors(body []byte) []ErrorBody {
 		e.RequestID, _ = members["request_id"].(string)
 		switch status := members["status"].(type) {
 		case float64:
-			e.Status = int(status)
+			if status == math.Trunc(status) && math.Abs(status) < 1<<31 {
+				e.Status = int(status)
+			}
 		case string: // as other services of the vendor write it
 			e.Status, _ = strconv.Atoi(status)
 		}

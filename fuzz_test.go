@@ -199,6 +199,7 @@ func FuzzPager(f *testing.F) {
 			f.Add([]byte{byte(kind), 63, 0, 99, 2, 3, 2, byte(envelope), 6, 1, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11})
 		}
 	}
+	f.Add([]byte{0, 60, 0, 20, 0, 0, 0, 4, 9, 1}) // pages of 10 that say they are 20
 	f.Add([]byte{1, 0, 0, 5, 0, 0, 0, 0, 6, 0, 7, 0, 1, 1, 1, 1, 0, 6, 0, 7, 0, 1, 1, 1, 1})
 	f.Fuzz(func(t *testing.T, input []byte) {
 		s := &pagerScript{input}

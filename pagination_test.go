@@ -206,6 +206,9 @@ func TestDrainOddServers(t *testing.T) {
 		"offset never told": func(q question) string {
 			return fmt.Sprintf(`{"data":[%s],"meta":{"offset":0},"results":{"total":%d}}`, q.list(), q.total)
 		},
+		"counts, and links without next": func(q question) string {
+			return fmt.Sprintf(`{"data":[%s],"links":{"first":"/x"},"results":{"total":%d}}`, q.list(), q.total)
+		},
 		"links null": func(q question) string { return fmt.Sprintf(`{"data":[%s],"links":null}`, q.list()) },
 	}
 	for name, write := range servers {
@@ -260,6 +263,12 @@ func TestDrainBrokenServers(t *testing.T) {
 		{"total reached by repetition", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = fmt.Fprintf(w, `{"data":[%s],"results":{"total":150}}`, strings.Join(records(0, 100), ","))
 		}), numbers(0, 100), true, 2},
+		{"page counts alone, repeated", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"data":[%s],"meta":{"current":1,"total":3}}`, strings.Join(records(0, 100), ","))
+		}), numbers(0, 100), true, 2},
+		{"a number of pages without that of the page claims nothing", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"data":[%s],"meta":{"total":3}}`, strings.Join(records(0, 100), ","))
+		}), numbers(0, 100), false, 2},
 		{"bare ignores the offset", first(envelopes["bare"]), numbers(0, 100), false, 2},
 		{"bare ignores offset and limit", ok(bare(records(0, 250)...)), numbers(0, 250), false, 1},
 		{"bare with a record that moved", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

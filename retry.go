@@ -29,7 +29,11 @@ import (
 // was kept open turns out to be closed before any of the response came. That is
 // not counted.
 type RetryPolicy struct {
-	MaxAttempts int           // requests sent at most, the first included; 0 means 4, 1 means no retry
+	// MaxAttempts is the number of requests sent at most, the first included; 0
+	// means 4, 1 means no retry. Two kinds come on top: the one after the renewal of
+	// a token, and one in place of each that met a 429 while it was under way
+	// together with others, the first of which had begun the client's pause.
+	MaxAttempts int
 	MinWait     time.Duration // 0 means 250 ms, or MaxWait where that is less
 	MaxWait     time.Duration // 0 means 30 s; also the longest Retry-After that is waited for
 }
@@ -120,7 +124,7 @@ func (p RetryPolicy) wait(n int, h http.Header) (time.Duration, bool) {
 		return max(d, time.Millisecond), d <= p.MaxWait
 	}
 	bound := p.MaxWait
-	if shift := max(n-1, 0); shift < 63 && p.MinWait <= p.MaxWait>>shift {
+	if shift := max(n-1, 0); p.MinWait <= p.MaxWait>>shift {
 		bound = p.MinWait << shift
 	}
 	return max(rand.N(bound), time.Millisecond), true
@@ -134,7 +138,7 @@ func retryAfter(h http.Header) (time.Duration, bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if strings.Trim(value, "0123456789.") == "" {
 		seconds, err := strconv.ParseFloat(value, 64)
-		if errors.Is(err, strconv.ErrRange) || seconds >= math.MaxInt64/float64(time.Second) {
+		if seconds >= math.MaxInt64/float64(time.Second) { // infinite where err is ErrRange
 			return math.MaxInt64, true
 		}
 		return time.Duration(seconds * float64(time.Second)), err == nil

@@ -1,0 +1,246 @@
+package epcclogs_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/epcclogs/epcclogs"
+)
+
+// benchServer is the process of internal/benchserver. A process of its own keeps
+// its work out of the CPU time and the heap of the clients.
+type benchServer struct {
+	url    string
+	stores int
+}
+
+func startBenchServer(b *testing.B) *benchServer {
+	b.Helper()
+	binary := filepath.Join(b.TempDir(), "benchserver.exe") // the name that every system runs
+	out, err := exec.CommandContext(b.Context(), "go", "build", "-o", binary, "./internal/benchserver").CombinedOutput()
+	require.NoError(b, err, "%s", out)
+
+	cmd := exec.CommandContext(context.WithoutCancel(b.Context()), binary) // ends with its input
+	stdin, err := cmd.StdinPipe()
+	require.NoError(b, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, cmd.Start())
+	b.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	address, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(b, err)
+	return &benchServer{url: "http://" + strings.TrimSpace(address)}
+}
+
+// benchStore is how a store of the server behaves.
+type benchStore struct {
+	records int
+	latency time.Duration
+	rate    int  // requests a second; 0: no limit
+	early   bool // a 429 comes before the latency
+}
+
+// add returns the base URL of a new store.
+func (s *benchServer) add(store benchStore) string {
+	s.stores++
+	return fmt.Sprintf("%s/records=%d&latency=%v&rate=%d&early=%t&run=%d", s.url, store.records, store.latency, store.rate, store.early, s.stores)
+}
+
+// counts are what a store has counted.
+type counts struct{ Requests, Throttled int }
+
+func (s *benchServer) counts(b *testing.B, base string) (c counts) {
+	b.Helper()
+	_, err := benchGet(b.Context(), newBenchClient(b), base+"/counts", &c)
+	require.NoError(b, err)
+	return c
+}
+
+const benchToken = "not-a-real-token"
+
+// number is that of a record of the server: the last digits of its id.
+func number(l *epcclogs.IntegrationLog) (int, error) {
+	if len(l.ID) != 36 {
+		return 0, fmt.Errorf("the id is %q", l.ID)
+	}
+	return strconv.Atoi(l.ID[24:])
+}
+
+// A drainer makes a client of the store at base, which reads the records, up to
+// n pages at once, and fails unless it gets each of them once.
+type drainer func(b *testing.B, base string, n int) func(ctx context.Context, records int) error
+
+// epcclogsDrainer is this library.
+func epcclogsDrainer(opts ...epcclogs.Option) drainer {
+	return func(b *testing.B, base string, n int) func(context.Context, int) error {
+		c, err := epcclogs.NewClient(append(opts, epcclogs.WithBaseURL(base), epcclogs.WithToken(benchToken))...)
+		require.NoError(b, err)
+		b.Cleanup(c.CloseIdleConnections)
+		return func(ctx context.Context, records int) error {
+			want := 0
+			for l, err := range c.IntegrationLogs(integration, nil).Concurrent(n).All(ctx) {
+				if err != nil {
+					return err
+				}
+				if got, err := number(&l); err != nil || got != want {
+					return fmt.Errorf("record %d: got %d (%w)", want, got, err)
+				}
+				want++
+			}
+			if want != records {
+				return fmt.Errorf("%d records, not %d", want, records)
+			}
+			return nil
+		}
+	}
+}
+
+// benchPage is a page as a program without this library would declare it.
+type benchPage struct {
+	Data    []epcclogs.IntegrationLog `json:"data"`
+	Meta    epcclogs.PageMeta         `json:"meta"`
+	Results epcclogs.PageResults      `json:"results"`
+}
+
+func newBenchClient(b *testing.B) *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 64 // the default of 2 would close connections all the time
+	b.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+}
+
+var errThrottled = errors.New("429")
+
+// benchGet is a request as programs write it. After a 429 it returns the pause
+// that the server asks for.
+func benchGet(ctx context.Context, c *http.Client, url string, out any) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+benchToken)
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return 0, json.Unmarshal(body, out)
+	case http.StatusTooManyRequests:
+		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		return time.Duration(seconds) * time.Second, errors.Join(errThrottled, err)
+	}
+	return 0, errors.New(resp.Status)
+}
+
+func benchURL(base string, offset int) string {
+	return fmt.Sprintf("%s/v2/integrations/%s/logs?page[limit]=100&page[offset]=%d", base, integration, offset)
+}
+
+// sequentialDrainer is the loop that most programs have: one page after the
+// other. It knows nothing of rate limits.
+func sequentialDrainer(b *testing.B, base string, _ int) func(context.Context, int) error {
+	c := newBenchClient(b)
+	return func(ctx context.Context, records int) error {
+		for offset, total := 0, 1; offset < total; {
+			var page benchPage
+			if _, err := benchGet(ctx, c, benchURL(base, offset), &page); err != nil {
+				return err
+			}
+			for i := range page.Data {
+				if got, err := number(&page.Data[i]); err != nil || got != offset+i {
+					return fmt.Errorf("record %d: got %d (%w)", offset+i, got, err)
+				}
+			}
+			offset, total = offset+len(page.Data), page.Results.Total
+			if total != records || len(page.Data) == 0 {
+				return fmt.Errorf("%d of %d records, not %d", len(page.Data), total, records)
+			}
+		}
+		return nil
+	}
+}
+
+// idealDrainer is as fast as can be: it asks for the first page, then for all
+// others, n at a time, and hands the records out in no order. It would lose
+// records on a list that changes. After a 429, the worker that got it sleeps as
+// long as the server says, and the others go on.
+func idealDrainer(b *testing.B, base string, n int) func(context.Context, int) error {
+	c := newBenchClient(b)
+	get := func(ctx context.Context, offset int, seen []bool) error {
+		for {
+			var page benchPage
+			pause, err := benchGet(ctx, c, benchURL(base, offset), &page)
+			if errors.Is(err, errThrottled) {
+				time.Sleep(pause)
+				continue
+			}
+			for i := range page.Data {
+				got, err := number(&page.Data[i])
+				if err != nil || got != offset+i {
+					return fmt.Errorf("record %d: got %d (%w)", offset+i, got, err)
+				}
+				seen[got] = true
+			}
+			return err
+		}
+	}
+	return func(ctx context.Context, records int) error {
+		seen := make([]bool, records)
+		if err := get(ctx, 0, seen); err != nil {
+			return err
+		}
+		offsets, failed := make(chan int), make(chan error, n)
+		var workers sync.WaitGroup
+		for range n {
+			workers.Add(1)
+			go func() {
+				defer workers.Done()
+				for offset := range offsets {
+					if err := get(ctx, offset, seen); err != nil {
+						failed <- err
+						return
+					}
+				}
+			}()
+		}
+		var err error
+		for offset := 100; offset < records && err == nil; offset += 100 {
+			select {
+			case offsets <- offset:
+			case err = <-failed:
+			}
+		}
+		close(offsets)
+		workers.Wait()
+		close(failed)
+		for i := range seen {
+			if err == nil && !seen[i] {
+				err = fmt.Errorf("record %d is missing", i)
+			}
+		}
+		return errors.Join(err, <-failed)
+	}
+}

@@ -1,0 +1,167 @@
+package epcclogs_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/epcclogstest"
+)
+
+// docs/performance.md tells how to run the benchmarks, and what they have shown.
+
+var long = flag.Bool("epcclogs.long", false, "also run the benchmarks that take half an hour")
+
+// cpuTime is what this process has used so far; nil where the system does not
+// tell.
+var cpuTime func() time.Duration
+
+// measure drains the store of base b.N times and reports what that cost. A store
+// with a rate limit is drained once, by a client that has never met it.
+func measure(b *testing.B, server *benchServer, store benchStore, n int, newClient drainer) {
+	b.Helper()
+	base := server.add(store)
+	drain := newClient(b, base, n)
+	runtime.GC() // what earlier ones left is not for this one to clean up
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var cpu time.Duration
+	if cpuTime != nil {
+		cpu = cpuTime()
+	}
+	b.ResetTimer()
+	for range b.N {
+		require.NoError(b, drain(b.Context(), store.records))
+	}
+	b.StopTimer()
+	if cpuTime != nil {
+		b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op")
+	}
+	runtime.ReadMemStats(&after)
+	records := float64(b.N * store.records)
+	c := server.counts(b, base)
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/records, "allocs/record")
+	b.ReportMetric(records/b.Elapsed().Seconds(), "logs/s")
+	b.ReportMetric(float64(c.Requests)/float64(b.N), "requests/op")
+	if store.rate > 0 {
+		ceiling := 100 * float64(store.rate)
+		b.ReportMetric(100*records/b.Elapsed().Seconds()/ceiling, "%-of-ceiling")
+		b.ReportMetric(100*float64(c.Throttled)/float64(c.Requests), "%-throttled")
+	}
+}
+
+// BenchmarkDrain reads 10,000 records, as fast as the client can.
+func BenchmarkDrain(b *testing.B) {
+	server := startBenchServer(b)
+	for _, latency := range []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond} {
+		store := benchStore{records: 10_000, latency: latency}
+		name := fmt.Sprintf("latency=%dms/client=", latency.Milliseconds())
+		b.Run(name+"sequential/n=1", func(b *testing.B) { measure(b, server, store, 1, sequentialDrainer) })
+		for _, n := range []int{1, 4, 8, 16} {
+			b.Run(fmt.Sprintf("%sepcclogs/n=%d", name, n), func(b *testing.B) { measure(b, server, store, n, epcclogsDrainer()) })
+			b.Run(fmt.Sprintf("%sideal/n=%d", name, n), func(b *testing.B) { measure(b, server, store, n, idealDrainer) })
+		}
+	}
+}
+
+// BenchmarkLimit reads a store with a rate limit: with nothing configured, told
+// the limit, and, at the limit that the API's documents name, with the others.
+func BenchmarkLimit(b *testing.B) {
+	if !*long {
+		b.Skip("takes half an hour: run it with -epcclogs.long -timeout 2h")
+	}
+	server := startBenchServer(b)
+	for _, store := range []benchStore{{rate: 100, records: 200_000}, {rate: 25, records: 100_000}, {rate: 60, records: 1_000_000}} {
+		for _, store.latency = range []time.Duration{80 * time.Millisecond, 20 * time.Millisecond} {
+			name := fmt.Sprintf("rate=%d/latency=%dms/refused=", store.rate, store.latency.Milliseconds())
+			for early, refused := range map[bool]string{false: "late", true: "early"} {
+				store := store
+				store.early = early
+				b.Run(name+refused+"/client=epcclogs/n=16", func(b *testing.B) { measure(b, server, store, 16, epcclogsDrainer()) })
+			}
+			b.Run(name+"late/client=epcclogs-told/n=16", func(b *testing.B) {
+				measure(b, server, store, 16, epcclogsDrainer(epcclogs.WithRateLimit(float64(store.rate))))
+			})
+			if store.rate == 100 {
+				b.Run(name+"late/client=ideal/n=16", func(b *testing.B) { measure(b, server, store, 16, idealDrainer) })
+				store.records = 20_000 // more of them would take no other time each
+				b.Run(name+"late/client=sequential/n=1", func(b *testing.B) { measure(b, server, store, 1, sequentialDrainer) })
+			}
+		}
+	}
+}
+
+// BenchmarkHeap reports the most memory that a listing holds. It looks a hundred
+// times, whatever the number of records, each time when all pages under way have
+// come, and collects garbage before.
+func BenchmarkHeap(b *testing.B) {
+	server := startBenchServer(b)
+	for _, records := range []int{10_000, 1_000_000} {
+		for _, n := range []int{1, 16} {
+			b.Run(fmt.Sprintf("records=%d/n=%d", records, n), func(b *testing.B) {
+				if records > 10_000 && !*long {
+					b.Skip("takes half a minute: run it with -epcclogs.long")
+				}
+				c := newClient(b, server.add(benchStore{records: records}))
+				before := heap()
+				var peak uint64
+				for range b.N {
+					count := 0
+					for _, err := range c.IntegrationLogs(integration, nil).Concurrent(n).All(b.Context()) {
+						require.NoError(b, err)
+						if count++; count%(records/100) == 50 {
+							time.Sleep(30 * time.Millisecond)
+							peak = max(peak, heap()-before)
+						}
+					}
+					require.Equal(b, records, count)
+				}
+				b.ReportMetric(float64(peak), "peak-heap-bytes")
+			})
+		}
+	}
+}
+
+// heap returns how much memory is in use, garbage aside.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // the first leaves what is pooled
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkDecodePage reads the JSON of one page of 100 records.
+func BenchmarkDecodePage(b *testing.B) {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	require.NoError(b, encoder.Encode(epcclogs.Page[epcclogs.IntegrationLog]{
+		Data:    epcclogstest.SampleLogs(integration, 100),
+		Meta:    &epcclogs.PageMeta{Limit: 100, Current: 1, Total: 100},
+		Results: &epcclogs.PageResults{Total: 10_000},
+	}))
+	b.Run("client=epcclogs", func(b *testing.B) {
+		b.SetBytes(int64(body.Len()))
+		b.ReportAllocs()
+		for range b.N {
+			var page epcclogs.Page[epcclogs.IntegrationLog]
+			require.NoError(b, page.UnmarshalJSON(body.Bytes()))
+		}
+	})
+	b.Run("client=plain", func(b *testing.B) {
+		b.SetBytes(int64(body.Len()))
+		b.ReportAllocs()
+		for range b.N {
+			var page benchPage
+			require.NoError(b, json.Unmarshal(body.Bytes(), &page))
+		}
+	})
+}

@@ -1,0 +1,174 @@
+// Command benchserver serves logs to the benchmarks, from a process of its own so
+// that what a client costs can be told from what its server costs. It prints its
+// address on standard output, and ends when its standard input does.
+//
+// The first element of a path makes a store, as a query does: under
+//
+//	/records=10000&latency=50ms&rate=100&run=3/v2/integrations/ID/logs
+//
+// are 10,000 records, each request takes 50 ms, and 100 a second are allowed,
+// with a burst of 10. Requests above that are answered 429, with a Retry-After of
+// one second, after the latency, or at once with early=true. Another run is
+// another store. GET /.../counts tells how many requests a store got.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+func main() {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := &server{logs: render(10_000), stores: map[string]*store{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{store}/v2/integrations/{integration}/logs", s.list)
+	mux.HandleFunc("GET /{store}/counts", s.counts)
+	go func() {
+		log.Fatal((&http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}).Serve(listener))
+	}()
+	fmt.Println(listener.Addr())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+type server struct {
+	logs    rendered
+	buffers sync.Pool
+
+	mu     sync.Mutex
+	stores map[string]*store
+}
+
+// store returns the store that a request is for, and makes it at the first one.
+func (s *server) store(w http.ResponseWriter, r *http.Request) *store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := r.PathValue("store")
+	if s.stores[name] == nil {
+		made, err := newStore(name)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return nil
+		}
+		s.stores[name] = made
+	}
+	return s.stores[name]
+}
+
+func (s *server) list(w http.ResponseWriter, r *http.Request) {
+	store := s.store(w, r)
+	if store == nil {
+		return
+	}
+	allowed := store.allow()
+	if allowed || !store.early {
+		time.Sleep(store.latency)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if !allowed {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(w, `{"errors":[{"status":"429","title":"Too Many Requests","detail":"the rate limit of the store is exceeded"}]}`)
+		return
+	}
+	query := r.URL.Query()
+	limit, err := strconv.Atoi(query.Get("page[limit]"))
+	if err != nil || limit < 1 || limit > 100 {
+		http.Error(w, "page[limit] must be 1 to 100", http.StatusBadRequest)
+		return
+	}
+	offset := 0
+	if o := query.Get("page[offset]"); o != "" {
+		if offset, err = strconv.Atoi(o); err != nil || offset < 0 {
+			http.Error(w, "page[offset] must be 0 or more", http.StatusBadRequest)
+			return
+		}
+	}
+
+	buf, _ := s.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	defer s.buffers.Put(buf)
+	b := append((*buf)[:0], `{"data":[`...)
+	b = s.logs.appendRecords(b, offset, max(offset, min(offset+limit, store.records)))
+	b = fmt.Appendf(b, `],"meta":{"limit":%d,"offset":%d,"current":%d,"total":%d},"results":{"total":%d}}`,
+		limit, offset, offset/limit+1, (store.records+limit-1)/limit, store.records)
+	*buf = b
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	_, _ = w.Write(b)
+}
+
+func (s *server) counts(w http.ResponseWriter, r *http.Request) {
+	if store := s.store(w, r); store != nil {
+		store.mu.Lock()
+		defer store.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(map[string]int{"requests": store.requests, "throttled": store.throttled})
+	}
+}
+
+// store is how the requests under one path are answered.
+type store struct {
+	records int
+	latency time.Duration
+	rate    float64 // requests a second; 0: no limit
+	early   bool    // a 429 comes at once
+
+	mu        sync.Mutex
+	tokens    float64
+	at        time.Time // when tokens was true
+	requests  int
+	throttled int
+}
+
+func newStore(name string) (*store, error) {
+	q, err := url.ParseQuery(name)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{at: time.Now()}
+	if s.records, err = strconv.Atoi(q.Get("records")); err != nil {
+		return nil, fmt.Errorf("records: %w", err)
+	}
+	if s.latency, err = time.ParseDuration(q.Get("latency")); err != nil {
+		return nil, fmt.Errorf("latency: %w", err)
+	}
+	if q.Has("rate") {
+		if s.rate, err = strconv.ParseFloat(q.Get("rate"), 64); err != nil {
+			return nil, fmt.Errorf("rate: %w", err)
+		}
+	}
+	s.early = q.Get("early") == "true"
+	s.tokens = s.rate / 10
+	return s, nil
+}
+
+// allow takes a token from a bucket that holds a tenth of a second's.
+func (s *store) allow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	if s.rate == 0 {
+		return true
+	}
+	now := time.Now()
+	s.tokens = min(s.rate/10, s.tokens+now.Sub(s.at).Seconds()*s.rate)
+	s.at = now
+	if s.tokens < 1 {
+		s.throttled++
+		return false
+	}
+	s.tokens--
+	return true
+}

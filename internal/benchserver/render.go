@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log"
+	"slices"
+
+	"github.com/epcclogs/epcclogs/epcclogstest"
+)
+
+// rendered holds logs as JSON. A list longer than that has them again and again,
+// under other ids.
+type rendered struct {
+	bytes  []byte // each log followed by a comma
+	starts []int  // of the logs in bytes, and its length
+}
+
+// The number of a record takes the place of the last digits of its id, so that a
+// client can be asked whether it got each record once. The id comes first.
+const (
+	numberStart = len(`{"id":"00000000-0000-0000-0000-`)
+	numberEnd   = numberStart + 12
+)
+
+func render(n int) rendered {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // the service does not either
+	var starts []int
+	for _, l := range epcclogstest.SampleLogs("ff8634a8-a89e-4eac-baab-9b7b8c4f8720", n) {
+		starts = append(starts, b.Len())
+		if err := encoder.Encode(l); err != nil {
+			log.Fatal(err)
+		}
+		b.Bytes()[b.Len()-1] = ',' // was a newline
+	}
+	return rendered{slices.Clone(b.Bytes()), append(starts, b.Len())}
+}
+
+// appendRecords appends the records from one number to another, not included.
+func (r rendered) appendRecords(b []byte, from, to int) []byte {
+	n := len(r.starts) - 1
+	for from < to {
+		first := from % n
+		count := min(to-from, n-first)
+		shift := len(b) - r.starts[first]
+		b = append(b, r.bytes[r.starts[first]:r.starts[first+count]]...)
+		for i := range count {
+			at := r.starts[first+i] + shift
+			putNumber(b[at+numberStart:at+numberEnd], from+i)
+		}
+		from += count
+		if from == to {
+			b = b[:len(b)-1] // the comma
+		}
+	}
+	return b
+}
+
+func putNumber(b []byte, n int) {
+	for i := len(b) - 1; i >= 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+}
