@@ -117,8 +117,7 @@ func WithHTTPClient(hc *http.Client) Option {
 		if hc == nil {
 			return invalid("the HTTP client is nil")
 		}
-		own := *hc
-		o.http = &own
+		o.http = hc
 		return nil
 	}
 }
