@@ -11,7 +11,9 @@ import (
 // reached. That takes about as many pages as the limit allows requests during
 // the time that one request takes: 8 for 100 requests a second of 80 ms each, and
 // rarely more than 16. The library keeps 64 connections open; an n above that
-// only makes it open and close them. Leaving a loop ends all requests that it
+// only makes it open and close them. Where the server tells no number of records,
+// up to n requests go past the end of the list. Pages of one record ([ListOptions]
+// with Limit 1) are read one at a time. Leaving a loop ends all requests that it
 // started.
 //
 // It must be called before the pager is used; then, and for n below 1, the next

@@ -75,12 +75,26 @@ func TestConcurrentAsksForNoMore(t *testing.T) {
 	assert.EqualValues(t, 101, requests.Load())
 }
 
+// A server without a count of records, whose page numbers are rounded up for a
+// page that starts between two.
+func TestConcurrentAndRoundedPageNumbers(t *testing.T) {
+	for _, n := range []int{1, 2, 8} {
+		got, err := bodies(memoryPager(t, lister{all: records(0, 500), write: func(q question) string {
+			return fmt.Sprintf(`{"data":[%s],"meta":{"limit":%d,"offset":%d,"current":%d,"total":%d}}`,
+				q.list(), q.limit, q.offset, (q.offset+q.limit-1)/q.limit+1, (q.total+q.limit-1)/q.limit)
+		}}, n, nil).All(t.Context()))
+		require.NoError(t, err)
+		assert.Equal(t, numbers(0, 500), got)
+	}
+}
+
 func TestConcurrentPages(t *testing.T) {
 	pager := memoryPager(t, lister{all: records(0, 950), write: envelopes["meta"]}, 4, &epcclogs.ListOptions{Offset: 30, Limit: 50})
 	next := 30
 	for page, err := range pager.Pages(t.Context()) {
 		require.NoError(t, err)
 		require.NotEmpty(t, page.Data)
+		require.Equal(t, next, page.Meta.Offset)
 		for _, log := range page.Data {
 			require.Equal(t, strconv.Itoa(next), log.Body)
 			next++
@@ -438,6 +452,8 @@ func TestConcurrentRefusesMisuse(t *testing.T) {
 		require.NoError(t, err)
 		break
 	}
+	_, err := bodies(pager.All(nil)) //nolint:staticcheck // which is refused
+	require.ErrorIs(t, err, epcclogs.ErrInvalidArgument)
 	require.Same(t, pager, pager.Concurrent(4))
 	for range 2 {
 		_, err := bodies(pager.All(t.Context()))

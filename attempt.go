@@ -29,14 +29,16 @@ type call struct {
 
 	retrying func(failure error, wait time.Duration) // is told of each retry; nil for all but a request for a token
 
-	attempts  int     // requests sent so far
-	counted   int     // those of them that count against RetryPolicy.MaxAttempts
-	sent      sending // the latest of them
-	token     string  // that it carried; empty when none
-	renewed   bool    // a refused token was renewed
+	attempts  int       // requests sent so far
+	counted   int       // those of them that count against RetryPolicy.MaxAttempts
+	sent      sending   // the turn of the latest of them
+	started   time.Time // when that was sent
+	token     string    // that it carried; empty when none
+	renewed   bool      // a refused token was renewed
 	succeeded bool
 	header    http.Header   // of the latest response
 	failure   error         // of the latest attempt that was not broken off by the caller
+	refusal   *APIError     // the latest response, if it was one
 	mayPass   bool          // whether another attempt may do better
 	pause     time.Duration // that the response, a 429, puts on all requests
 	wait      time.Duration // before it
@@ -49,14 +51,19 @@ func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	k.path = req.URL.Path
 	mayPass, err := k.attempt(req)
 	if k.attempts > sent {
-		k.logAttempt(req.Context(), time.Since(k.sent.at), err)
+		k.logAttempt(req.Context(), time.Since(k.started), err)
 	}
 	if err == nil {
 		k.succeeded = true
 		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
 	}
 	var status *APIError
-	if ended(req.Context()) == nil || errors.As(err, &status) {
+	if errors.As(err, &status) {
+		k.refusal = status
+	} else if errors.As(err, new(*DecodeError)) || errors.Is(err, ErrResponseTooLarge) {
+		k.refusal = nil
+	}
+	if ended(req.Context()) == nil || status != nil {
 		k.failure, k.mayPass = err, mayPass
 	}
 	return nil, err
@@ -78,9 +85,6 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 		}
 	}
 	if k.sent, err = c.pace.wait(ctx); err != nil {
-		if k.failure != nil {
-			err = fmt.Errorf("%w; the last attempt failed: %w", err, k.failure)
-		}
 		return false, fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err)
 	}
 	if k.form == nil && c.token != nil {
@@ -106,6 +110,7 @@ func (k *call) attempt(req *http.Request) (mayPass bool, err error) {
 	}
 	k.attempts++
 	k.counted++
+	k.started = time.Now()
 	resp, err := c.roundTrip(req)
 	if err == nil && resp == nil {
 		err = errors.New("the transport returned neither a response nor an error")
@@ -223,9 +228,12 @@ func (k *call) hideIn(err error) error {
 // debugging pages that show the request do. Below 8 characters it cannot be told
 // from ordinary text, and protects nothing.
 func (k *call) hide(text string) string {
-	for _, credential := range []string{k.token, k.secret, url.QueryEscape(k.secret)} {
-		if len(credential) >= 8 {
-			text = strings.ReplaceAll(text, credential, "[hidden]")
+	for _, credential := range []string{k.token, k.secret} {
+		if len(credential) < 8 {
+			continue
+		}
+		for _, form := range []string{credential, url.QueryEscape(credential), strings.ReplaceAll(credential, "/", `\/`)} {
+			text = strings.ReplaceAll(text, form, "[hidden]")
 		}
 	}
 	return text

@@ -14,13 +14,14 @@ import (
 )
 
 // defaultTokenLifetime is that of the API's documents, for a response that names
-// none.
+// none; WithClientCredentials states it.
 const defaultTokenLifetime = time.Hour
 
 // credentials hold the bearer token that was fetched with client credentials. All
 // calls share it: one fetch serves every call that waits. A Client refers to it by
 // functions alone, whose values fmt cannot look into.
 type credentials struct {
+	pace  *pace
 	fetch func(context.Context, *flight) (token string, lifetime time.Duration, err error)
 
 	mu      sync.Mutex
@@ -49,7 +50,7 @@ func newCredentials(c *Client, clientID, clientSecret string) *credentials {
 		"client_id":     {clientID},
 		"client_secret": {clientSecret},
 	}.Encode())
-	creds := new(credentials)
+	creds := &credentials{pace: c.pace}
 	creds.fetch = func(ctx context.Context, f *flight) (string, time.Duration, error) {
 		var t tokenResponse
 		k := &call{
@@ -86,6 +87,12 @@ func (c *credentials) bearer(ctx context.Context) (string, error) {
 			c.leave(f)
 			return "", f.failure
 		}
+		// The fetch waits out a pause; a call whose deadline comes before its end does not.
+		_, _, paused, err := c.pace.try(ctx, false)
+		if err != nil {
+			c.leave(f)
+			return "", err
+		}
 		news := f.news
 		c.mu.Unlock()
 		select {
@@ -93,6 +100,8 @@ func (c *credentials) bearer(ctx context.Context) (string, error) {
 			c.mu.Lock()
 			return f.token, f.err
 		case <-news:
+			c.mu.Lock()
+		case <-paused:
 			c.mu.Lock()
 		case <-ctx.Done():
 			c.mu.Lock()

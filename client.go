@@ -69,8 +69,9 @@ func NewClient(opts ...Option) (*Client, error) {
 
 // NewClientFromEnv is [NewClient] with the client credentials in EPCC_CLIENT_ID
 // and EPCC_CLIENT_SECRET, and the base URL in EPCC_API_BASE_URL, which is
-// [EUWest] when not set. opts come after these and may replace them. The error
-// names the variables that are missing.
+// [EUWest] when not set. opts come after these and may replace their values, but
+// not add another kind of credentials. The error names the variables that are
+// missing.
 func NewClientFromEnv(opts ...Option) (*Client, error) {
 	var missing []string
 	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET"} {
@@ -157,5 +158,8 @@ func (c *Client) send(ctx context.Context, k *call) error {
 	if err == nil {
 		resp.Body.Close()
 	}
-	return k.outcome(ctx)
+	if out := k.outcome(ctx); out != nil || k.succeeded {
+		return out
+	}
+	return fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err) // there was no attempt
 }

@@ -13,7 +13,10 @@ import (
 )
 
 // Errors to test for with [errors.Is]. The first five match an [*APIError] by
-// its HTTP status.
+// its HTTP status, but for the 404 of a token endpoint, which is a wrong base URL
+// and no [ErrNotFound]. ErrRateLimited also matches, without an APIError, the
+// error of a call that would have to wait for longer than its context lasts while
+// an earlier 429 pauses the client.
 var (
 	ErrUnauthorized = errors.New("unauthorized") // 401
 	ErrForbidden    = errors.New("forbidden")    // 403

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -56,12 +57,19 @@ func cleanBaseURL(base string) (string, error) {
 		return "", invalid("the base URL is not a URL with http or https and a host")
 	case u.User != nil:
 		return "", invalid("the base URL holds user information")
+	case u.Port() != "" && !isPort(u.Port()):
+		return "", invalid("the base URL has a port above 65535")
 	case strings.ContainsAny(base, "?#"):
 		return "", invalid("the base URL has a query or a fragment")
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	path = strings.TrimRight(strings.TrimSuffix(path, "/v2"), "/")
 	return u.Scheme + "://" + u.Host + path, nil
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
 }
 
 // WithToken sends the same bearer token with every request. The API's tokens
@@ -79,7 +87,10 @@ func WithToken(token string) Option {
 
 // WithTokenFunc calls f for the bearer token of each request that is sent,
 // retries included, with the context of the call. f must be safe for concurrent
-// use. Its error ends the call, which returns it wrapped.
+// use. Its error ends the call, which returns it wrapped. It is called when the
+// request's turn has come, so that no token grows old in the queue: where f takes
+// long, the requests that wait for it are sent closer together than
+// [WithRateLimit] says.
 func WithTokenFunc(f func(context.Context) (string, error)) Option {
 	return func(o *options) error {
 		if f == nil {
@@ -92,8 +103,8 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 }
 
 // WithClientCredentials fetches bearer tokens with the id and the secret of an
-// application key: one for all calls, renewed shortly before it expires and when
-// the API refuses it.
+// application key: one for all calls, renewed shortly before it expires (after
+// an hour, if the API does not say when) and when the API refuses it.
 func WithClientCredentials(clientID, clientSecret string) Option {
 	return func(o *options) error {
 		for name, value := range map[string]string{"client id": clientID, "client secret": clientSecret} {
@@ -257,9 +268,12 @@ const maxIdleConns = 64
 
 func newTransport() *http.Transport {
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
+		Proxy:             http.ProxyFromEnvironment,
+		DialContext:       (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2: true,
+		// A dead connection is found out before the attempt is over, and the next one
+		// takes another.
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 		MaxIdleConns:          maxIdleConns,
 		MaxIdleConnsPerHost:   maxIdleConns,
 		IdleConnTimeout:       90 * time.Second,

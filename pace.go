@@ -17,8 +17,8 @@ import (
 // is 0.97 times what the server took since the pause before: the requests sent,
 // over the time that took and a tenth of a second more, which is what limiters
 // save up for a burst; but within 0.25 and 0.97 times the rate before, and one a
-// second at least. Each second of work raises it by a thousandth, never above
-// WithRateLimit.
+// second at least. Each second raises it by a thousandth, above 97 only if it is
+// one of work, and never above WithRateLimit.
 type pace struct {
 	turn chan struct{} // held by the request that goes next
 
@@ -99,8 +99,12 @@ func (p *pace) try(ctx context.Context, turn bool) (s sending, wait time.Duratio
 	}
 
 	gap := now.Sub(p.sent.at)
-	if p.rate > 0 && (p.limit == 0 || p.rate < p.limit) {
-		p.rate *= 1 + recovery*min(gap, time.Second).Seconds()
+	if p.rate > 0 && !p.sent.at.IsZero() {
+		raised := p.rate * (1 + recovery*gap.Seconds())
+		if gap > time.Second {
+			raised = max(p.rate, min(raised, firstRate))
+		}
+		p.rate = raised
 		if p.limit > 0 {
 			p.rate = min(p.rate, p.limit)
 		}
@@ -126,6 +130,7 @@ func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, be
 	if s.at.Before(p.resume) {
 		return max(p.resume.Sub(now), 0), false
 	}
+	lone := s.before == 0 && s.at.Sub(p.resume) > time.Second // others use up the limit: it tells nothing of the rate
 	p.resume = now.Add(pause)
 	close(p.paused)
 	p.paused = make(chan struct{})
@@ -133,7 +138,7 @@ func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, be
 	before := p.rate
 	if before == 0 {
 		p.rate = firstRate
-	} else {
+	} else if !lone {
 		took := float64(s.before) / (s.at.Sub(s.since) + saved).Seconds()
 		p.rate = max(min(0.97*took, 0.97*before), 0.25*before, min(minRate, before))
 	}

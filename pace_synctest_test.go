@@ -296,6 +296,80 @@ func TestDeadlineWithinThePause(t *testing.T) {
 	})
 }
 
+// The same for a call that waits for a token, whose request the pause holds up.
+func TestDeadlineWithinThePauseOfATokenRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var times []time.Time
+		c, err := epcclogs.NewClient(busy(&times, "20"), epcclogs.WithClientCredentials("not-a-real-id", "not-a-real-secret"))
+		require.NoError(t, err)
+		start := time.Now()
+		for want := 100 * time.Millisecond; want < 101*time.Millisecond; want += time.Millisecond {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			_, err = c.ListStoreLogs(ctx, nil)
+			cancel()
+			require.ErrorIs(t, err, epcclogs.ErrRateLimited)
+			require.NotErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, want, time.Since(start))
+		}
+		assert.Len(t, times, 1)
+	})
+}
+
+// A 429 now and then, to requests that come alone, is other clients' doing: it
+// does not slow down what comes later. Nor does one of long ago.
+func TestStrayRefusals(t *testing.T) {
+	for name, opts := range map[string][]epcclogs.Option{"no limit": nil, "a limit": {epcclogs.WithRateLimit(90)}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stray := 0
+				c, err := epcclogs.NewClient(append(opts, epcclogs.WithHTTPClient(&http.Client{
+					Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+						resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewBufferString(bare())), Request: r}
+						if stray > 0 {
+							stray--
+							resp.StatusCode = http.StatusTooManyRequests
+							resp.Header.Set("Retry-After", "1")
+						}
+						return resp, nil
+					}),
+				}))...)
+				require.NoError(t, err)
+				get := func() {
+					_, err := c.ListStoreLogs(t.Context(), nil)
+					require.NoError(t, err)
+				}
+				for range 20 {
+					time.Sleep(time.Minute)
+					stray = 1
+					get()
+				}
+				// Refused in the midst of work, several times: the rate comes down.
+				for range 4 {
+					for range 10 {
+						get()
+					}
+					stray = 1
+					get()
+				}
+				start := time.Now()
+				for range 100 {
+					get()
+				}
+				assert.Greater(t, time.Since(start), 1500*time.Millisecond)
+
+				// An hour or two later that is forgotten.
+				time.Sleep(3 * time.Hour)
+				get()
+				start = time.Now()
+				for range 90 {
+					get()
+				}
+				assert.LessOrEqual(t, time.Since(start), 1100*time.Millisecond)
+			})
+		})
+	}
+}
+
 // Waiting for the rate limit ends with the context.
 func TestRateLimitIsCancellable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

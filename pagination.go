@@ -1,6 +1,7 @@
 package epcclogs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -76,7 +77,9 @@ type PageLinks struct {
 // the server only in whether there is more. A listing that ends without an error
 // holds every record that the server claims; where that cannot be had, it ends
 // with [ErrPagination]. Records that are added while a listing runs may move
-// others to a later page, which then hands them out twice.
+// others to a later page, which then hands them out twice. A list without counts
+// and links that grows by a whole page between two requests looks like that of a
+// server that does not page, and ends there.
 //
 // A Pager is not safe for concurrent use.
 type Pager[T any] struct {
@@ -166,6 +169,9 @@ func (p *Pager[T]) Offset() int { return p.want.Offset - len(p.page.Data) }
 // fill returns the page being handed out, getting the next one when nothing is
 // left of it; nil at the end of the list.
 func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
+	if ctx == nil {
+		return nil, invalid("the context is nil")
+	}
 	p.used = true
 	for p.err == nil && len(p.page.Data) == 0 {
 		if p.over {
@@ -192,8 +198,10 @@ func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
 //
 //  1. A server claims how much there is by results.total, by meta.current and
 //     meta.total, or by links. As long as one of them says that there is more,
-//     go on; when none does, it is over. Without any claim only an empty page
-//     ends the list, or one longer than asked, from a server that does not page.
+//     go on; when one says that there is not, it is over. Without either only an
+//     empty page ends the list, or one longer than asked, from a server that does
+//     not page. The number of a page that starts between two does not say that it
+//     is the last, and counts for nothing beside results.total.
 //  2. An empty page is the end, unless results.total says that a record is there.
 //  3. A page shorter than its own meta.limit, though there is more, makes counts
 //     of pages worthless: unless results.total covers what follows, go on to an
@@ -203,8 +211,7 @@ func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
 //  5. A page that says it starts elsewhere than asked cannot be placed.
 //
 // The first record of a page that was asked for ahead of time is the last one of
-// the page before, once more (overlap is 1); the rules see the others. Page
-// numbers mean little for a page that starts between two.
+// the page before, once more (overlap is 1); the rules see the others.
 func (p *Pager[T]) follow(page *Page[T], asked ListOptions, overlap int) error {
 	length := len(page.Data)
 	end := asked.Offset + length
@@ -212,17 +219,26 @@ func (p *Pager[T]) follow(page *Page[T], asked ListOptions, overlap int) error {
 		return p.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
 	}
 
-	claims, total, next := false, 0, ""
+	var claims, more, ends bool // whether anything tells how much there is; says that there is more; that there is none
+	total, next := 0, ""
 	if page.Results != nil && page.Results.Total > 0 {
 		claims, total = true, page.Results.Total
+		more, ends = total > end, total == end // a total that is exceeded is none to go by
 	}
-	more := total > end
-	if m := page.Meta; m != nil && m.Current > 0 && m.Total > 0 && (overlap == 0 || total == 0) {
-		claims, more = true, more || m.Current < m.Total
+	if m := page.Meta; m != nil && m.Current > 0 && m.Total > 0 {
+		claims = true
+		between := asked.Offset%cmp.Or(m.Limit, asked.Limit) != 0
+		switch {
+		case between && total >= end: // which is the better claim
+		case m.Current < m.Total:
+			more = true
+		case !between:
+			ends = true
+		}
 	}
 	if page.Links != nil {
-		next = page.Links.Next
-		claims, more = true, more || next != ""
+		claims, next = true, page.Links.Next
+		more, ends = more || next != "", ends || next == ""
 	}
 
 	records := page.Data[overlap:]
@@ -240,13 +256,16 @@ func (p *Pager[T]) follow(page *Page[T], asked ListOptions, overlap int) error {
 		return nil
 	case p.toEmpty:
 		more = true
-	case !claims:
+	case !more && !ends:
 		more = length <= asked.Limit
 	case more && total <= end && page.Meta != nil && page.Meta.Limit > length:
 		p.toEmpty = true
 	}
 
 	page.Data = records
+	if page.Meta != nil && page.Meta.Offset == asked.Offset {
+		page.Meta.Offset += overlap
+	}
 	p.page, p.over, p.want.Offset = page, !more, end
 	p.seen[1], p.seen[0] = p.seen[0], slices.Clone(records) // the caller may change the page
 	p.next = next

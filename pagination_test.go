@@ -234,6 +234,27 @@ func TestDrainOddServers(t *testing.T) {
 	}
 }
 
+// Where the counts can be trusted, no request is spent on an empty page.
+func TestDrainAsksForNoMore(t *testing.T) {
+	pageCount := func(q question) string { return fmt.Sprintf(`{"data":[%s],"meta":{%s}}`, q.list(), q.count(q.limit)) }
+	for name, tt := range map[string]struct {
+		server lister
+		want   int
+	}{
+		"page counts alone":                 {lister{all: records(0, 250), write: pageCount}, 3},
+		"page counts alone, clamped":        {lister{all: records(0, 250), write: pageCount, clamp: 25}, 10},
+		"record count, clamped silently":    {lister{all: records(0, 240), write: envelopes["meta"], clamp: 25, silent: true}, 10},
+		"page counts do not know the clamp": {lister{all: records(0, 240), write: pageCount, clamp: 25, silent: true}, 11},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, sent, err := drain(t, tt.server, nil)
+			require.NoError(t, err)
+			assert.Len(t, got, len(tt.server.all))
+			assert.Len(t, sent, tt.want)
+		})
+	}
+}
+
 // Servers that cannot be followed: the listing ends, with an error wherever the
 // server claims what it does not give.
 func TestDrainBrokenServers(t *testing.T) {

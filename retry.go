@@ -188,6 +188,9 @@ func ended(ctx context.Context) error {
 // outcome is the error of the whole call, nil when it succeeded.
 func (k *call) outcome(ctx context.Context) error {
 	err := ended(ctx)
+	if k.refusal != nil && !errors.As(k.failure, new(*APIError)) {
+		k.failure = fmt.Errorf("%w; the last response was: %w", k.failure, k.refusal)
+	}
 	switch {
 	case k.succeeded:
 		return nil

@@ -131,11 +131,12 @@ func TestLastResponseReachesTheCaller(t *testing.T) {
 	require.NotErrorIs(t, err, epcclogs.ErrServer)
 	assert.Len(t, w.at, 2)
 
-	// So does a broken connection at the end.
+	// A broken connection at the end does not hide the response before it.
 	w = &retryWire{steps: []retryStep{retryBody(503, "first"), retryBreak(broken)}}
 	err = retryGet(t.Context(), retryClient(t, w))
 	require.ErrorIs(t, err, broken)
-	require.NotErrorIs(t, err, epcclogs.ErrServer)
+	require.ErrorAs(t, err, &apiErr)
+	assert.Equal(t, "first", string(apiErr.Body))
 	require.ErrorContains(t, err, "GET http://127.0.0.1/v2/integrations/"+integration+"/logs")
 	assert.Len(t, w.at, 3)
 }

@@ -9,7 +9,7 @@
 //	defer srv.Close()
 //	client, err := epcclogs.NewClient(
 //		epcclogs.WithBaseURL(srv.URL),
-//		epcclogs.WithToken("not-a-real-token"), // any will do,
+//		epcclogs.WithToken("not-a-real-token"), // any will do
 //	)
 //
 // [SampleIntegration] and [SampleLogs] make realistic data, the same at every
