@@ -772,6 +772,21 @@ func TestEchoedFormIsHidden(t *testing.T) {
 	}
 }
 
+// Nor does a token show that comes back with its slashes escaped, as some servers
+// write JSON.
+func TestEchoedTokenWithEscapesIsHidden(t *testing.T) {
+	const token = "abc/def+ghi/jklmnop="
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen := strings.ReplaceAll(r.Header.Get("Authorization"), "/", `\/`)
+		answer{status: http.StatusBadRequest, body: `{"errors":[{"title":"you sent ` + seen + `"}]}`}.ServeHTTP(w, r)
+	}))
+	err := clientGet(t.Context(), newClient(t, s.URL, epcclogs.WithToken(token)))
+	var status *epcclogs.APIError
+	require.ErrorAs(t, err, &status)
+	assert.JSONEq(t, `{"errors":[{"title":"you sent Bearer [hidden]"}]}`, string(status.Body))
+	assert.Equal(t, "you sent Bearer [hidden]", status.Errors[0].Title)
+}
+
 // What is kept of a body ends somewhere, and that must not uncover a token.
 func TestEchoedTokenAtTheEndOfWhatIsKept(t *testing.T) {
 	for _, status := range []int{200, 404} {

@@ -78,22 +78,24 @@ func BenchmarkLimit(b *testing.B) {
 		b.Skip("takes half an hour: run it with -epcclogs.long -timeout 2h")
 	}
 	server := startBenchServer(b)
-	for _, store := range []benchStore{{rate: 100, records: 200_000}, {rate: 25, records: 100_000}, {rate: 60, records: 1_000_000}} {
-		for _, store.latency = range []time.Duration{80 * time.Millisecond, 20 * time.Millisecond} {
-			name := fmt.Sprintf("rate=%d/latency=%dms/refused=", store.rate, store.latency.Milliseconds())
-			for early, refused := range map[bool]string{false: "late", true: "early"} {
-				store := store
-				store.early = early
-				b.Run(name+refused+"/client=epcclogs/n=16", func(b *testing.B) { measure(b, server, store, 16, epcclogsDrainer()) })
-			}
+	for _, limit := range []struct{ rate, records int }{{100, 200_000}, {25, 100_000}, {60, 1_000_000}} {
+		for _, latency := range []time.Duration{80 * time.Millisecond, 20 * time.Millisecond} {
+			name := fmt.Sprintf("rate=%d/latency=%dms/refused=", limit.rate, latency.Milliseconds())
+			late := benchStore{records: limit.records, rate: limit.rate, latency: latency}
+			early := late
+			early.early = true
+			b.Run(name+"late/client=epcclogs/n=16", func(b *testing.B) { measure(b, server, late, 16, epcclogsDrainer()) })
+			b.Run(name+"early/client=epcclogs/n=16", func(b *testing.B) { measure(b, server, early, 16, epcclogsDrainer()) })
 			b.Run(name+"late/client=epcclogs-told/n=16", func(b *testing.B) {
-				measure(b, server, store, 16, epcclogsDrainer(epcclogs.WithRateLimit(float64(store.rate))))
+				measure(b, server, late, 16, epcclogsDrainer(epcclogs.WithRateLimit(float64(limit.rate))))
 			})
-			if store.rate == 100 {
-				b.Run(name+"late/client=ideal/n=16", func(b *testing.B) { measure(b, server, store, 16, idealDrainer) })
-				store.records = 20_000 // more of them would take no other time each
-				b.Run(name+"late/client=sequential/n=1", func(b *testing.B) { measure(b, server, store, 1, sequentialDrainer) })
+			if limit.rate < 100 {
+				continue
 			}
+			b.Run(name+"late/client=ideal/n=16", func(b *testing.B) { measure(b, server, late, 16, idealDrainer) })
+			b.Run(name+"early/client=ideal/n=16", func(b *testing.B) { measure(b, server, early, 16, idealDrainer) })
+			late.records = 20_000 // a loop that is never refused reads them all at one speed
+			b.Run(name+"late/client=sequential/n=1", func(b *testing.B) { measure(b, server, late, 1, sequentialDrainer) })
 		}
 	}
 }

@@ -67,6 +67,7 @@ func TestNewClientRefuses(t *testing.T) {
 		"base URL scheme only":                        {epcclogs.WithBaseURL("https://")},
 		"base URL without host":                       {epcclogs.WithBaseURL("https:///v2")},
 		"base URL with port only":                     {epcclogs.WithBaseURL("https://:443")},
+		"base URL with an impossible port":            {epcclogs.WithBaseURL("https://api.example.com:65536")},
 		"base URL opaque":                             {epcclogs.WithBaseURL("https:api.example.com")},
 		"base URL of another scheme":                  {epcclogs.WithBaseURL("ftp://api.example.com")},
 		"base URL relative":                           {epcclogs.WithBaseURL("//api.example.com")},

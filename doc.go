@@ -61,6 +61,14 @@
 //
 // The package logs nothing unless [WithLogger] says so.
 //
+// # Compatibility
+//
+// The API's documents show a list with meta and results, with links, with both
+// nested in meta, or with data alone. All four decode into the same [Page]; which
+// members of it are set depends on the store. Members that the documents do not
+// name are ignored. The package was written against the documents and package
+// epcclogstest, without a live store.
+//
 // # Testing
 //
 // Package [github.com/epcclogs/epcclogs/epcclogstest] is a server for tests that

@@ -312,3 +312,127 @@ func ExampleClient_JobLogs() {
 	fmt.Println(jobs > 0, attempts)
 	// Output: true 250
 }
+
+// The pages of the rest of the family.
+func ExampleClient_ListIntegrations() {
+	client, integrationID, done := exampleClient()
+	defer done()
+	ctx := context.Background()
+
+	integrations, err := client.ListIntegrations(ctx, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	jobs, err := client.ListIntegrationJobs(ctx, integrationID, &epcclogs.ListOptions{Limit: 3})
+	if err != nil {
+		log.Fatal(err)
+	}
+	attempts, err := client.ListJobLogs(ctx, integrationID, jobs.Data[0].ID, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := client.ListStoreLogs(ctx, &epcclogs.ListOptions{Limit: 1, Offset: 400})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(integrations.Data), len(jobs.Data), len(attempts.Data), len(store.Data))
+	fmt.Println(attempts.Data[0].JobID() == jobs.Data[0].ID)
+	// Output:
+	// 2 3 1 1
+	// true
+}
+
+func ExampleClient_StoreLogs() {
+	client, _, done := exampleClient()
+	defer done()
+
+	failed := make(map[string]int) // by integration
+	for entry, err := range client.StoreLogs(nil).All(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if !entry.Succeeded {
+			failed[entry.IntegrationID()]++
+		}
+	}
+	fmt.Println(len(failed))
+	// Output: 2
+}
+
+// What a service may do about each kind of error.
+func Example_errors() {
+	advice := func(err error) string {
+		switch {
+		case err == nil:
+			return "go on"
+		case errors.Is(err, epcclogs.ErrInvalidArgument):
+			return "mend the program"
+		case errors.Is(err, epcclogs.ErrNotFound):
+			return "check the id"
+		case errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
+			return "check the credentials"
+		case errors.Is(err, epcclogs.ErrRateLimited), errors.Is(err, epcclogs.ErrServer):
+			return "try later"
+		case errors.Is(err, epcclogs.ErrResponseTooLarge):
+			return "ask for shorter pages"
+		case errors.Is(err, epcclogs.ErrPagination):
+			return "report it"
+		}
+		return "look at it"
+	}
+
+	srv := epcclogstest.NewServer()
+	defer srv.Close()
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(srv.URL),
+		epcclogs.WithToken("not-a-real-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	ctx := context.Background()
+
+	_, err = client.GetIntegration(ctx, "not/an/id")
+	fmt.Println(advice(err))
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusTooManyRequests} {
+		attempts := 1
+		if status >= 500 || status == http.StatusTooManyRequests {
+			attempts = 4
+		}
+		srv.Fail(attempts, epcclogstest.Status(status, `{"errors":[{"title":"no"}]}`))
+		_, err = client.ListStoreLogs(ctx, nil)
+		fmt.Println(status, advice(err))
+	}
+	_, err = client.ListStoreLogs(ctx, nil)
+	fmt.Println(advice(err))
+	// Output:
+	// mend the program
+	// 403 check the credentials
+	// 404 check the id
+	// 500 try later
+	// 429 try later
+	// go on
+}
+
+// An APIError puts what matters into a log record, and no header or body.
+func ExampleAPIError_LogValue() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	logger.Error("no logs", "error", &epcclogs.APIError{
+		StatusCode: http.StatusNotFound,
+		Method:     http.MethodGet,
+		URL:        epcclogs.EUWest + "/v2/integrations/unknown/logs",
+		Errors:     []epcclogs.ErrorBody{{Status: 404, Title: "Not Found"}},
+		Attempts:   1,
+	})
+	// Output:
+	// level=ERROR msg="no logs" error.method=GET error.url=https://euwest.api.elasticpath.com/v2/integrations/unknown/logs error.status=404 error.attempts=1 error.title="Not Found"
+}

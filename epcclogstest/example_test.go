@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"net"
 	"net/http"
 	"time"
 
@@ -139,4 +141,90 @@ func ExampleWithRequestLimit() {
 
 	fmt.Println(countLogs(client, epcclogstest.SampleIntegration(0).ID))
 	// Output: 250 <nil>
+}
+
+// What a client makes of each fault that lasts as long as it tries.
+func ExampleFault() {
+	srv := epcclogstest.NewServer()
+	defer srv.Close()
+	client := newClient(srv, epcclogs.WithToken("not-a-real-token"), epcclogs.WithTimeout(50*time.Millisecond),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2, MaxWait: time.Millisecond}))
+	defer client.CloseIdleConnections()
+
+	for _, fault := range []epcclogstest.Fault{
+		epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden"}]}`).WithHeader("X-Trace", "7"),
+		epcclogstest.GatewayPage(http.StatusBadGateway),
+		epcclogstest.StallStatus(http.StatusInternalServerError),
+		epcclogstest.Redirect(http.StatusFound, "https://example.com/"),
+		epcclogstest.CutJSON(),
+		epcclogstest.CutLength(),
+		epcclogstest.CutChunk(),
+		epcclogstest.Stall(),
+		epcclogstest.StallHeader(),
+	} {
+		srv.Fail(2, fault)
+		_, err := client.ListIntegrations(context.Background(), nil)
+		var apiErr *epcclogs.APIError
+		var decodeErr *epcclogs.DecodeError
+		var netErr net.Error
+		switch {
+		case errors.As(err, &apiErr):
+			fmt.Println("status", apiErr.StatusCode, "after", apiErr.Attempts)
+			for range 2 - apiErr.Attempts { // what was not tried again
+				_, _ = client.ListIntegrations(context.Background(), nil)
+			}
+		case errors.As(err, &decodeErr):
+			fmt.Println("not JSON")
+		case errors.As(err, &netErr) && netErr.Timeout():
+			fmt.Println("timed out")
+		default:
+			fmt.Println(errors.Is(err, io.ErrUnexpectedEOF))
+		}
+	}
+	// Output:
+	// status 403 after 1
+	// status 502 after 2
+	// status 500 after 2
+	// status 302 after 1
+	// not JSON
+	// true
+	// true
+	// timed out
+	// timed out
+}
+
+// A fault can be kept for a later request, or for the fetching of tokens. A reset
+// connection is tried again, here by net/http itself.
+func ExampleServer_FailRequest() {
+	in := epcclogstest.SampleIntegration(1)
+	srv := epcclogstest.NewServer(
+		epcclogstest.WithIntegration(in, epcclogstest.SampleLogs(in.ID, 60)...),
+		epcclogstest.WithClientCredentials("not-a-real-id", "not-a-real-secret", time.Hour),
+		epcclogstest.WithEnvelope(epcclogstest.Bare),
+		epcclogstest.WithSilentMaxLimit(25),
+	)
+	defer srv.Close()
+	client := newClient(srv, epcclogs.WithClientCredentials("not-a-real-id", "not-a-real-secret"))
+	defer client.CloseIdleConnections()
+
+	srv.FailToken(1, epcclogstest.Status(http.StatusServiceUnavailable, ""))
+	srv.FailRequest(3, epcclogstest.Reset())
+	fmt.Println(countLogs(client, in.ID))
+	srv.AddLogs(in.ID, epcclogstest.SampleLogs(in.ID, 70)[60:]...)
+	fmt.Println(countLogs(client, in.ID))
+	// Output:
+	// 60 <nil>
+	// 70 <nil>
+}
+
+// A server that ignores the offset cannot be listed past its first page.
+func ExampleWithIgnoredOffset() {
+	srv := epcclogstest.NewServer(epcclogstest.WithIgnoredOffset(), epcclogstest.WithEnvelope(epcclogstest.Nested))
+	defer srv.Close()
+	client := newClient(srv, epcclogs.WithToken("not-a-real-token"))
+	defer client.CloseIdleConnections()
+
+	n, err := countLogs(client, epcclogstest.SampleIntegration(0).ID)
+	fmt.Println(n, errors.Is(err, epcclogs.ErrPagination))
+	// Output: 100 true
 }

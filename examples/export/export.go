@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +86,8 @@ func (f format) complete(file io.Reader, id string) (records int, size int64, er
 		if string(record[:n]) != begin[:n] {
 			return 0, 0, fmt.Errorf("not an export of this format (byte %d); choose another file", size)
 		}
-		if cut {
+		whole := !cut || f.header == "" && json.Valid(record) // the newline alone may be missing
+		if !whole {
 			return records, size, nil
 		}
 		if size > 0 || f.header == "" {
@@ -95,6 +97,9 @@ func (f format) complete(file io.Reader, id string) (records int, size int64, er
 			}
 			if of != "" && of != id {
 				return 0, 0, fmt.Errorf("holds logs of integration %s; choose another file", of)
+			}
+			if cut {
+				return records, size, nil
 			}
 			records++
 		}

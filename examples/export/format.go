@@ -64,7 +64,7 @@ func (f format) next(r *bufio.Reader) (record []byte, cut bool, err error) {
 // jsonLines has the API's JSON of a log in each line. JSON text written by
 // package json holds no newline.
 var jsonLines = format{
-	begin: `{"id":`,
+	begin: `{"id":"`,
 	write: func(w io.Writer, logs []epcclogs.IntegrationLog) error {
 		lines := json.NewEncoder(w)
 		for _, l := range logs {
@@ -76,8 +76,13 @@ var jsonLines = format{
 	},
 	integration: func(record []byte) (string, error) {
 		var l epcclogs.IntegrationLog
-		err := json.Unmarshal(record, &l)
-		return l.IntegrationID(), err
+		if err := json.Unmarshal(record, &l); err != nil {
+			return "", err
+		}
+		if again, err := json.Marshal(l); err != nil || !bytes.Equal(again, bytes.TrimSuffix(record, []byte{'\n'})) {
+			return "", errors.New("not written by this program")
+		}
+		return l.IntegrationID(), nil
 	},
 }
 

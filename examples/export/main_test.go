@@ -219,6 +219,9 @@ func TestForeignFile(t *testing.T) {
 		{"jsonl", `{"id":"a"} {"id":"b"}` + "\n"},
 		{"jsonl", strings.ReplaceAll(record, "other", id) + "\x00\x00\x00"},
 		{"jsonl", record},
+		{"jsonl", `{"id":"2b9f","precious":true}`}, // whole, but for the newline
+		{"jsonl", `{"id":"a","n":1}` + "\n" + `{"id":"b","n":2}` + "\n"},
+		{"jsonl", strings.ReplaceAll(record, "other", id) + `{"id":"a","n":1}` + "\n"},
 		{"jsonl", commaSeparated.header},
 		{"csv", "id,name\n1,x\n"},
 		{"csv", "Dear diary"},
