@@ -209,6 +209,9 @@ func TestDrainOddServers(t *testing.T) {
 		"counts, and links without next": func(q question) string {
 			return fmt.Sprintf(`{"data":[%s],"links":{"first":"/x"},"results":{"total":%d}}`, q.list(), q.total)
 		},
+		"record count too small": func(q question) string {
+			return fmt.Sprintf(`{"data":[%s],"results":{"total":%d}}`, q.list(), q.total/2)
+		},
 		"links null": func(q question) string { return fmt.Sprintf(`{"data":[%s],"links":null}`, q.list()) },
 	}
 	for name, write := range servers {
@@ -255,6 +258,17 @@ func TestDrainAsksForNoMore(t *testing.T) {
 	}
 }
 
+// The number of a page that starts between two is no reason to ask beyond the
+// count of records.
+func TestDrainFromBetweenTwoPages(t *testing.T) {
+	for _, offset := range []int{137, 198, 249} {
+		got, sent, err := drain(t, lister{all: records(0, 250), write: envelopes["meta"]}, &epcclogs.ListOptions{Offset: offset})
+		require.NoError(t, err)
+		assert.Equal(t, numbers(offset, 250), got)
+		assert.Len(t, sent, (250-offset+99)/100)
+	}
+}
+
 // Servers that cannot be followed: the listing ends, with an error wherever the
 // server claims what it does not give.
 func TestDrainBrokenServers(t *testing.T) {
@@ -289,6 +303,9 @@ func TestDrainBrokenServers(t *testing.T) {
 		}), numbers(0, 100), true, 2},
 		{"a number of pages without that of the page claims nothing", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = fmt.Fprintf(w, `{"data":[%s],"meta":{"total":3}}`, strings.Join(records(0, 100), ","))
+		}), numbers(0, 100), false, 2},
+		{"a total of 0 claims nothing", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"data":[%s],"results":{"total":0}}`, strings.Join(records(0, 100), ","))
 		}), numbers(0, 100), false, 2},
 		{"bare ignores the offset", first(envelopes["bare"]), numbers(0, 100), false, 2},
 		{"bare ignores offset and limit", ok(bare(records(0, 250)...)), numbers(0, 250), false, 1},
