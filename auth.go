@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -88,7 +87,7 @@ func (c *credentials) bearer(ctx context.Context) (string, error) {
 			return "", f.failure
 		}
 		// The fetch waits out a pause; a call whose deadline comes before its end does not.
-		_, _, paused, err := c.pace.try(ctx, false)
+		_, _, paused, err := c.pace.try(ctx, false, false)
 		if err != nil {
 			c.leave(f)
 			return "", err
@@ -169,29 +168,19 @@ type tokenResponse struct {
 }
 
 func (t *tokenResponse) UnmarshalJSON(body []byte) error {
-	var members map[string]any
+	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
 		return errors.New("not a JSON object")
 	}
-	t.token, _ = members["access_token"].(string)
-	if !isToken(t.token) {
+	if err := json.Unmarshal(members["access_token"], &t.token); err != nil || !isToken(t.token) {
 		return errors.New("no usable access_token")
 	}
 	for name, value := range map[string]*float64{"expires_in": &t.expiresIn, "expires": &t.expires} {
-		*value = 0
-		switch v := members[name].(type) {
-		case nil:
-		case float64:
-			*value = v
-		case string:
-			seconds, err := strconv.ParseFloat(v, 64)
-			if err != nil || math.IsNaN(seconds) {
-				return fmt.Errorf("%s is a string that is not a number", name)
-			}
-			*value = seconds
-		default:
+		var n number
+		if raw, sent := members[name]; sent && n.UnmarshalJSON(raw) != nil {
 			return fmt.Errorf("%s is not a number", name)
 		}
+		*value = float64(n)
 	}
 	return nil
 }

@@ -165,15 +165,16 @@ func parseErrors(body []byte) []ErrorBody {
 	}
 	var errs []ErrorBody
 	for _, raw := range list.Errors {
-		var members map[string]any
+		var members map[string]json.RawMessage
 		if json.Unmarshal(raw, &members) != nil || members == nil {
 			continue
 		}
 		var e ErrorBody
-		e.Title, _ = members["title"].(string)
-		e.Detail, _ = members["detail"].(string)
-		e.RequestID, _ = members["request_id"].(string)
-		switch status := members["status"].(type) {
+		var status any
+		for name, value := range map[string]any{"title": &e.Title, "detail": &e.Detail, "request_id": &e.RequestID, "status": &status} {
+			_ = json.Unmarshal(members[name], value) // which stays empty where it cannot be read
+		}
+		switch status := status.(type) {
 		case float64:
 			if status == math.Trunc(status) && math.Abs(status) < 1<<31 {
 				e.Status = int(status)

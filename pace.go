@@ -35,7 +35,8 @@ const (
 	firstRate = 97.0
 	minRate   = 1.0
 	recovery  = 0.001                  // of the rate, each second
-	saved     = 100 * time.Millisecond // what limiters save up, and a gap that ends a stretch of work
+	saved     = 100 * time.Millisecond // what limiters save up
+	idle      = 2 * time.Second        // a gap that ends a stretch of work, which no stall of a busy machine does
 )
 
 // sending tells when a request was sent, and what it has to do with the rate: the
@@ -54,8 +55,9 @@ func newPace(limit float64) *pace {
 // not outlast is an error at once, which matches ErrRateLimited.
 func (p *pace) wait(ctx context.Context) (sending, error) {
 	turn := p.turn // nil once it is held
+	waited := false
 	for {
-		s, wait, paused, err := p.try(ctx, turn == nil)
+		s, wait, paused, err := p.try(ctx, turn == nil, waited)
 		if err != nil || !s.at.IsZero() {
 			return s, err
 		}
@@ -68,6 +70,7 @@ func (p *pace) wait(ctx context.Context) (sending, error) {
 			turn = nil
 			defer func() { <-p.turn }()
 		case <-timer:
+			waited = true
 		case <-paused:
 		case <-ctx.Done():
 			return s, ctx.Err()
@@ -77,7 +80,7 @@ func (p *pace) wait(ctx context.Context) (sending, error) {
 
 // try sends the request that holds the turn, if it is due, and tells how long to
 // wait if it is not, and what may cut that wait.
-func (p *pace) try(ctx context.Context, turn bool) (s sending, wait time.Duration, paused <-chan struct{}, err error) {
+func (p *pace) try(ctx context.Context, turn, waited bool) (s sending, wait time.Duration, paused <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -101,7 +104,7 @@ func (p *pace) try(ctx context.Context, turn bool) (s sending, wait time.Duratio
 	gap := now.Sub(p.sent.at)
 	if p.rate > 0 && !p.sent.at.IsZero() {
 		raised := p.rate * (1 + recovery*gap.Seconds())
-		if gap > time.Second {
+		if gap > idle+interval {
 			raised = max(p.rate, min(raised, firstRate))
 		}
 		p.rate = raised
@@ -110,12 +113,12 @@ func (p *pace) try(ctx context.Context, turn bool) (s sending, wait time.Duratio
 		}
 	}
 	s = sending{at: now, since: p.sent.since, before: p.sent.before + 1}
-	if gap > saved+2*interval || p.sent.at.Before(p.resume) {
+	if gap > idle+interval || p.sent.at.Before(p.resume) {
 		s.since, s.before = now, 0
 	}
 	p.sent, p.due = s, now
-	if now.Sub(due) < interval {
-		p.due = due // the timer was late: the next one makes up for it
+	if waited && now.Sub(due) < saved/2 {
+		p.due = due // the timer was late: the next ones make up for it
 	}
 	return s, 0, nil, nil
 }
@@ -130,7 +133,7 @@ func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, be
 	if s.at.Before(p.resume) {
 		return max(p.resume.Sub(now), 0), false
 	}
-	lone := s.before == 0 && s.at.Sub(p.resume) > time.Second // others use up the limit: it tells nothing of the rate
+	lone := s.before == 0 && s.at.Sub(p.resume) > idle // others use up the limit: it tells nothing of the rate
 	p.resume = now.Add(pause)
 	close(p.paused)
 	p.paused = make(chan struct{})
