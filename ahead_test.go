@@ -389,6 +389,27 @@ func TestConcurrentIsWaryAfterAMiss(t *testing.T) {
 	assert.Equal(t, []string{"0", "198", "99", "100", "200", "299", "398", "300", "400"}, asked[:9])
 }
 
+// A guess that brings only the overlap tells nothing, as with this server, which
+// cuts some pages to one record.
+func TestConcurrentAndPagesOfOneRecord(t *testing.T) {
+	for name, write := range envelopes {
+		t.Run(name, func(t *testing.T) {
+			all := records(0, 300)
+			pager := memoryPager(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				offset, _ := strconv.Atoi(r.FormValue("page[offset]"))
+				clamp := 10
+				if offset%10 == 9 {
+					clamp = 1
+				}
+				lister{all: all, clamp: clamp, silent: true, write: write}.ServeHTTP(w, r)
+			}), 4, nil)
+			got, err := bodies(pager.All(t.Context()))
+			require.NoError(t, err)
+			assert.Equal(t, numbers(0, 300), got)
+		})
+	}
+}
+
 // When the loop is left, nothing that it started is left.
 func TestConcurrentEndsWithTheLoop(t *testing.T) {
 	var under atomic.Int32
