@@ -319,7 +319,10 @@ func pagerIsOver(t *testing.T, w *pagerServer, p *epcclogs.Pager[epcclogs.Integr
 		t.Errorf("over at %d of %d", p.Offset(), r.Total)
 	}
 	m, _ := w.last.Meta.(epcclogs.PageMeta)
-	if len(w.last.Data) > 0 && (w.last.Links != nil && w.last.Links.Next != "" || m.Current > 0 && m.Current < m.Total) {
+	// A page number that the count of records contradicts is not believed, since the
+	// page may start between two.
+	counted := w.last.Results != nil && w.last.Results.Total >= p.Offset()
+	if len(w.last.Data) > 0 && (w.last.Links != nil && w.last.Links.Next != "" || m.Current > 0 && m.Current < m.Total && !counted) {
 		t.Errorf("over at %d although more was claimed: %+v", p.Offset(), w.last)
 	}
 }
