@@ -17,8 +17,8 @@ import (
 // is 0.97 times what the server took since the pause before: the requests sent,
 // over the time that took and a tenth of a second more, which is what limiters
 // save up for a burst; but within 0.25 and 0.97 times the rate before, and one a
-// second at least. Each second raises it by a thousandth, above 97 only if it is
-// one of work, and never above WithRateLimit.
+// second at least. Each second raises it by half a thousandth, above 97 only if it
+// is one of work, and never above WithRateLimit.
 type pace struct {
 	turn chan struct{} // held by the request that goes next
 
@@ -34,7 +34,7 @@ type pace struct {
 const (
 	firstRate = 97.0
 	minRate   = 1.0
-	recovery  = 0.001                  // of the rate, each second
+	recovery  = 0.0005                 // of the rate, each second
 	saved     = 100 * time.Millisecond // what limiters save up
 	idle      = 2 * time.Second        // a gap that ends a stretch of work, which no stall of a busy machine does
 )
