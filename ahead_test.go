@@ -481,6 +481,21 @@ func TestConcurrentResumes(t *testing.T) {
 	assert.Equal(t, numbers(len(got), 2000), rest)
 }
 
+// Without a context nothing is sent, nor handed out of a page begun before.
+func TestConcurrentWithoutContext(t *testing.T) {
+	pager := memoryPager(t, lister{all: records(0, 300), write: envelopes["meta"]}, 4, nil)
+	for page, err := range pager.Pages(t.Context()) {
+		require.NoError(t, err)
+		require.Len(t, page.Data, 100)
+		break
+	}
+	var none context.Context
+	got, err := bodies(pager.All(none))
+	require.ErrorIs(t, err, epcclogs.ErrInvalidArgument)
+	assert.Empty(t, got)
+	assert.Equal(t, 100, pager.Offset())
+}
+
 func TestConcurrentRefusesMisuse(t *testing.T) {
 	var requests atomic.Int32
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -498,8 +513,6 @@ func TestConcurrentRefusesMisuse(t *testing.T) {
 		require.NoError(t, err)
 		break
 	}
-	_, err := bodies(pager.All(nil)) //nolint:staticcheck // which is refused
-	require.ErrorIs(t, err, epcclogs.ErrInvalidArgument)
 	require.Same(t, pager, pager.Concurrent(4))
 	for range 2 {
 		_, err := bodies(pager.All(t.Context()))
