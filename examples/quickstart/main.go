@@ -2,15 +2,16 @@
 // and why. It then asks for an integration that does not exist, to show how the
 // errors of the library are told apart.
 //
-// With nothing set it runs on an embedded service with sample data:
+// With nothing set it runs on an embedded service with made-up data:
 //
 //	go run ./examples/quickstart
 //
-// With the credentials of an application key and the id of an integration it
-// runs on the real service. EPCC_API_BASE_URL is needed for other hosts than
-// the default, epcclogs.EUWest:
+// With the credentials of an application key it runs on the real service. It
+// lists the integrations of the store, or the logs of the one whose id is given.
+// EPCC_API_BASE_URL is needed for other hosts than the default, epcclogs.EUWest:
 //
 //	export EPCC_CLIENT_ID=... EPCC_CLIENT_SECRET=...
+//	go run ./examples/quickstart
 //	go run ./examples/quickstart 2b9f5f0e-5d1c-4c36-8f5a-0d7b6b1c9e11
 package main
 
@@ -29,11 +30,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"text/tabwriter"
 	"time"
 	"unicode"
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
+	"github.com/epcclogs/epcclogs/examples/internal/service"
 )
 
 const (
@@ -42,7 +46,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
@@ -53,10 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	messages := log.New(stderr, "", 0)
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		messages.Print("usage: quickstart [integration id]\n" +
-			"The id is for the real service, with EPCC_CLIENT_ID and EPCC_CLIENT_SECRET set.")
-	}
+	flags.Usage = func() { messages.Print("usage: quickstart [integration id]\n" + service.Usage) }
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -66,41 +67,68 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		flags.Usage()
 		return 2
 	}
-
-	id := flags.Arg(0)
-	var client *epcclogs.Client
-	var err error
-	if cmp.Or(id, os.Getenv("EPCC_CLIENT_ID"), os.Getenv("EPCC_CLIENT_SECRET"), os.Getenv("EPCC_API_BASE_URL")) != "" {
-		client, err = epcclogs.NewClientFromEnv()
-		if err == nil && id == "" {
-			flags.Usage()
-			return 2
-		}
-	} else {
-		sample := epcclogstest.SampleIntegration(0)
-		logs := epcclogstest.SampleLogs(sample.ID, 226)
-		srv := epcclogstest.NewServer(epcclogstest.WithIntegration(sample, logs...))
-		defer srv.Close()
-		id = sample.ID
-		client, err = epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
-	}
-	if err == nil {
-		err = listLogs(ctx, client, id, stdout)
-	}
-	if err == nil {
-		err = askForUnknown(ctx, client, stdout)
-	}
-	if err != nil {
+	if err := show(ctx, flags.Arg(0), stdout); err != nil {
 		messages.Print("quickstart: ", err)
 		return 1
 	}
 	return 0
 }
 
+// show prints what the service holds.
+func show(ctx context.Context, id string, w io.Writer) error {
+	sample := epcclogstest.SampleIntegration(0)
+	s, err := service.Connect(id, func() *epcclogstest.Server {
+		logs := epcclogstest.SampleLogs(sample.ID, 226)
+		return epcclogstest.NewServer(epcclogstest.WithIntegration(sample, logs...))
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if s.Embedded == nil && id == "" {
+		return listIntegrations(ctx, s.Client, w)
+	}
+	if s.Embedded != nil {
+		id = sample.ID
+		if _, err := fmt.Fprint(w, "No credentials are set, so the data below are made up.\n\n"); err != nil {
+			return err
+		}
+	}
+	if err := listLogs(ctx, s.Client, id, w); err != nil {
+		return err
+	}
+	return askForUnknown(ctx, s.Client, w)
+}
+
+// listIntegrations prints the integrations of the store, and how to go on.
+func listIntegrations(ctx context.Context, client *epcclogs.Client, w io.Writer) error {
+	first := ""
+	var out bytes.Buffer
+	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tTYPE\tENABLED\tNAME")
+	for in, err := range client.Integrations(nil).All(ctx) {
+		if err != nil {
+			return err
+		}
+		first = cmp.Or(first, in.ID)
+		fmt.Fprintf(table, "%s\t%s\t%v\t%s\n", oneLine(in.ID), oneLine(in.IntegrationType), in.Enabled, oneLine(in.Name))
+	}
+	if first == "" {
+		_, err := fmt.Fprintln(w, "The store has no integrations, so it has no logs. Create an integration first.")
+		return err
+	}
+	_ = table.Flush() // to memory
+	_, err := fmt.Fprintf(w, "%s\nTo list the logs of an integration, give its id:\n\n\tgo run ./examples/quickstart %s\n",
+		out.Bytes(), oneLine(first))
+	return err
+}
+
 // listLogs prints the newest logs of an integration and a summary of all.
 func listLogs(ctx context.Context, client *epcclogs.Client, id string, w io.Writer) error {
+	type count struct{ logs, failed int }
+	var all count
+	byStatus := make(map[int]count)
 	var newest []epcclogs.IntegrationLog // at most few
-	total, failed, byStatus := 0, 0, make(map[int]int)
 
 	// The pager asks for one page after the other, so that a list of any length
 	// can be read. The API does not document the order of the list.
@@ -108,11 +136,15 @@ func listLogs(ctx context.Context, client *epcclogs.Client, id string, w io.Writ
 		if err != nil {
 			return err
 		}
-		total++
-		byStatus[entry.StatusCode]++
+		status := byStatus[entry.StatusCode]
+		status.logs++
+		all.logs++
 		if !entry.Succeeded {
-			failed++
+			status.failed++
+			all.failed++
 		}
+		byStatus[entry.StatusCode] = status
+
 		i, _ := slices.BinarySearchFunc(newest, entry, func(a, b epcclogs.IntegrationLog) int {
 			return b.CreatedAt().Compare(a.CreatedAt())
 		})
@@ -122,16 +154,22 @@ func listLogs(ctx context.Context, client *epcclogs.Client, id string, w io.Writ
 
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "The newest logs of integration %s:\n\n", id)
-	row := "%-20s  %-9v  %-6v  %7v  %-36s  %s\n"
-	fmt.Fprintf(&out, row, "TIME", "SUCCEEDED", "STATUS", "ATTEMPT", "JOB", "REASON")
+	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TIME\tSUCCEEDED\tSTATUS\tATTEMPT\tJOB\tREASON")
 	for _, l := range newest {
-		fmt.Fprintf(&out, row, timeOf(l), l.Succeeded, statusText(l.StatusCode), l.Attempt, l.JobID(), reason(l))
+		fmt.Fprintf(table, "%s\t%v\t%s\t%d\t%s\t%s\n",
+			timeOf(l), l.Succeeded, statusText(l.StatusCode), l.Attempt, oneLine(l.JobID()), oneLine(l.ErrorDetail))
 	}
-	fmt.Fprintf(&out, "\n%d logs, %d failed. By status:", total, failed)
+	_ = table.Flush() // to memory
+
+	out.WriteString("\nAll logs:\n\n")
+	table = tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "STATUS\tLOGS\tFAILED\t")
 	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
-		fmt.Fprintf(&out, " %s: %d", statusText(status), byStatus[status])
+		fmt.Fprintf(table, "%s\t%d\t%d\t\n", statusText(status), byStatus[status].logs, byStatus[status].failed)
 	}
-	out.WriteString("\n")
+	fmt.Fprintf(table, "all\t%d\t%d\t\n", all.logs, all.failed)
+	_ = table.Flush() // to memory
 	_, err := w.Write(out.Bytes())
 	return err
 }
@@ -147,7 +185,7 @@ func askForUnknown(ctx context.Context, client *epcclogs.Client, w io.Writer) er
 	if errors.As(err, &body) {
 		said = fmt.Sprintf("%q, detail %q", body.Title, body.Detail)
 	}
-	_, err = fmt.Fprintf(w, "\nIntegration %s is not found, as expected.\nThe service says: %s\n", unknownID, said)
+	_, err = fmt.Fprintf(w, "\nAn id that does not exist, %s, is not found, as expected.\nThe service says: %s\n", unknownID, said)
 	return err
 }
 
@@ -165,8 +203,9 @@ func statusText(status int) string {
 	return strconv.Itoa(status)
 }
 
-// reason returns the reason of a failure on one line, whatever was sent.
-func reason(l epcclogs.IntegrationLog) string {
-	words := strings.FieldsFunc(l.ErrorDetail, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) })
+// oneLine returns text from the service so that it can be printed in a table,
+// whatever was sent.
+func oneLine(text string) string {
+	words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) })
 	return cmp.Or(strings.Join(words, " "), "-")
 }

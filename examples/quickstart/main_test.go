@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,9 @@ func credentials(srv *epcclogstest.Server) map[string]string {
 	}
 }
 
+// madeUp is what the program says of the data of the embedded service.
+const madeUp = "No credentials are set, so the data below are made up.\n\n"
+
 func newServer(t *testing.T, opts ...epcclogstest.Option) *epcclogstest.Server {
 	t.Helper()
 	opts = append(opts, epcclogstest.WithClientCredentials("example-id", "example-secret", 0))
@@ -63,7 +67,7 @@ func TestService(t *testing.T) {
 	srv := newServer(t, epcclogstest.WithIntegration(first, logs...))
 	status, stdout, stderr := call(t, credentials(srv), first.ID)
 	assert.Zero(t, status)
-	assert.Equal(t, string(want), stdout)
+	assert.Equal(t, string(want), madeUp+stdout)
 	assert.Empty(t, stderr)
 	for _, r := range srv.Requests()[1:] { // the first asks for the token
 		assert.True(t, r.Authorized, r.Path)
@@ -76,9 +80,45 @@ func TestOddLogs(t *testing.T) {
 	srv := newServer(t, epcclogstest.WithIntegration(in, logs...))
 	status, stdout, _ := call(t, credentials(srv), "odd")
 	assert.Zero(t, status)
-	assert.Contains(t, stdout, "\nunknown               false      none          0  "+
-		"                                      cut by [31m the peer\n")
-	assert.Contains(t, stdout, "\n1 logs, 1 failed. By status: none: 1\n")
+	assert.Contains(t, stdout, "\nunknown  false      none    0        -    cut by [31m the peer\n")
+	assert.Contains(t, stdout, "\n    none     1       1\n     all     1       1\n")
+}
+
+func TestIntegrations(t *testing.T) {
+	srv := newServer(t,
+		epcclogstest.WithIntegration(epcclogs.Integration{
+			ID: "short", Name: "Orders\n\x1b[31m red", IntegrationType: "webhook", Enabled: true,
+		}),
+		epcclogstest.WithIntegration(epcclogs.Integration{ID: "longer-than-short", IntegrationType: "aws_sqs"}),
+	)
+	status, stdout, stderr := call(t, credentials(srv))
+	assert.Zero(t, status)
+	assert.Empty(t, stderr)
+	assert.Equal(t, strings.Join([]string{
+		"ID                 TYPE     ENABLED  NAME",
+		"short              webhook  true     Orders [31m red",
+		"longer-than-short  aws_sqs  false    -",
+		"",
+		"To list the logs of an integration, give its id:",
+		"",
+		"\tgo run ./examples/quickstart short",
+		"",
+	}, "\n"), stdout)
+}
+
+func TestNoIntegrations(t *testing.T) {
+	srv := newServer(t)
+	srv.FailRequest(1, epcclogstest.Status(http.StatusOK, `{"data":[]}`))
+	status, stdout, stderr := call(t, credentials(srv))
+	assert.Zero(t, status)
+	assert.Equal(t, "The store has no integrations, so it has no logs. Create an integration first.\n", stdout)
+	assert.Empty(t, stderr)
+
+	srv.FailRequest(1, epcclogstest.Status(http.StatusForbidden, ""))
+	status, stdout, stderr = call(t, credentials(srv))
+	assert.Equal(t, 1, status)
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "403 Forbidden")
 }
 
 func TestErrors(t *testing.T) {
@@ -94,7 +134,7 @@ func TestErrors(t *testing.T) {
 	srv.FailRequest(4, epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden"}]}`))
 	status, stdout, stderr = call(t, credentials(srv), one)
 	assert.Equal(t, 1, status, "250 logs are three pages, so the fourth request is for the unknown integration")
-	assert.Contains(t, stdout, "250 logs, ")
+	assert.Contains(t, stdout, "     all   250      28\n")
 	assert.Contains(t, stderr, "403 Forbidden")
 
 	env := credentials(srv)
@@ -105,37 +145,22 @@ func TestErrors(t *testing.T) {
 }
 
 func TestMissingCredentials(t *testing.T) {
-	for _, tc := range []struct {
-		env    map[string]string
-		args   []string
-		stderr string
-	}{
-		{map[string]string{"EPCC_CLIENT_ID": "example-id"}, nil, "EPCC_CLIENT_SECRET"},
-		{map[string]string{"EPCC_CLIENT_SECRET": "example-secret"}, []string{"id"}, "EPCC_CLIENT_ID"},
-		{map[string]string{"EPCC_API_BASE_URL": "http://127.0.0.1:1"}, nil, "EPCC_CLIENT_ID, EPCC_CLIENT_SECRET"},
-		{nil, []string{"id"}, "EPCC_CLIENT_ID, EPCC_CLIENT_SECRET"},
-	} {
-		status, stdout, stderr := call(t, tc.env, tc.args...)
-		assert.Equal(t, 1, status)
-		assert.Empty(t, stdout)
-		assert.Regexp(t, "^quickstart: .*missing in the environment: "+tc.stderr+"\n$", stderr)
-	}
+	status, stdout, stderr := call(t, nil, "an-id")
+	assert.Equal(t, 1, status)
+	assert.Empty(t, stdout)
+	assert.Regexp(t, "^quickstart: .*missing in the environment: EPCC_CLIENT_ID, EPCC_CLIENT_SECRET\n$", stderr)
 }
 
 func TestUsage(t *testing.T) {
-	full := map[string]string{"EPCC_CLIENT_ID": "example-id", "EPCC_CLIENT_SECRET": "example-secret"}
 	for _, tc := range []struct {
-		env    map[string]string
 		args   []string
 		status int
 	}{
-		{full, nil, 2},
-		{full, []string{"one", "two"}, 2},
-		{nil, []string{"one", "two", "many"}, 2},
-		{nil, []string{"-colour"}, 2},
-		{nil, []string{"-h"}, 0},
+		{[]string{"one", "two"}, 2},
+		{[]string{"-colour"}, 2},
+		{[]string{"-h"}, 0},
 	} {
-		status, stdout, stderr := call(t, tc.env, tc.args...)
+		status, stdout, stderr := call(t, nil, tc.args...)
 		assert.Equal(t, tc.status, status, tc.args)
 		assert.Empty(t, stdout)
 		assert.Contains(t, stderr, "usage: quickstart [integration id]\n")
@@ -175,7 +200,7 @@ func TestOutputFails(t *testing.T) {
 	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL"} {
 		t.Setenv(name, "")
 	}
-	for n := 1; n <= 2; n++ {
+	for n := 1; n <= 3; n++ {
 		var messages bytes.Buffer
 		assert.Equal(t, 1, run(t.Context(), nil, &fullDisk{n}, &messages))
 		assert.Equal(t, "quickstart: no space left\n", messages.String())
