@@ -1,6 +1,7 @@
 //go:build soak
 
-package epcclogs_test
+// Package soak drains a list for long, from a server that fails in all its ways.
+package soak
 
 import (
 	"context"
@@ -24,20 +25,21 @@ import (
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
+	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
 // The full form is
 //
-//	go test -tags soak -run Soak -v -timeout 30m . -soak.drains 2000
+//	go test ./internal/soak -tags soak -v -timeout 30m -soak.drains 2000
 var (
-	soakDrains = flag.Int("soak.drains", 200, "drains of 1,000 records")
-	soakSeed   = flag.Uint64("soak.seed", rand.Uint64(), "seed of the faults")
-	soakRate   = flag.Float64("soak.rate", 0.05, "faults per request")
+	drains = flag.Int("soak.drains", 200, "drains of 1,000 records")
+	seed   = flag.Uint64("soak.seed", rand.Uint64(), "seed of the faults")
+	rate   = flag.Float64("soak.rate", 0.05, "faults per request")
 )
 
-// soakFaults are all the faults of the test server, with their shares. A
+// faults are all the faults of the test server, with their shares. A
 // redirect does not pass, so there are few of them.
-var soakFaults = []struct {
+var faults = []struct {
 	share int
 	name  string
 	fault func(r *rand.Rand) epcclogstest.Fault
@@ -67,8 +69,8 @@ var soakFaults = []struct {
 	}},
 }
 
-// soakDice throws faults. It is used by several requests at once.
-type soakDice struct {
+// dice throws faults. It is used by several requests at once.
+type dice struct {
 	mu     sync.Mutex
 	rand   *rand.Rand
 	thrown map[string]int
@@ -76,10 +78,10 @@ type soakDice struct {
 
 // throw returns what happens to a request, mostly nothing; sometimes it ends all
 // tokens, and says what happens to the request for the next one.
-func (d *soakDice) throw() (fault, tokenFault *epcclogstest.Fault) {
+func (d *dice) throw() (fault, tokenFault *epcclogstest.Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.rand.Float64() < *soakRate {
+	if d.rand.Float64() < *rate {
 		fault = d.one()
 	}
 	if d.rand.IntN(500) == 0 {
@@ -89,13 +91,13 @@ func (d *soakDice) throw() (fault, tokenFault *epcclogstest.Fault) {
 	return fault, tokenFault
 }
 
-func (d *soakDice) one() *epcclogstest.Fault {
+func (d *dice) one() *epcclogstest.Fault {
 	all := 0
-	for _, f := range soakFaults {
+	for _, f := range faults {
 		all += f.share
 	}
 	n := d.rand.IntN(all)
-	for _, f := range soakFaults {
+	for _, f := range faults {
 		if n -= f.share; n < 0 {
 			d.thrown[f.name]++
 			fault := f.fault(d.rand)
@@ -105,15 +107,15 @@ func (d *soakDice) one() *epcclogstest.Fault {
 	panic("not reached")
 }
 
-// soakTyped reports whether err is one that a caller can tell apart, and names
+// typed reports whether err is one that a caller can tell apart, and names
 // the request.
-func soakTyped(err error, base string) bool {
+func typed(err error, base string) bool {
 	var apiErr *epcclogs.APIError
 	var decodeErr *epcclogs.DecodeError
 	var netErr net.Error
 	known := errors.As(err, &apiErr) || errors.As(err, &decodeErr) || errors.As(err, &netErr) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
-	return known && strings.HasPrefix(err.Error(), "epcclogs: GET "+base+"/v2/integrations/"+integration+"/logs")
+	return known && strings.HasPrefix(err.Error(), "epcclogs: GET "+base+"/v2/integrations/"+wire.Integration+"/logs")
 }
 
 // TestSoak drains a list again and again while the server fails in all its ways.
@@ -122,16 +124,16 @@ func soakTyped(err error, base string) bool {
 func TestSoak(t *testing.T) {
 	const total, atOnce = 1000, 4
 	before := goleak.IgnoreCurrent()
-	t.Logf("seed %d", *soakSeed)
+	t.Logf("seed %d", *seed)
 
-	logs := epcclogstest.SampleLogs(integration, total)
+	logs := epcclogstest.SampleLogs(wire.Integration, total)
 	srv := epcclogstest.NewServer(
-		epcclogstest.WithIntegration(epcclogs.Integration{ID: integration}, logs...),
+		epcclogstest.WithIntegration(epcclogs.Integration{ID: wire.Integration}, logs...),
 		epcclogstest.WithClientCredentials("id", "not-a-real-secret", 2*time.Second),
 	)
 	closeServer := sync.OnceFunc(srv.Close)
 	defer closeServer()
-	dice := &soakDice{rand: rand.New(rand.NewPCG(*soakSeed, 0)), thrown: map[string]int{}}
+	dice := &dice{rand: rand.New(rand.NewPCG(*seed, 0)), thrown: map[string]int{}}
 	var requests atomic.Int64
 	srv.OnRequest(func(int, epcclogstest.Request) {
 		requests.Add(1)
@@ -154,7 +156,7 @@ func TestSoak(t *testing.T) {
 				return nil, err
 			}
 			open.Add(1)
-			return &soakConn{Conn: conn, closed: sync.OnceFunc(func() { open.Add(-1) })}, nil
+			return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { open.Add(-1) })}, nil
 		},
 	}
 	client, err := epcclogs.NewClient(
@@ -162,6 +164,7 @@ func TestSoak(t *testing.T) {
 		epcclogs.WithClientCredentials("id", "not-a-real-secret"),
 		epcclogs.WithHTTPClient(&http.Client{Transport: transport}),
 		epcclogs.WithTimeout(300*time.Millisecond),
+		epcclogs.WithRateLimit(1e6), // more than it can send
 		epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: 2 * time.Millisecond, MaxWait: 20 * time.Millisecond}),
 	)
 	require.NoError(t, err)
@@ -175,41 +178,41 @@ func TestSoak(t *testing.T) {
 	for range atOnce {
 		go func() {
 			for n := range numbers {
-				pager := client.IntegrationLogs(integration, nil)
+				pager := client.IntegrationLogs(wire.Integration, nil)
 				if n%2 == 1 {
 					pager.Concurrent(4)
 				}
-				results <- soakDrain(t.Context(), pager, want)
+				results <- drain(t.Context(), pager, want)
 			}
 		}()
 	}
 	go func() {
 		defer close(numbers)
-		for n := range *soakDrains {
+		for n := range *drains {
 			numbers <- n
 		}
 	}()
 
 	whole := 0
 	causes := map[string]int{}
-	for range *soakDrains {
+	for range *drains {
 		switch err := <-results; {
 		case err == nil:
 			whole++
-		case errors.Is(err, errSoakWrong):
+		case errors.Is(err, errWrong):
 			t.Error(err)
 		default:
 			causes[fmt.Sprintf("%T %v", err, err)]++
-			assert.True(t, soakTyped(err, srv.URL), "%T %v", err, err)
+			assert.True(t, typed(err, srv.URL), "%T %v", err, err)
 		}
 	}
-	t.Logf("%d of %d drains whole; %d requests (%d of tokens)", whole, *soakDrains, len(srv.Requests()), soakTokens(srv))
+	t.Logf("%d of %d drains whole; %d requests (%d of tokens)", whole, *drains, len(srv.Requests()), tokens(srv))
 	t.Logf("faults: %v", dice.thrown)
 	for cause, times := range causes {
 		t.Logf("%d times: %s", times, cause)
 	}
-	assert.GreaterOrEqual(t, float64(whole), 0.99*float64(*soakDrains))
-	require.Greater(t, requests.Load(), int64(*soakDrains*total/100))
+	assert.GreaterOrEqual(t, float64(whole), 0.99*float64(*drains))
+	require.Greater(t, requests.Load(), int64(*drains*total/100))
 
 	transport.CloseIdleConnections()
 	closeServer()
@@ -217,27 +220,27 @@ func TestSoak(t *testing.T) {
 	assert.Zero(t, open.Load(), "connections left open")
 }
 
-var errSoakWrong = errors.New("wrong records")
+var errWrong = errors.New("wrong records")
 
-// soakDrain returns why the drain did not end with the wanted records.
-func soakDrain(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog], want []string) error {
+// drain returns why the drain did not end with the wanted records.
+func drain(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog], want []string) error {
 	var got []string
 	for l, err := range pager.All(ctx) {
 		if err != nil {
 			if !slices.Equal(got, want[:len(got)]) {
-				return fmt.Errorf("%w before %w", errSoakWrong, err)
+				return fmt.Errorf("%w before %w", errWrong, err)
 			}
 			return err
 		}
 		got = append(got, l.ID+l.CreatedAt().String())
 	}
 	if !slices.Equal(got, want) {
-		return fmt.Errorf("%w: %d of them", errSoakWrong, len(got))
+		return fmt.Errorf("%w: %d of them", errWrong, len(got))
 	}
 	return nil
 }
 
-func soakTokens(srv *epcclogstest.Server) (n int) {
+func tokens(srv *epcclogstest.Server) (n int) {
 	for _, r := range srv.Requests() {
 		if r.Method == http.MethodPost {
 			n++
@@ -246,13 +249,13 @@ func soakTokens(srv *epcclogstest.Server) (n int) {
 	return n
 }
 
-// soakConn is counted until it is closed.
-type soakConn struct {
+// countedConn is counted until it is closed.
+type countedConn struct {
 	net.Conn
 	closed func()
 }
 
-func (c *soakConn) Close() error {
+func (c *countedConn) Close() error {
 	c.closed()
 	return c.Conn.Close()
 }

@@ -1,4 +1,6 @@
-package epcclogs_test
+// Package bench measures the library beside a plain loop and a client as fast as
+// can be. docs/performance.md tells how to run it, and what it has shown.
+package bench
 
 import (
 	"bytes"
@@ -13,11 +15,10 @@ import (
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
+	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
-// docs/performance.md tells how to run the benchmarks, and what they have shown.
-
-var long = flag.Bool("epcclogs.long", false, "also run the benchmarks that take half an hour")
+var long = flag.Bool("bench.long", false, "also run the benchmarks that take half an hour")
 
 // cpuTime is what this process has used so far; nil where the system does not
 // tell.
@@ -25,7 +26,7 @@ var cpuTime func() time.Duration
 
 // measure drains the store of base b.N times and reports what that cost. A store
 // with a rate limit is drained once, by a client that has never met it.
-func measure(b *testing.B, server *benchServer, store benchStore, n int, newClient drainer) {
+func measure(b *testing.B, server *server, store store, n int, newClient drainer) {
 	b.Helper()
 	base := server.add(store)
 	drain := newClient(b, base, n)
@@ -59,13 +60,13 @@ func measure(b *testing.B, server *benchServer, store benchStore, n int, newClie
 
 // BenchmarkDrain reads 10,000 records, as fast as the client can.
 func BenchmarkDrain(b *testing.B) {
-	server := startBenchServer(b)
+	server := startServer(b)
 	for _, latency := range []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond} {
-		store := benchStore{records: 10_000, latency: latency}
+		store := store{records: 10_000, latency: latency}
 		name := fmt.Sprintf("latency=%dms/client=", latency.Milliseconds())
 		b.Run(name+"sequential/n=1", func(b *testing.B) { measure(b, server, store, 1, sequentialDrainer) })
 		for _, n := range []int{1, 4, 8, 16} {
-			b.Run(fmt.Sprintf("%sepcclogs/n=%d", name, n), func(b *testing.B) { measure(b, server, store, n, epcclogsDrainer()) })
+			b.Run(fmt.Sprintf("%sepcclogs/n=%d", name, n), func(b *testing.B) { measure(b, server, store, n, epcclogsDrainer(unlimited)) })
 			b.Run(fmt.Sprintf("%sideal/n=%d", name, n), func(b *testing.B) { measure(b, server, store, n, idealDrainer) })
 		}
 	}
@@ -75,13 +76,13 @@ func BenchmarkDrain(b *testing.B) {
 // the limit, and, at the limit that the API's documents name, with the others.
 func BenchmarkLimit(b *testing.B) {
 	if !*long {
-		b.Skip("takes half an hour: run it with -epcclogs.long -timeout 2h")
+		b.Skip("takes half an hour: run it with -bench.long -timeout 2h")
 	}
-	server := startBenchServer(b)
+	server := startServer(b)
 	for _, limit := range []struct{ rate, records int }{{100, 200_000}, {25, 100_000}, {60, 1_000_000}} {
 		for _, latency := range []time.Duration{80 * time.Millisecond, 20 * time.Millisecond} {
 			name := fmt.Sprintf("rate=%d/latency=%dms/refused=", limit.rate, latency.Milliseconds())
-			late := benchStore{records: limit.records, rate: limit.rate, latency: latency}
+			late := store{records: limit.records, rate: limit.rate, latency: latency}
 			early := late
 			early.early = true
 			b.Run(name+"late/client=epcclogs/n=16", func(b *testing.B) { measure(b, server, late, 16, epcclogsDrainer()) })
@@ -104,19 +105,19 @@ func BenchmarkLimit(b *testing.B) {
 // times, whatever the number of records, each time when all pages under way have
 // come, and collects garbage before.
 func BenchmarkHeap(b *testing.B) {
-	server := startBenchServer(b)
+	server := startServer(b)
 	for _, records := range []int{10_000, 1_000_000} {
 		for _, n := range []int{1, 16} {
 			b.Run(fmt.Sprintf("records=%d/n=%d", records, n), func(b *testing.B) {
 				if records > 10_000 && !*long {
-					b.Skip("takes half a minute: run it with -epcclogs.long")
+					b.Skip("takes half a minute: run it with -bench.long")
 				}
-				c := newClient(b, server.add(benchStore{records: records}))
+				c := newClient(b, server.add(store{records: records}), unlimited)
 				before := heap()
 				var peak uint64
 				for range b.N {
 					count := 0
-					for _, err := range c.IntegrationLogs(integration, nil).Concurrent(n).All(b.Context()) {
+					for _, err := range c.IntegrationLogs(wire.Integration, nil).Concurrent(n).All(b.Context()) {
 						require.NoError(b, err)
 						if count++; count%(records/100) == 50 {
 							time.Sleep(30 * time.Millisecond)
@@ -146,7 +147,7 @@ func BenchmarkDecodePage(b *testing.B) {
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
 	require.NoError(b, encoder.Encode(epcclogs.Page[epcclogs.IntegrationLog]{
-		Data:    epcclogstest.SampleLogs(integration, 100),
+		Data:    epcclogstest.SampleLogs(wire.Integration, 100),
 		Meta:    &epcclogs.PageMeta{Limit: 100, Current: 1, Total: 100},
 		Results: &epcclogs.PageResults{Total: 10_000},
 	}))
@@ -162,7 +163,7 @@ func BenchmarkDecodePage(b *testing.B) {
 		b.SetBytes(int64(body.Len()))
 		b.ReportAllocs()
 		for range b.N {
-			var page benchPage
+			var page plainPage
 			require.NoError(b, json.Unmarshal(body.Bytes(), &page))
 		}
 	})

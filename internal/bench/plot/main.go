@@ -2,7 +2,7 @@
 // a second over the pages under way, at a latency of 50 ms. Where a benchmark was
 // run more than once, it takes the median.
 //
-//	go run ./internal/plot <docs/bench.txt >docs/performance.svg
+//	go run ./internal/bench/plot <docs/bench.txt >docs/performance.svg
 package main
 
 import (

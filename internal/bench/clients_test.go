@@ -1,4 +1,4 @@
-package epcclogs_test
+package bench
 
 import (
 	"bufio"
@@ -19,19 +19,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
-// benchServer is the process of internal/benchserver. A process of its own keeps
+// server is the process of internal/bench/server. A process of its own keeps
 // its work out of the CPU time and the heap of the clients.
-type benchServer struct {
+type server struct {
 	url    string
 	stores int
 }
 
-func startBenchServer(b *testing.B) *benchServer {
+func startServer(b *testing.B) *server {
 	b.Helper()
 	binary := filepath.Join(b.TempDir(), "benchserver.exe") // the name that every system runs
-	out, err := exec.CommandContext(b.Context(), "go", "build", "-o", binary, "./internal/benchserver").CombinedOutput()
+	out, err := exec.CommandContext(b.Context(), "go", "build", "-o", binary, "./server").CombinedOutput()
 	require.NoError(b, err, "%s", out)
 
 	cmd := exec.CommandContext(context.WithoutCancel(b.Context()), binary) // ends with its input
@@ -46,11 +47,11 @@ func startBenchServer(b *testing.B) *benchServer {
 	})
 	address, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(b, err)
-	return &benchServer{url: "http://" + strings.TrimSpace(address)}
+	return &server{url: "http://" + strings.TrimSpace(address)}
 }
 
-// benchStore is how a store of the server behaves.
-type benchStore struct {
+// store is how a store of the server behaves.
+type store struct {
 	records int
 	latency time.Duration
 	rate    int  // requests a second; 0: no limit
@@ -58,7 +59,7 @@ type benchStore struct {
 }
 
 // add returns the base URL of a new store.
-func (s *benchServer) add(store benchStore) string {
+func (s *server) add(store store) string {
 	s.stores++
 	return fmt.Sprintf("%s/records=%d&latency=%v&rate=%d&early=%t&run=%d", s.url, store.records, store.latency, store.rate, store.early, s.stores)
 }
@@ -66,14 +67,14 @@ func (s *benchServer) add(store benchStore) string {
 // counts are what a store has counted.
 type counts struct{ Requests, Throttled int }
 
-func (s *benchServer) counts(b *testing.B, base string) (c counts) {
+func (s *server) counts(b *testing.B, base string) (c counts) {
 	b.Helper()
-	_, err := benchGet(b.Context(), newBenchClient(b), base+"/counts", &c)
+	_, err := get(b.Context(), newHTTPClient(b), base+"/counts", &c)
 	require.NoError(b, err)
 	return c
 }
 
-const benchToken = "not-a-real-token"
+const token = "not-a-real-token"
 
 // number is that of a record of the server: the last digits of its id.
 func number(l *epcclogs.IntegrationLog) (int, error) {
@@ -87,15 +88,24 @@ func number(l *epcclogs.IntegrationLog) (int, error) {
 // n pages at once, and fails unless it gets each of them once.
 type drainer func(b *testing.B, base string, n int) func(ctx context.Context, records int) error
 
+// unlimited is a rate that no client reaches.
+var unlimited = epcclogs.WithRateLimit(1e6)
+
+func newClient(b *testing.B, base string, opts ...epcclogs.Option) *epcclogs.Client {
+	b.Helper()
+	c, err := epcclogs.NewClient(append(opts, epcclogs.WithBaseURL(base), epcclogs.WithToken(token))...)
+	require.NoError(b, err)
+	b.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
 // epcclogsDrainer is this library.
 func epcclogsDrainer(opts ...epcclogs.Option) drainer {
 	return func(b *testing.B, base string, n int) func(context.Context, int) error {
-		c, err := epcclogs.NewClient(append(opts, epcclogs.WithBaseURL(base), epcclogs.WithToken(benchToken))...)
-		require.NoError(b, err)
-		b.Cleanup(c.CloseIdleConnections)
+		c := newClient(b, base, opts...)
 		return func(ctx context.Context, records int) error {
 			want := 0
-			for l, err := range c.IntegrationLogs(integration, nil).Concurrent(n).All(ctx) {
+			for l, err := range c.IntegrationLogs(wire.Integration, nil).Concurrent(n).All(ctx) {
 				if err != nil {
 					return err
 				}
@@ -112,14 +122,14 @@ func epcclogsDrainer(opts ...epcclogs.Option) drainer {
 	}
 }
 
-// benchPage is a page as a program without this library would declare it.
-type benchPage struct {
+// plainPage is a page as a program without this library would declare it.
+type plainPage struct {
 	Data    []epcclogs.IntegrationLog `json:"data"`
 	Meta    epcclogs.PageMeta         `json:"meta"`
 	Results epcclogs.PageResults      `json:"results"`
 }
 
-func newBenchClient(b *testing.B) *http.Client {
+func newHTTPClient(b *testing.B) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64 // the default of 2 would close connections all the time
 	b.Cleanup(transport.CloseIdleConnections)
@@ -128,14 +138,14 @@ func newBenchClient(b *testing.B) *http.Client {
 
 var errThrottled = errors.New("429")
 
-// benchGet is a request as programs write it. After a 429 it returns the pause
+// get is a request as programs write it. After a 429 it returns the pause
 // that the server asks for.
-func benchGet(ctx context.Context, c *http.Client, url string, out any) (time.Duration, error) {
+func get(ctx context.Context, c *http.Client, url string, out any) (time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, err
 	}
-	req.Header.Set("Authorization", "Bearer "+benchToken)
+	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := c.Do(req)
 	if err != nil {
 		return 0, err
@@ -155,18 +165,18 @@ func benchGet(ctx context.Context, c *http.Client, url string, out any) (time.Du
 	return 0, errors.New(resp.Status)
 }
 
-func benchURL(base string, offset int) string {
-	return fmt.Sprintf("%s/v2/integrations/%s/logs?page[limit]=100&page[offset]=%d", base, integration, offset)
+func pageURL(base string, offset int) string {
+	return fmt.Sprintf("%s/v2/integrations/%s/logs?page[limit]=100&page[offset]=%d", base, wire.Integration, offset)
 }
 
 // sequentialDrainer is the loop that most programs have: one page after the
 // other. It knows nothing of rate limits.
 func sequentialDrainer(b *testing.B, base string, _ int) func(context.Context, int) error {
-	c := newBenchClient(b)
+	c := newHTTPClient(b)
 	return func(ctx context.Context, records int) error {
 		for offset, total := 0, 1; offset < total; {
-			var page benchPage
-			if _, err := benchGet(ctx, c, benchURL(base, offset), &page); err != nil {
+			var page plainPage
+			if _, err := get(ctx, c, pageURL(base, offset), &page); err != nil {
 				return err
 			}
 			for i := range page.Data {
@@ -188,11 +198,11 @@ func sequentialDrainer(b *testing.B, base string, _ int) func(context.Context, i
 // records on a list that changes. After a 429, the worker that got it sleeps as
 // long as the server says, and the others go on.
 func idealDrainer(b *testing.B, base string, n int) func(context.Context, int) error {
-	c := newBenchClient(b)
-	get := func(ctx context.Context, offset int, seen []bool) error {
+	c := newHTTPClient(b)
+	read := func(ctx context.Context, offset int, seen []bool) error {
 		for {
-			var page benchPage
-			pause, err := benchGet(ctx, c, benchURL(base, offset), &page)
+			var page plainPage
+			pause, err := get(ctx, c, pageURL(base, offset), &page)
 			if errors.Is(err, errThrottled) {
 				time.Sleep(pause)
 				continue
@@ -209,7 +219,7 @@ func idealDrainer(b *testing.B, base string, n int) func(context.Context, int) e
 	}
 	return func(ctx context.Context, records int) error {
 		seen := make([]bool, records)
-		if err := get(ctx, 0, seen); err != nil {
+		if err := read(ctx, 0, seen); err != nil {
 			return err
 		}
 		offsets, failed := make(chan int), make(chan error, n)
@@ -219,7 +229,7 @@ func idealDrainer(b *testing.B, base string, n int) func(context.Context, int) e
 			go func() {
 				defer workers.Done()
 				for offset := range offsets {
-					if err := get(ctx, offset, seen); err != nil {
+					if err := read(ctx, offset, seen); err != nil {
 						failed <- err
 						return
 					}

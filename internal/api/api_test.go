@@ -1,4 +1,5 @@
-package epcclogs_test
+// Package api keeps the exported names of the module from changing unnoticed.
+package api
 
 import (
 	"flag"
@@ -18,12 +19,15 @@ import (
 
 var updateAPI = flag.Bool("update", false, "write api/v0.txt anew")
 
-// TestAPI keeps the exported API from changing unnoticed.
+// TestAPI compares api/v0.txt with the source.
 func TestAPI(t *testing.T) {
-	const file = "api/v0.txt"
+	const (
+		root = "../.."
+		file = "api/v0.txt"
+	)
 	var got []string
 	for _, dir := range []string{".", "epcclogstest"} {
-		lines, err := describePackage(dir)
+		lines, err := describePackage(filepath.Join(root, dir))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,18 +37,18 @@ func TestAPI(t *testing.T) {
 		got = append(got, lines...)
 	}
 	if *updateAPI {
-		if err := os.WriteFile(file, []byte(strings.Join(got, "\n")+"\n"), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(root, file), []byte(strings.Join(got, "\n")+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b, err := os.ReadFile(file)
+	b, err := os.ReadFile(filepath.Join(root, file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 	if diff := diffLines(want, got); diff != "" {
 		t.Errorf("the exported API is not that of %s:\n%s"+
-			"If this is meant, say so in CHANGELOG.md and run: go test -run TestAPI -update .", file, diff)
+			"If this is meant, say so in CHANGELOG.md and run: go test ./internal/api -update", file, diff)
 	}
 }
 

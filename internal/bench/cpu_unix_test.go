@@ -1,6 +1,6 @@
 //go:build unix
 
-package epcclogs_test
+package bench
 
 import (
 	"syscall"

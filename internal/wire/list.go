@@ -1,0 +1,95 @@
+package wire
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Integration is the id of the integration whose logs are listed.
+const Integration = "ff8634a8-a89e-4eac-baab-9b7b8c4f8720"
+
+// Record returns the JSON of log n. Its id is log-n, its body n.
+func Record(n int) string {
+	return fmt.Sprintf(`{"id":"log-%d","type":"integration","succeeded":true,"attempt":1,"body":"%d","status_code":200,"error_detail":""}`, n, n)
+}
+
+// Records returns the logs from one number to another, not included.
+func Records(from, to int) []string {
+	var all []string
+	for n := from; n < to; n++ {
+		all = append(all, Record(n))
+	}
+	return all
+}
+
+// Page returns a page that says nothing but its records.
+func Page(records ...string) string { return `{"data":[` + strings.Join(records, ",") + `]}` }
+
+// A Question is what a list is asked, and what it has for an answer.
+type Question struct {
+	Offset, Limit int
+	Total         int      // records that there are
+	Data          []string // those of the page
+}
+
+// List returns the records of the page, without brackets.
+func (q Question) List() string { return strings.Join(q.Data, ",") }
+
+// End returns the offset behind the page.
+func (q Question) End() int { return q.Offset + len(q.Data) }
+
+// Count returns the members of meta, with page numbers for pages of length limit.
+func (q Question) Count(limit int) string {
+	return fmt.Sprintf(`"limit":%d,"offset":%d,"current":%d,"total":%d`, limit, q.Offset, q.Offset/limit+1, (q.Total+limit-1)/limit)
+}
+
+// Envelopes write a page in the four forms of the API's documents.
+var Envelopes = map[string]func(Question) string{
+	"meta": func(q Question) string {
+		return fmt.Sprintf(`{"data":[%s],"meta":{%s},"results":{"total":%d}}`, q.List(), q.Count(q.Limit), q.Total)
+	},
+	"links": func(q Question) string {
+		next := ""
+		if q.End() < q.Total {
+			next = fmt.Sprintf(`,"next":"/integrations/logs?page[offset]=%d&page[limit]=%d"`, q.End(), q.Limit)
+		}
+		return fmt.Sprintf(`{"data":[%s],"links":{"first":"/integrations/logs?page[offset]=0"%s}}`, q.List(), next)
+	},
+	"nested": func(q Question) string {
+		return fmt.Sprintf(`{"data":[%s],"meta":{"page":{%s},"results":{"total":%d}}}`, q.List(), q.Count(q.Limit), q.Total)
+	},
+	"bare": func(q Question) string { return Page(q.Data...) },
+}
+
+// A List serves All, at most Clamp records a page, in the form that Write gives
+// them. Unless it is Silent, a page tells the limit that it kept to.
+type List struct {
+	All    []string
+	Clamp  int // 0: none
+	Silent bool
+	Write  func(Question) string
+}
+
+// Answer is the Step of the list.
+func (l List) Answer(r *http.Request) (*http.Response, error) {
+	return OK(l.Write(l.Ask(r)))(r)
+}
+
+// Ask returns the question of a request, and what the list has for an answer.
+func (l List) Ask(r *http.Request) Question {
+	q := Question{Total: len(l.All)}
+	q.Offset, _ = strconv.Atoi(r.FormValue("page[offset]"))
+	q.Limit, _ = strconv.Atoi(r.FormValue("page[limit]"))
+	length := q.Limit
+	if l.Clamp > 0 && length > l.Clamp {
+		length = l.Clamp
+		if !l.Silent {
+			q.Limit = l.Clamp
+		}
+	}
+	from := min(q.Offset, q.Total)
+	q.Data = l.All[from:min(from+length, q.Total)]
+	return q
+}
