@@ -13,8 +13,8 @@
 //	)
 //
 // [SampleIntegration] and [SampleLogs] make realistic data, the same at every
-// run. Data are served as they are given: no id, type or relationship is filled
-// in.
+// run; [Log] makes one log of a given job, attempt and time. Data are served as
+// they are given: no id, type or relationship is filled in.
 //
 // # What it answers
 //
@@ -34,14 +34,27 @@
 // that this server gave out. Paths are taken as they come: one with an empty
 // segment or a dot segment is not found, never cleaned.
 //
+// # A list that changes
+//
+// Logs are listed from the oldest to the newest, or the other way round with
+// [WithNewestFirst]. Old is what arrived first, whatever its time of creation.
+// The list of the whole store is in order of arrival too, so new logs of any
+// integration come at one end of it: the logs given with one [WithIntegration]
+// arrived before those given with the next.
+//
+// [Server.AddLogs] adds new logs at the growing end. [Server.InsertLogs] and
+// [Server.PrependLogs] put logs at a place of an integration's listing.
+// [Server.RemoveLogs] deletes some, as a store's retention does. Called from the
+// function that is given to [Server.OnRequest], they change the list while a
+// client pages.
+//
 // # Trouble
 //
 // [Server.Fail], [Server.FailRequest] and [Server.FailToken] put a [Fault] in
 // place of an answer: an error status, a gateway's page, a body that is cut or
 // stalls, a reset connection, a redirect. [WithLatency], [WithRequestLimit],
-// [WithMaxLimit], [WithSilentMaxLimit] and [WithIgnoredOffset] make the whole
-// server slow, strict or odd. [Server.OnRequest] together with [Server.AddLogs]
-// and [Server.PrependLogs] lets records arrive while a client pages.
+// [WithMaxLimit], [WithSilentMaxLimit], [WithMaxOffset] and [WithIgnoredOffset]
+// make the whole server slow, strict or odd.
 //
 // [Server.Requests] tells what was received, without tokens and secrets.
 package epcclogstest

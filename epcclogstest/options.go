@@ -43,11 +43,18 @@ func (e Envelope) String() string {
 	return fmt.Sprintf("Envelope(%d)", int(e))
 }
 
-// WithIntegration adds an integration with its logs, in the order in which they
-// are listed. It may be given any number of times, with a new id each time. The
-// server then holds no sample data.
+// WithIntegration adds an integration with its logs, the oldest first. It may be
+// given any number of times, with a new id each time. The server then holds no
+// sample data.
 func WithIntegration(in epcclogs.Integration, logs ...epcclogs.IntegrationLog) Option {
-	return func(s *Server) { s.addIntegration(in, logs) }
+	return func(s *Server) { s.store.addIntegration(in, logs) }
+}
+
+// WithNewestFirst lists logs and jobs from the newest to the oldest. Without it
+// the oldest come first. Integrations are listed in the order in which they were
+// given either way.
+func WithNewestFirst() Option {
+	return func(s *Server) { s.store.newestFirst = true }
 }
 
 // WithEnvelope chooses the envelope of all listings but the jobs'.
@@ -91,6 +98,16 @@ func WithSilentMaxLimit(n int) Option {
 		panic(fmt.Sprintf("epcclogstest: longest page of %d records", n))
 	}
 	return func(s *Server) { s.maxLimit, s.silentLimit = n, true }
+}
+
+// WithMaxOffset answers 400 to a page[offset] above n, with an error that names
+// the limit: 400 is what the vendor's documents give for a request that is not
+// valid. They name 10,000 as a limit for offsets, but not the answer beyond it.
+func WithMaxOffset(n int) Option {
+	if n < 0 {
+		panic(fmt.Sprintf("epcclogstest: highest offset of %d", n))
+	}
+	return func(s *Server) { s.maxOffset = n }
 }
 
 // WithIgnoredOffset makes the server answer with the first page of a listing

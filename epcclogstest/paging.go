@@ -13,36 +13,42 @@ const (
 	defaultMaxLimit = 100 // documented
 )
 
-// paging is what a request asks of a listing.
-type paging struct {
-	offset int
-	limit  int // records sent at most
-	said   int // what the envelope calls the limit
+// page is one page of a listing, as it was asked for.
+type page struct {
+	url         *url.URL
+	envelope    Envelope
+	newestFirst bool
+	offset      int
+	limit       int // records sent at most
+	said        int // what the envelope calls the limit
 }
 
-func (s *Server) paging(query string) (paging, error) {
-	values, err := url.ParseQuery(query)
+// page reads the parameters of a request.
+func (s *Server) page(u *url.URL) (page, error) {
+	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return paging{}, fmt.Errorf("the query cannot be read")
+		return page{}, fmt.Errorf("the query cannot be read")
 	}
 	asked, err := pageNumber(values, "page[limit]")
 	if err != nil {
-		return paging{}, err
+		return page{}, err
 	}
 	if asked == 0 {
 		asked = defaultLimit
 	}
 	offset, err := pageNumber(values, "page[offset]")
 	if err != nil {
-		return paging{}, err
+		return page{}, err
 	}
 	if s.ignoredOffset {
 		offset = 0
 	}
-	p := paging{offset: offset, limit: min(asked, s.maxLimit)}
-	p.said = p.limit
-	if s.silentLimit {
-		p.said = asked
+	if offset > s.maxOffset {
+		return page{}, fmt.Errorf("page[offset] must be %d or less", s.maxOffset)
+	}
+	p := page{u, s.envelope, s.store.newestFirst, offset, min(asked, s.maxLimit), asked}
+	if !s.silentLimit {
+		p.said = p.limit
 	}
 	return p, nil
 }
@@ -60,35 +66,35 @@ func pageNumber(values url.Values, name string) (int, error) {
 	return n, nil
 }
 
-// list renders one page of the lists taken together.
-func list(u *url.URL, e Envelope, p paging, lists ...[]record) answer {
-	page, total := window(lists, p.offset, p.limit)
-	size := 512 // for the envelope
-	for _, r := range page {
-		size += len(r.json) + 1
-	}
-	b := make([]byte, 0, size)
-	b = append(b, `{"data":[`...)
-	for i, r := range page {
-		if i > 0 {
+// list answers with a page of the records, which are given the oldest first.
+func list[T any](p page, records []T, appendRecord func([]byte, T) []byte) answer {
+	total := len(records)
+	n := max(0, min(p.limit, total-p.offset))
+	b := []byte(`{"data":[`)
+	for i := p.offset; i < p.offset+n; i++ {
+		if i > p.offset {
 			b = append(b, ',')
 		}
-		b = append(b, r.json...)
+		if p.newestFirst {
+			b = appendRecord(b, records[total-1-i])
+		} else {
+			b = appendRecord(b, records[i])
+		}
 	}
 	b = append(b, ']')
-	switch e {
+	switch p.envelope {
 	case Meta:
 		b = fmt.Appendf(b, `,"meta":%s,"results":{"total":%d}`, p.meta(total), total)
 	case Nested:
 		b = fmt.Appendf(b, `,"meta":{"page":%s,"results":{"total":%d}}`, p.meta(total), total)
 	case Links:
-		b = p.appendLinks(b, u, p.offset+len(page) < total && len(page) > 0)
+		b = p.appendLinks(b, n > 0 && p.offset+n < total)
 	}
 	return jsonAnswer(http.StatusOK, append(b, '}'))
 }
 
 // meta counts pages, from 1, of the length that the envelope names.
-func (p paging) meta(total int) string {
+func (p page) meta(total int) string {
 	pages := total / p.said
 	if total%p.said > 0 {
 		pages++
@@ -98,8 +104,8 @@ func (p paging) meta(total int) string {
 
 // appendLinks writes links as the documents show them: relative, without /v2,
 // brackets not escaped.
-func (p paging) appendLinks(b []byte, u *url.URL, more bool) []byte {
-	path := strings.TrimPrefix(u.EscapedPath(), "/v2")
+func (p page) appendLinks(b []byte, more bool) []byte {
+	path := strings.TrimPrefix(p.url.EscapedPath(), "/v2")
 	link := func(offset int) []byte {
 		return appendString(nil, fmt.Sprintf("%s?page[offset]=%d&page[limit]=%d", path, offset, p.said))
 	}

@@ -113,6 +113,24 @@ func TestSilentLimitKeepsTheLinksRight(t *testing.T) {
 		"next": "/integrations/i1/logs?page[offset]=20&page[limit]=50"}`)
 }
 
+func TestMaxOffset(t *testing.T) {
+	srv := newServer(t, sized(60), epcclogstest.WithMaxOffset(40))
+	for _, path := range []string{"/v2/integrations", "/v2/integrations/logs", "/v2/integrations/i1/logs", "/v2/integrations/i1/jobs"} {
+		if status, v := get(t, srv, path+"?page[offset]=40"); status != 200 {
+			t.Errorf("%s: %d %v", path, status, v)
+		}
+		status, v := get(t, srv, path+"?page[offset]=41")
+		if status != 400 {
+			t.Errorf("%s: %d", path, status)
+		}
+		equal(t, v, `{"errors": [{"title": "Bad Request", "status": 400, "detail": "page[offset] must be 40 or less"}]}`)
+	}
+	srv = newServer(t, sized(60), epcclogstest.WithMaxOffset(0), epcclogstest.WithIgnoredOffset())
+	if status, _ := get(t, srv, "/v2/integrations/i1/logs?page[offset]=41"); status != 200 {
+		t.Errorf("an offset that is ignored: %d", status)
+	}
+}
+
 // Every page together gives every record once and in order.
 func TestDrain(t *testing.T) {
 	const n = 1037

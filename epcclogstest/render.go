@@ -11,24 +11,7 @@ import (
 // The JSON is written by hand. With the encoders of the types that a client
 // decodes into, a wrong name would be wrong on both sides and go unnoticed.
 
-// renderLogs renders all logs into one piece of memory.
-func renderLogs(logs []epcclogs.IntegrationLog) []record {
-	var b []byte
-	ends := make([]int, len(logs))
-	for i, l := range logs {
-		b = appendLog(b, l)
-		ends[i] = len(b)
-	}
-	records := make([]record, len(logs))
-	start := 0
-	for i, l := range logs {
-		records[i] = record{id: l.ID, job: l.JobID(), json: b[start:ends[i]]}
-		start = ends[i]
-	}
-	return records
-}
-
-func appendLog(b []byte, l epcclogs.IntegrationLog) []byte {
+func appendLog(b []byte, l *epcclogs.IntegrationLog) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, l.ID)
 	b = append(b, `,"type":`...)
@@ -96,6 +79,10 @@ func appendIdentifier(b []byte, id, typ string) []byte {
 	return append(b, '}')
 }
 
+func appendJob(b []byte, id string) []byte {
+	return appendIdentifier(b, id, "integration-job")
+}
+
 // appendTimestamps adds the member meta, with those times that are set.
 func appendTimestamps(b []byte, t epcclogs.Timestamps) []byte {
 	separator := `,"meta":{"timestamps":{`
@@ -123,18 +110,24 @@ func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	s = strings.ToValidUTF8(s, "\uFFFD")
+	from := 0 // of what is not yet copied
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		b = append(b, s[from:i]...)
+		from = i + 1
+		switch {
 		case c == '\n':
 			b = append(b, `\n`...)
 		case c < ' ':
 			b = append(b, `\u00`...)
 			b = append(b, hex[c>>4], hex[c&15])
 		default:
-			b = append(b, c)
+			b = append(b, '\\', c)
 		}
 	}
+	b = append(b, s[from:]...)
 	return append(b, '"')
 }

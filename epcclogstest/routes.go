@@ -3,7 +3,6 @@ package epcclogstest
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -19,37 +18,38 @@ func (s *Server) answer(r *http.Request) answer {
 	if !s.authorized(r) {
 		return errorAnswer(http.StatusUnauthorized, "Unauthorized", "A valid bearer token is required.")
 	}
-	paging, err := s.paging(r.URL.RawQuery)
+	page, err := s.page(r.URL)
 	if err != nil {
 		return errorAnswer(http.StatusBadRequest, "Bad Request", err.Error())
 	}
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(path) == 0 {
-		return list(r.URL, s.envelope, paging, s.integrationRecords())
+		page.newestFirst = false // not logs
+		return list(page, s.store.allIntegrations(), appendIntegration)
 	}
 	if len(path) == 1 && path[0] == "logs" {
-		return list(r.URL, s.envelope, paging, s.storeLogs()...)
+		return list(page, s.store.allLogs(), appendLog)
 	}
-	in := s.integration(path[0])
-	if in == nil {
+	in, ok := s.store.integration(path[0])
+	if !ok {
 		return notFound()
 	}
 	switch len(path) {
 	case 1:
-		return jsonAnswer(http.StatusOK, slices.Concat([]byte(`{"data":`), in.json, []byte(`}`)))
+		body := appendIntegration([]byte(`{"data":`), in.Integration)
+		return jsonAnswer(http.StatusOK, append(body, '}'))
 	case 2:
 		if path[1] == "jobs" {
-			return list(r.URL, Bare, paging, in.jobs())
+			page.envelope = Bare
+			return list(page, in.jobs(), appendJob)
 		}
-		return list(r.URL, s.envelope, paging, in.logs)
+		return list(page, in.logs, appendLog)
 	default:
 		logs := in.jobLogs(path[2])
 		if len(logs) == 0 {
 			return notFound()
 		}
-		return list(r.URL, s.envelope, paging, logs)
+		return list(page, logs, appendLog)
 	}
 }
 

@@ -81,14 +81,7 @@ func SampleLogs(integrationID string, n int) []epcclogs.IntegrationLog {
 			d = delivery{job: g.uuid(), attempt: 1}
 		}
 
-		l := epcclogs.IntegrationLog{
-			ID:      g.uuid(),
-			Type:    "integration",
-			Attempt: d.attempt,
-			Meta:    epcclogs.ResourceMeta{Timestamps: epcclogs.Timestamps{CreatedAt: at}},
-		}
-		l.Relationships.Integration.Data = epcclogs.ResourceIdentifier{ID: integrationID, Type: "integration"}
-		l.Relationships.Job.Data = epcclogs.ResourceIdentifier{ID: d.job, Type: "integration-job"}
+		l := newLog(g.uuid(), integrationID, d.job, d.attempt, at)
 		percent := 9
 		if d.attempt > 1 {
 			percent = 45 // what failed once often fails again
@@ -104,6 +97,29 @@ func SampleLogs(integrationID string, n int) []epcclogs.IntegrationLog {
 		logs = append(logs, l)
 	}
 	return logs
+}
+
+// Log returns the log of a successful delivery, with status 200 and no body. Its
+// id is made from the arguments, so the same arguments give the same log. at is
+// the time of creation. Set fields for any other log, such as a failed one:
+//
+//	l := epcclogstest.Log(hook.ID, "job-1", 1, at)
+//	l.Succeeded, l.StatusCode, l.ErrorDetail = false, 503, "The webhook answered 503"
+func Log(integrationID, jobID string, attempt int, at time.Time) epcclogs.IntegrationLog {
+	at = at.UTC() // as a client decodes it
+	g := newSampler(fmt.Sprintf("log %q %q %d %s", integrationID, jobID, attempt, at.Format(time.RFC3339Nano)))
+	l := newLog(g.uuid(), integrationID, jobID, attempt, at)
+	l.Succeeded = true
+	l.StatusCode = http.StatusOK
+	return l
+}
+
+func newLog(id, integrationID, jobID string, attempt int, at time.Time) epcclogs.IntegrationLog {
+	l := epcclogs.IntegrationLog{ID: id, Type: "integration", Attempt: attempt}
+	l.Relationships.Integration.Data = epcclogs.ResourceIdentifier{ID: integrationID, Type: "integration"}
+	l.Relationships.Job.Data = epcclogs.ResourceIdentifier{ID: jobID, Type: "integration-job"}
+	l.Meta.Timestamps.CreatedAt = at
+	return l
 }
 
 // sampler draws from a sequence that is fixed by its seed.

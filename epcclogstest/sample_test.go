@@ -5,7 +5,9 @@ import (
 	"reflect"
 	"regexp"
 	"testing"
+	"time"
 
+	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
@@ -30,8 +32,38 @@ func TestSampleLogsArePrefixes(t *testing.T) {
 func TestSamplesAreFixed(t *testing.T) {
 	in := epcclogstest.SampleIntegration(0)
 	l := epcclogstest.SampleLogs(in.ID, 1)[0]
+	at := time.Date(2026, time.May, 1, 0, 0, 0, 0, time.UTC)
+	if got := epcclogstest.Log("hook-1", "job-1", 1, at).ID; got != "fb03ad72-ceb7-47b0-92d8-26e86a4251be" {
+		t.Error(got)
+	}
 	if in.ID != "ab53f2ff-6d26-4936-98bf-0a001c96eb87" || l.ID != "bcbbdb4d-1168-4719-a0f3-392817c6b216" {
 		t.Errorf("integration %s, log %s", in.ID, l.ID)
+	}
+}
+
+func TestLog(t *testing.T) {
+	at := time.Date(2026, time.May, 1, 2, 0, 0, 123, time.FixedZone("", 2*60*60))
+	l := epcclogstest.Log("i1", "j1", 2, at)
+	srv := newServer(t, epcclogstest.WithIntegration(epcclogs.Integration{ID: "i1"}, l))
+	_, v := get(t, srv, "/v2/integrations/i1/logs")
+	equal(t, v["data"], `[{
+		"id": "`+l.ID+`", "type": "integration", "succeeded": true, "attempt": 2, "body": "", "status_code": 200, "error_detail": "",
+		"relationships": {
+			"integration": {"data": {"id": "i1", "type": "integration"}},
+			"job": {"data": {"id": "j1", "type": "integration-job"}}},
+		"meta": {"timestamps": {"created_at": "2026-05-01T00:00:00.000000123Z"}}}]`)
+	if !uuid.MatchString(l.ID) || l != epcclogstest.Log("i1", "j1", 2, at.UTC()) {
+		t.Error(l.ID)
+	}
+	seen := map[string]bool{l.ID: true}
+	for _, other := range []epcclogs.IntegrationLog{
+		epcclogstest.Log("i2", "j1", 2, at), epcclogstest.Log("i1", "j2", 2, at), epcclogstest.Log("i1", "j1", 1, at),
+		epcclogstest.Log("i1", "j1", 2, at.Add(1)), epcclogstest.Log("", "i1j1", 2, at), epcclogstest.Log("i1j1", "", 2, at),
+	} {
+		if seen[other.ID] {
+			t.Errorf("%+v has the id of another", other)
+		}
+		seen[other.ID] = true
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/epcclogs/epcclogs"
 )
 
 // Server is a running server. Its methods may be called from several
@@ -23,25 +26,26 @@ type Server struct {
 	latency       time.Duration
 	maxLimit      int
 	silentLimit   bool
+	maxOffset     int
 	ignoredOffset bool
 	credentials   *credentials
 
+	store     store
 	http      *http.Server
 	cancel    context.CancelFunc // ends the context of every request
 	closeOnce sync.Once
 	running   sync.WaitGroup // the accept loop, and each open connection
 
-	mu           sync.Mutex // guards what follows
-	closed       bool
-	conns        map[net.Conn]struct{} // all open ones, hijacked ones included
-	integrations []*integration
-	requests     []Request
-	apiRequests  int // received so far
-	onRequest    func(n int, r Request)
-	faults       schedule // of API requests
-	tokenFaults  schedule
-	limit        *bucket // nil: unlimited
-	tokens       map[string]time.Time
+	mu          sync.Mutex // guards what follows
+	closed      bool
+	conns       map[net.Conn]struct{} // all open ones, hijacked ones included
+	requests    []Request
+	apiRequests int // received so far
+	onRequest   func(n int, r Request)
+	faults      schedule // of API requests
+	tokenFaults schedule
+	limit       *bucket // nil: unlimited
+	tokens      map[string]time.Time
 }
 
 // NewServer starts a server on a free port of 127.0.0.1 and returns when it can
@@ -49,17 +53,18 @@ type Server struct {
 // an option makes no sense, since a test can do nothing about either.
 func NewServer(opts ...Option) *Server {
 	s := &Server{
-		maxLimit: defaultMaxLimit,
-		conns:    make(map[net.Conn]struct{}),
-		tokens:   make(map[string]time.Time),
+		maxLimit:  defaultMaxLimit,
+		maxOffset: math.MaxInt,
+		conns:     make(map[net.Conn]struct{}),
+		tokens:    make(map[string]time.Time),
 	}
 	for _, opt := range opts {
 		opt(s)
 	}
-	if s.integrations == nil {
+	if s.store.integrations == nil {
 		for i := range 3 {
 			in := SampleIntegration(i)
-			s.addIntegration(in, SampleLogs(in.ID, 250))
+			s.store.addIntegration(in, SampleLogs(in.ID, 250))
 		}
 	}
 
@@ -101,6 +106,40 @@ func (s *Server) Close() {
 		s.mu.Unlock()
 	})
 	s.running.Wait()
+}
+
+// AddLogs puts logs that arrive now, the oldest first, at the growing end of an
+// integration's listing and of the list of the whole store: the end, or the
+// front with [WithNewestFirst]. It panics when the server does not hold the
+// integration.
+func (s *Server) AddLogs(integrationID string, logs ...epcclogs.IntegrationLog) {
+	s.store.add(integrationID, logs)
+}
+
+// PrependLogs is [Server.InsertLogs] at index 0: it puts logs at the front of
+// an integration's listing. All others move to higher offsets, and a client that
+// is paging meets some of them again.
+func (s *Server) PrependLogs(integrationID string, logs ...epcclogs.IntegrationLog) {
+	s.InsertLogs(integrationID, 0, logs...)
+}
+
+// InsertLogs puts logs into an integration's listing, in the order in which they
+// are then listed, so that the first has the index: a record that was committed
+// late stands a few places before the growing end. The list of the whole store
+// gets them at the same end, or else right beside their neighbours in the
+// integration's listing. InsertLogs panics when the server does not hold the
+// integration, and when index is not from 0 to the number of its logs.
+func (s *Server) InsertLogs(integrationID string, index int, logs ...epcclogs.IntegrationLog) {
+	s.store.insert(integrationID, index, logs)
+}
+
+// RemoveLogs deletes those logs of an integration for which remove returns true,
+// as a store's retention deletes the oldest, and returns how many they were. It
+// calls remove once for each log, in the order in which they arrived. Requests
+// wait meanwhile, and remove must not call the server's methods. RemoveLogs
+// panics when the server does not hold the integration.
+func (s *Server) RemoveLogs(integrationID string, remove func(epcclogs.IntegrationLog) bool) int {
+	return s.store.remove(integrationID, remove)
 }
 
 // connState follows the connections, because http.Server.Close neither knows

@@ -1,0 +1,191 @@
+package epcclogstest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/epcclogs/epcclogs"
+)
+
+// store holds the integrations and their logs, in the order in which they
+// arrived.
+//
+// A slice of logs that a method has returned never changes: new logs are
+// appended behind it, and everything else makes a new slice. So requests are
+// answered without the lock.
+type store struct {
+	newestFirst bool // how logs and jobs are listed; set before the first request
+
+	mu           sync.Mutex // guards what follows
+	integrations []*integration
+	logs         []*epcclogs.IntegrationLog // of all integrations
+}
+
+// integration is an integration with its logs, which are part of the store's
+// and in the same order.
+type integration struct {
+	epcclogs.Integration
+	logs []*epcclogs.IntegrationLog
+}
+
+func (s *store) addIntegration(in epcclogs.Integration, logs []epcclogs.IntegrationLog) {
+	in.Observes = slices.Clone(in.Observes)
+	added := pointers(logs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find(in.ID) != nil {
+		panic(fmt.Sprintf("epcclogstest: integration %q given twice", in.ID))
+	}
+	s.integrations = append(s.integrations, &integration{in, added})
+	s.logs = append(s.logs, added...)
+}
+
+// integration returns an integration as it is now, and whether there is one of
+// that id.
+func (s *store) integration(id string) (in integration, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.find(id)
+	if found == nil {
+		return integration{}, false
+	}
+	return *found, true
+}
+
+func (s *store) allIntegrations() []epcclogs.Integration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]epcclogs.Integration, len(s.integrations))
+	for i, in := range s.integrations {
+		all[i] = in.Integration
+	}
+	return all
+}
+
+func (s *store) allLogs() []*epcclogs.IntegrationLog {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logs
+}
+
+// add appends logs to an integration, the oldest first.
+func (s *store) add(integrationID string, logs []epcclogs.IntegrationLog) {
+	added := pointers(logs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.mustFind(integrationID)
+	in.logs = append(in.logs, added...)
+	s.logs = append(s.logs, added...)
+}
+
+// insert puts logs at a place of an integration's listing, in the order in
+// which they are to be listed.
+func (s *store) insert(integrationID string, index int, logs []epcclogs.IntegrationLog) {
+	added := pointers(logs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.mustFind(integrationID)
+	if index < 0 || index > len(in.logs) {
+		panic(fmt.Sprintf("epcclogstest: cannot insert logs at index %d of integration %q, which has %d logs",
+			index, integrationID, len(in.logs)))
+	}
+	if s.newestFirst {
+		index = len(in.logs) - index
+		slices.Reverse(added)
+	}
+	inStore := 0 // the index in s.logs: just before the next log of the integration
+	switch {
+	case index == len(in.logs):
+		inStore = len(s.logs)
+	case index > 0:
+		inStore = slices.Index(s.logs, in.logs[index])
+	}
+	in.logs = slices.Concat(in.logs[:index], added, in.logs[index:])
+	s.logs = slices.Concat(s.logs[:inStore], added, s.logs[inStore:])
+}
+
+// remove deletes the logs of an integration for which f returns true, and
+// returns their number.
+func (s *store) remove(integrationID string, f func(epcclogs.IntegrationLog) bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.mustFind(integrationID)
+	var removed []*epcclogs.IntegrationLog
+	for _, l := range in.logs {
+		if f(*l) {
+			removed = append(removed, l)
+		}
+	}
+	if len(removed) > 0 {
+		in.logs = without(in.logs, removed)
+		s.logs = without(s.logs, removed)
+	}
+	return len(removed)
+}
+
+// without returns the logs but for those removed, which are among them in the
+// same order.
+func without(logs, removed []*epcclogs.IntegrationLog) []*epcclogs.IntegrationLog {
+	kept := make([]*epcclogs.IntegrationLog, 0, len(logs)-len(removed))
+	for _, l := range logs {
+		if len(removed) > 0 && l == removed[0] {
+			removed = removed[1:]
+			continue
+		}
+		kept = append(kept, l)
+	}
+	return kept
+}
+
+// find returns nil when there is no integration of that id. The lock is held.
+func (s *store) find(id string) *integration {
+	for _, in := range s.integrations {
+		if in.ID == id {
+			return in
+		}
+	}
+	return nil
+}
+
+// mustFind panics when there is no integration of that id. The lock is held.
+func (s *store) mustFind(id string) *integration {
+	in := s.find(id)
+	if in == nil {
+		panic(fmt.Sprintf("epcclogstest: no integration %q", id))
+	}
+	return in
+}
+
+// pointers returns a pointer to a copy of each log. The copies are apart from
+// each other, so that each can be freed once it is removed.
+func pointers(logs []epcclogs.IntegrationLog) []*epcclogs.IntegrationLog {
+	p := make([]*epcclogs.IntegrationLog, len(logs))
+	for i, l := range logs {
+		p[i] = &l
+	}
+	return p
+}
+
+// jobs returns the ids of the jobs of the logs, in order of their first log.
+func (in integration) jobs() []string {
+	var jobs []string
+	seen := make(map[string]bool)
+	for _, l := range in.logs {
+		if job := l.JobID(); job != "" && !seen[job] {
+			seen[job] = true
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs
+}
+
+func (in integration) jobLogs(job string) []*epcclogs.IntegrationLog {
+	var logs []*epcclogs.IntegrationLog
+	for _, l := range in.logs {
+		if l.JobID() == job {
+			logs = append(logs, l)
+		}
+	}
+	return logs
+}
