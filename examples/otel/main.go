@@ -1,21 +1,24 @@
-// Otel shows the client under OpenTelemetry: a transport that traces is given to
-// it by WithHTTPClient, and each attempt of a call is a span below the span of
-// the call. The spans are printed as JSON, one in each line:
+// Otel lists the logs of an integration under OpenTelemetry. The listing is a
+// span. Each request sent is a span below it, with the attempt and the offset. A
+// metric counts and times the requests. The spans are printed as JSON, one in
+// each line, and the metric at the end.
 //
 //	cd examples/otel && go run .
 //
-// With nothing set it runs on an embedded service that answers the first request
-// with a 503, so that the call has two attempts: a failed one and a good one.
-// With EPCC_CLIENT_ID, EPCC_CLIENT_SECRET and, for other hosts than
-// epcclogs.EUWest, EPCC_API_BASE_URL set, and the id of an integration as
-// argument, it runs on the real service, where fetching the token is a span too.
+// With nothing set it runs on an embedded service with made-up data that answers
+// the first request with a 503, so that it is sent again. With EPCC_CLIENT_ID,
+// EPCC_CLIENT_SECRET and, for other hosts than epcclogs.EUWest,
+// EPCC_API_BASE_URL set, and the id of an integration as argument, it runs on the
+// real service, where fetching the token is a span too.
+//
+// The transport in transport.go makes the spans of the attempts and the metric.
+// The client gets it through [epcclogs.WithHTTPClient].
 //
 // This is a module of its own, so that package epcclogs does not depend on
 // OpenTelemetry.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -24,22 +27,25 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
+	"github.com/epcclogs/epcclogs/examples/internal/service"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
@@ -50,10 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	messages := log.New(stderr, "", 0)
 	flags := flag.NewFlagSet("otel", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		messages.Print("usage: otel [integration id]\n" +
-			"The id is for the real service, with EPCC_CLIENT_ID and EPCC_CLIENT_SECRET set.")
-	}
+	flags.Usage = func() { messages.Print("usage: otel [integration id]\n" + service.Usage) }
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -64,68 +67,82 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 
-	exporter, err := stdouttrace.New(stdouttrace.WithWriter(stdout))
-	if err != nil {
-		messages.Print("otel: ", err)
-		return 1
-	}
-	provider := newProvider(sdktrace.WithBatcher(exporter))
-	traced := epcclogs.WithHTTPClient(tracingClient(provider))
-
-	id := flags.Arg(0)
-	var client *epcclogs.Client
-	if cmp.Or(id, os.Getenv("EPCC_CLIENT_ID"), os.Getenv("EPCC_CLIENT_SECRET"), os.Getenv("EPCC_API_BASE_URL")) != "" {
-		client, err = epcclogs.NewClientFromEnv(traced)
-		if err == nil && id == "" {
-			flags.Usage()
-			return 2
-		}
-	} else {
-		srv := epcclogstest.NewServer()
-		defer srv.Close()
-		srv.Fail(1, epcclogstest.GatewayPage(http.StatusServiceUnavailable))
-		id = epcclogstest.SampleIntegration(0).ID
-		client, err = epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"), traced)
-	}
-	if err == nil {
-		err = listLogs(ctx, provider.Tracer("example"), client, id)
-	}
-
-	// The spans that are left are printed even after an interrupt.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := errors.Join(err, provider.Shutdown(last)); err != nil {
+	if err := show(ctx, flags.Arg(0), stdout); err != nil {
 		messages.Print("otel: ", err)
 		return 1
 	}
 	return 0
 }
 
-func newProvider(export sdktrace.TracerProviderOption) *sdktrace.TracerProvider {
-	service := resource.NewSchemaless(attribute.String("service.name", "epcclogs-example"))
-	return sdktrace.NewTracerProvider(export, sdktrace.WithResource(service))
+// show lists the logs of an integration and prints the spans and the metric.
+func show(ctx context.Context, id string, stdout io.Writer) (err error) {
+	spans, err := stdouttrace.New(stdouttrace.WithWriter(stdout))
+	if err != nil {
+		return err
+	}
+	metrics, err := stdoutmetric.New(stdoutmetric.WithWriter(stdout))
+	if err != nil {
+		return err
+	}
+	t := newTelemetry(sdktrace.WithBatcher(spans), sdkmetric.NewPeriodicReader(metrics))
+	defer func() {
+		// What is left is printed even after an interrupt.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, t.spans.Shutdown(last), t.metrics.Shutdown(last))
+	}()
+
+	s, err := service.Connect(id, func() *epcclogstest.Server {
+		srv := epcclogstest.NewServer()
+		srv.Fail(1, epcclogstest.GatewayPage(http.StatusServiceUnavailable))
+		return srv
+	}, epcclogs.WithHTTPClient(t.client()))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	switch {
+	case s.Embedded != nil:
+		id = epcclogstest.SampleIntegration(0).ID
+	case id == "":
+		return service.ErrNoID
+	}
+	return listLogs(ctx, t.spans.Tracer("example"), s.Client, id)
 }
 
-// tracingClient returns an HTTP client that makes a span of every request sent,
-// below the span in the request's context.
-func tracingClient(provider trace.TracerProvider) *http.Client {
-	return &http.Client{
-		Transport: otelhttp.NewTransport(http.DefaultTransport, otelhttp.WithTracerProvider(provider)),
+// telemetry is where spans and metrics go to.
+type telemetry struct {
+	spans   *sdktrace.TracerProvider
+	metrics *sdkmetric.MeterProvider
+}
+
+func newTelemetry(spans sdktrace.TracerProviderOption, metrics sdkmetric.Reader) telemetry {
+	name := resource.NewSchemaless(attribute.String("service.name", "epcclogs-example"))
+	// Nearly all requests are without a body.
+	noBodySize := sdkmetric.NewView(sdkmetric.Instrument{Name: "http.client.request.body.size"},
+		sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})
+	return telemetry{
+		spans: sdktrace.NewTracerProvider(spans, sdktrace.WithResource(name)),
+		metrics: sdkmetric.NewMeterProvider(
+			sdkmetric.WithReader(metrics), sdkmetric.WithResource(name), sdkmetric.WithView(noBodySize)),
 	}
 }
 
-// listLogs gets the first page of an integration's logs within a span.
+// listLogs reads all logs of an integration within a span.
 func listLogs(ctx context.Context, tracer trace.Tracer, client *epcclogs.Client, id string) error {
 	ctx, span := tracer.Start(ctx, "list integration logs",
 		trace.WithAttributes(attribute.String("epcclogs.integration_id", id)))
 	defer span.End()
 
-	page, err := client.ListIntegrationLogs(ctx, id, nil)
-	if err != nil {
-		span.RecordError(err)
-		span.SetStatus(codes.Error, "logs not listed")
-		return err
+	records := 0
+	for _, err := range client.IntegrationLogs(id, nil).All(countAttempts(ctx)) {
+		if err != nil {
+			span.RecordError(err)
+			span.SetStatus(codes.Error, "logs not listed")
+			return err
+		}
+		records++
 	}
-	span.SetAttributes(attribute.Int("epcclogs.records", len(page.Data)))
+	span.SetAttributes(attribute.Int("epcclogs.records", records))
 	return nil
 }

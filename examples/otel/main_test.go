@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -19,32 +24,57 @@ import (
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
-// record runs one traced call on the service and returns its spans in the order
-// in which they ended, that of the call last.
-func record(t *testing.T, srv *epcclogstest.Server, id string, opts ...epcclogs.Option) (tracetest.SpanStubs, error) {
+// record lists the logs on the service and returns the spans in the order in which
+// they ended, that of the listing last, and how many requests the metric has of
+// each status.
+func record(t *testing.T, srv *epcclogstest.Server, id string, opts ...epcclogs.Option,
+) (spans tracetest.SpanStubs, requests map[int]int, err error) {
 	t.Helper()
 	exporter := tracetest.NewInMemoryExporter()
-	provider := newProvider(sdktrace.WithSyncer(exporter))
+	reader := sdkmetric.NewManualReader()
+	telemetry := newTelemetry(sdktrace.WithSyncer(exporter), reader)
 	opts = append(opts,
 		epcclogs.WithBaseURL(srv.URL),
 		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}),
-		epcclogs.WithHTTPClient(tracingClient(provider)),
+		epcclogs.WithHTTPClient(telemetry.client()),
 	)
-	client, err := epcclogs.NewClient(opts...)
-	require.NoError(t, err)
-	err = listLogs(t.Context(), provider.Tracer("test"), client, id)
-	spans := exporter.GetSpans()
-	require.NoError(t, provider.Shutdown(t.Context()))
+	client, newErr := epcclogs.NewClient(opts...)
+	require.NoError(t, newErr)
+	err = listLogs(t.Context(), telemetry.spans.Tracer("test"), client, id)
+	spans = exporter.GetSpans()
+	requests = durations(t, reader)
+	require.NoError(t, telemetry.spans.Shutdown(t.Context()))
+	require.NoError(t, telemetry.metrics.Shutdown(t.Context()))
 
-	call := spans[len(spans)-1]
-	assert.Equal(t, "list integration logs", call.Name)
+	listing := spans[len(spans)-1]
+	assert.Equal(t, "list integration logs", listing.Name)
 	for _, span := range spans[:len(spans)-1] {
-		assert.Equal(t, call.SpanContext.TraceID(), span.SpanContext.TraceID())
-		assert.Equal(t, call.SpanContext.SpanID(), span.Parent.SpanID(), "attempts stand below the call")
-		assert.False(t, span.StartTime.Before(call.StartTime))
-		assert.False(t, span.EndTime.After(call.EndTime))
+		assert.Equal(t, listing.SpanContext.TraceID(), span.SpanContext.TraceID())
+		assert.Equal(t, listing.SpanContext.SpanID(), span.Parent.SpanID(), "attempts stand below the listing")
+		assert.False(t, span.StartTime.Before(listing.StartTime))
+		assert.False(t, span.EndTime.After(listing.EndTime))
 	}
-	return spans, err
+	return spans, requests, err
+}
+
+// durations returns the number of measured requests by status. There is no other
+// metric.
+func durations(t *testing.T, reader sdkmetric.Reader) map[int]int {
+	t.Helper()
+	var collected metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &collected))
+	require.Len(t, collected.ScopeMetrics, 1)
+	require.Len(t, collected.ScopeMetrics[0].Metrics, 1)
+	metric := collected.ScopeMetrics[0].Metrics[0]
+	assert.Equal(t, "http.client.request.duration", metric.Name)
+	require.IsType(t, metricdata.Histogram[float64]{}, metric.Data)
+	byStatus := make(map[int]int)
+	for _, point := range metric.Data.(metricdata.Histogram[float64]).DataPoints {
+		status, _ := point.Attributes.Value("http.response.status_code")
+		byStatus[int(status.AsInt64())] = int(point.Count)
+		assert.Positive(t, point.Sum)
+	}
+	return byStatus
 }
 
 func newServer(t *testing.T, opts ...epcclogstest.Option) *epcclogstest.Server {
@@ -54,12 +84,15 @@ func newServer(t *testing.T, opts ...epcclogstest.Option) *epcclogstest.Server {
 	return srv
 }
 
-// statuses are the HTTP statuses of the spans, 0 for those without one.
-func statuses(spans tracetest.SpanStubs) []int {
+// numbers returns an attribute of each span, -1 for those without it.
+func numbers(spans tracetest.SpanStubs, name attribute.Key) []int {
 	var list []int
 	for _, span := range spans {
 		set := attribute.NewSet(span.Attributes...)
-		value, _ := set.Value("http.response.status_code")
+		value, ok := set.Value(name)
+		if !ok {
+			value = attribute.IntValue(-1)
+		}
 		list = append(list, int(value.AsInt64()))
 	}
 	return list
@@ -67,34 +100,54 @@ func statuses(spans tracetest.SpanStubs) []int {
 
 func TestAttempts(t *testing.T) {
 	id := epcclogstest.SampleIntegration(0).ID
-	for _, failures := range []int{0, 1, 3} {
-		srv := newServer(t)
-		srv.Fail(failures, epcclogstest.GatewayPage(http.StatusServiceUnavailable))
-		spans, err := record(t, srv, id, epcclogs.WithToken("example-token"))
-		require.NoError(t, err)
-		want := append([]int{503, 503, 503}[:failures:failures], 200, 0)
-		assert.Equal(t, want, statuses(spans))
-		assert.Equal(t, codes.Unset, spans[len(spans)-1].Status.Code)
-	}
+	srv := newServer(t)
+	srv.FailRequest(1, epcclogstest.GatewayPage(http.StatusServiceUnavailable))
+	srv.FailRequest(3, epcclogstest.GatewayPage(http.StatusBadGateway))
+	srv.FailRequest(4, epcclogstest.GatewayPage(http.StatusServiceUnavailable))
+	spans, requests, err := record(t, srv, id, epcclogs.WithToken("example-token"))
+	require.NoError(t, err)
+	assert.Equal(t, []int{503, 200, 502, 503, 200, 200, -1}, numbers(spans, "http.response.status_code"))
+	assert.Equal(t, []int{1, 2, 1, 2, 3, 1, -1}, numbers(spans, "epcclogs.attempt"))
+	assert.Equal(t, requestedOffsets(t, srv), numbers(spans[:6], "epcclogs.offset"))
+	assert.Equal(t, map[int]int{200: 3, 502: 1, 503: 2}, requests)
+	listing := spans[6]
+	assert.Equal(t, codes.Unset, listing.Status.Code)
+	assert.Equal(t, []int{250}, numbers(spans[6:], "epcclogs.records"))
 }
 
-func TestFailedCall(t *testing.T) {
-	spans, err := record(t, newServer(t), "unknown", epcclogs.WithToken("example-token"))
+// requestedOffsets returns the offset of each request that the service received.
+func requestedOffsets(t *testing.T, srv *epcclogstest.Server) []int {
+	t.Helper()
+	var offsets []int
+	for _, r := range srv.Requests() {
+		query, err := url.ParseQuery(r.RawQuery)
+		require.NoError(t, err)
+		offset, err := strconv.Atoi(cmp.Or(query.Get("page[offset]"), "0"))
+		require.NoError(t, err)
+		offsets = append(offsets, offset)
+	}
+	return offsets
+}
+
+func TestFailedListing(t *testing.T) {
+	spans, requests, err := record(t, newServer(t), "unknown", epcclogs.WithToken("example-token"))
 	require.ErrorIs(t, err, epcclogs.ErrNotFound)
-	assert.Equal(t, []int{404, 0}, statuses(spans))
-	call := spans[1]
-	assert.Equal(t, codes.Error, call.Status.Code)
-	require.Len(t, call.Events, 1)
-	assert.Equal(t, "exception", call.Events[0].Name)
+	assert.Equal(t, []int{404, -1}, numbers(spans, "http.response.status_code"))
+	assert.Equal(t, map[int]int{404: 1}, requests)
+	listing := spans[1]
+	assert.Equal(t, codes.Error, listing.Status.Code)
+	require.Len(t, listing.Events, 1)
+	assert.Equal(t, "exception", listing.Events[0].Name)
 }
 
 // The token is fetched within the first call, and no span shows it or the secret.
 func TestCredentials(t *testing.T) {
 	srv := newServer(t, epcclogstest.WithClientCredentials("example-id", "example-secret", 0))
-	spans, err := record(t, srv, epcclogstest.SampleIntegration(0).ID,
+	spans, _, err := record(t, srv, epcclogstest.SampleIntegration(0).ID,
 		epcclogs.WithClientCredentials("example-id", "example-secret"))
 	require.NoError(t, err)
-	assert.Equal(t, []int{200, 200, 0}, statuses(spans))
+	assert.Equal(t, []int{200, 200, 200, 200, -1}, numbers(spans, "http.response.status_code"))
+	assert.Equal(t, -1, numbers(spans, "epcclogs.offset")[0], "the token is not a page")
 	shown, err := json.Marshal(spans)
 	require.NoError(t, err)
 	assert.Contains(t, string(shown), srv.URL+"/oauth/access_token")
@@ -123,9 +176,9 @@ func TestDefault(t *testing.T) {
 	assert.Zero(t, run(t.Context(), nil, &stdout, &stderr))
 	assert.Empty(t, stderr.String())
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
-	require.Len(t, lines, 3)
+	require.Len(t, lines, 6)
 	var names, ids, parents []string
-	for _, line := range lines {
+	for _, line := range lines[:5] {
 		var span struct {
 			Name        string    `json:"Name"`
 			SpanContext reference `json:"SpanContext"`
@@ -136,10 +189,11 @@ func TestDefault(t *testing.T) {
 		ids = append(ids, span.SpanContext.SpanID)
 		parents = append(parents, span.Parent.SpanID)
 	}
-	assert.Equal(t, []string{"HTTP GET", "HTTP GET", "list integration logs"}, names)
-	assert.Equal(t, []string{ids[2], ids[2], strings.Repeat("0", 16)}, parents)
+	assert.Equal(t, []string{"HTTP GET", "HTTP GET", "HTTP GET", "HTTP GET", "list integration logs"}, names)
+	assert.Equal(t, []string{ids[4], ids[4], ids[4], ids[4], strings.Repeat("0", 16)}, parents)
 	assert.Contains(t, lines[0], `"Value":503`)
 	assert.Contains(t, lines[1], `"Value":200`)
+	assert.Contains(t, lines[5], `"Name":"http.client.request.duration"`)
 }
 
 func TestRun(t *testing.T) {
@@ -152,7 +206,7 @@ func TestRun(t *testing.T) {
 	}{
 		{[]string{"example-id", "example-secret", srv.URL}, []string{epcclogstest.SampleIntegration(2).ID}, 0, ""},
 		{[]string{"example-id", "example-secret", srv.URL}, []string{"unknown"}, 1, "404 Not Found"},
-		{[]string{"example-id", "example-secret"}, nil, 2, "usage: otel [integration id]\n"},
+		{[]string{"example-id", "example-secret"}, nil, 1, "otel: the id of an integration is missing"},
 		{[]string{"example-id"}, nil, 1, "missing in the environment: EPCC_CLIENT_SECRET\n"},
 		{nil, []string{"one", "two"}, 2, "usage: otel [integration id]\n"},
 		{nil, []string{"-colour"}, 2, "usage: otel [integration id]\n"},

@@ -2,6 +2,7 @@
 package service
 
 import (
+	"errors"
 	"os"
 
 	"github.com/epcclogs/epcclogs"
@@ -10,6 +11,9 @@ import (
 
 // Usage is the line about the environment in the usage of an example.
 const Usage = "The id is for the real service, with EPCC_CLIENT_ID and EPCC_CLIENT_SECRET set."
+
+// ErrNoID is the error of an example that needs an id on the real service.
+var ErrNoID = errors.New("the id of an integration is missing; examples/quickstart lists the integrations of the store")
 
 // Service is the real service, or an embedded one with made-up data.
 type Service struct {
