@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,12 +17,39 @@ import (
 // none; WithClientCredentials states it.
 const defaultTokenLifetime = time.Hour
 
-// credentials hold the bearer token that was fetched with client credentials. All
-// calls share it: one fetch serves every call that waits. A Client refers to it by
-// functions alone, whose values fmt cannot look into.
+// none is the source of a client without credentials.
+type none struct{}
+
+func (none) prepare(context.Context) error         { return nil }
+func (none) token(context.Context) (string, error) { return "", nil }
+func (none) refused(string) bool                   { return false }
+
+// given is a source of the caller's.
+type given func(context.Context) (string, error)
+
+func (given) prepare(context.Context) error { return nil }
+
+func (g given) token(ctx context.Context) (string, error) {
+	token, err := g(ctx)
+	if err == nil && !isToken(token) {
+		err = errors.New("it is empty or has characters that no token has")
+	}
+	return token, err
+}
+
+func (given) refused(string) bool { return false }
+
+// isToken reports whether s can be sent as a bearer token.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// credentials are the source of tokens that are fetched with an id and a secret.
+// All calls share the token: one fetch serves every call that waits.
 type credentials struct {
-	pace  *pace
-	fetch func(context.Context, *flight) (token string, lifetime time.Duration, err error)
+	sender sender // has no source of tokens of its own
+	url    string
+	form   url.Values
 
 	mu      sync.Mutex
 	current string    // empty when there is none, or the API refused it
@@ -43,30 +71,24 @@ type flight struct {
 	news    chan struct{} // closed when these change
 }
 
-func newCredentials(c *Client, clientID, clientSecret string) *credentials {
-	form := []byte(url.Values{
+func newCredentials(s sender, base, clientID, clientSecret string) *credentials {
+	s.tokens = none{}
+	return &credentials{sender: s, url: base + "/oauth/access_token", form: url.Values{
 		"grant_type":    {"client_credentials"},
 		"client_id":     {clientID},
 		"client_secret": {clientSecret},
-	}.Encode())
-	creds := &credentials{pace: c.pace}
-	creds.fetch = func(ctx context.Context, f *flight) (string, time.Duration, error) {
-		var t tokenResponse
-		k := &call{
-			client: c, method: http.MethodPost, url: c.base + "/oauth/access_token",
-			form: form, secret: clientSecret, out: &t,
-			retrying: func(failure error, wait time.Duration) { creds.retrying(f, failure, wait) },
-		}
-		err := c.send(ctx, k)
-		return t.token, t.lifetime(k.header), err
-	}
-	return creds
+	}}
 }
 
-// bearer returns the token, fetching it when there is none that lasts. It returns
+func (c *credentials) prepare(ctx context.Context) error {
+	_, err := c.token(ctx)
+	return err
+}
+
+// token returns the token, fetching it when there is none that lasts. It returns
 // as soon as ctx ends, or is bound to end before the next attempt, and leaves the
 // fetch to the other calls that wait; the last one to leave ends it.
-func (c *credentials) bearer(ctx context.Context) (string, error) {
+func (c *credentials) token(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current != "" && time.Now().Before(c.renewAt) {
@@ -87,7 +109,7 @@ func (c *credentials) bearer(ctx context.Context) (string, error) {
 			return "", f.failure
 		}
 		// The fetch waits out a pause; a call whose deadline comes before its end does not.
-		_, _, paused, err := c.pace.try(ctx, false, false)
+		paused, err := c.sender.paused(ctx)
 		if err != nil {
 			c.leave(f)
 			return "", err
@@ -149,57 +171,62 @@ func (c *credentials) run(ctx context.Context, f *flight) {
 	close(f.done)
 }
 
+// fetch asks the token endpoint.
+func (c *credentials) fetch(ctx context.Context, f *flight) (token string, lifetime time.Duration, err error) {
+	r, err := newRequest(ctx, http.MethodPost, c.url, []byte(c.form.Encode()))
+	if err != nil {
+		return "", 0, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.read = func(h http.Header, body []byte) (err error) {
+		token, lifetime, err = readToken(h, body)
+		return err
+	}
+	r.hidden = redaction{secret: c.form.Get("client_secret"), bodies: true}
+	r.onRetry = func(failure error, wait time.Duration) { c.retrying(f, failure, wait) }
+	err = c.sender.send(r) //nolint:contextcheck // the request carries it
+	return token, lifetime, err
+}
+
 // refused forgets token after the API has refused it, unless another call has
 // renewed it since.
-func (c *credentials) refused(token string) {
+func (c *credentials) refused(token string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current == token {
 		c.current = ""
 	}
+	return true
 }
 
-// tokenResponse is the answer of the token endpoint. Its errors do not show any
-// of it.
-type tokenResponse struct {
-	token     string
-	expiresIn float64 // seconds; 0 when not sent
-	expires   float64 // Unix seconds; 0 when not sent
-}
-
-func (t *tokenResponse) UnmarshalJSON(body []byte) error {
+// readToken reads the answer of the token endpoint, with header h. Its errors do
+// not show any of it.
+func readToken(h http.Header, body []byte) (token string, lifetime time.Duration, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
-		return errors.New("not a JSON object")
+		return "", 0, errors.New("not a JSON object")
 	}
-	if err := json.Unmarshal(members["access_token"], &t.token); err != nil || !isToken(t.token) {
-		return errors.New("no usable access_token")
+	if err := json.Unmarshal(members["access_token"], &token); err != nil || !isToken(token) {
+		return "", 0, errors.New("no usable access_token")
 	}
-	for name, value := range map[string]*float64{"expires_in": &t.expiresIn, "expires": &t.expires} {
-		var n number
-		if raw, sent := members[name]; sent && n.UnmarshalJSON(raw) != nil {
-			return fmt.Errorf("%s is not a number", name)
+	var expiresIn, expires number // seconds, Unix seconds; 0 when not sent
+	for name, value := range map[string]*number{"expires_in": &expiresIn, "expires": &expires} {
+		if raw, sent := members[name]; sent && value.UnmarshalJSON(raw) != nil {
+			return "", 0, fmt.Errorf("%s is not a number", name)
 		}
-		*value = float64(n)
 	}
-	return nil
-}
-
-// lifetime is how long the token of a response with header h lives.
-func (t *tokenResponse) lifetime(h http.Header) time.Duration {
-	seconds := t.expiresIn
-	if seconds <= 0 && t.expires > 0 {
+	if expiresIn <= 0 && expires > 0 {
 		now, err := http.ParseTime(h.Get("Date"))
 		if err != nil {
 			now = time.Now()
 		}
-		seconds = t.expires - float64(now.Unix())
+		expiresIn = expires - number(now.Unix())
 	}
 	switch {
-	case seconds <= 0: // none that can be true of a new token
-		return defaultTokenLifetime
-	case seconds > math.MaxInt32: // 68 years
-		return math.MaxInt32 * time.Second
+	case expiresIn <= 0: // none that can be true of a new token
+		return token, defaultTokenLifetime, nil
+	case expiresIn > math.MaxInt32: // 68 years
+		return token, math.MaxInt32 * time.Second, nil
 	}
-	return time.Duration(seconds * float64(time.Second))
+	return token, time.Duration(expiresIn * number(time.Second)), nil
 }

@@ -3,16 +3,14 @@ package epcclogs
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
-	"math"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/google/go-querystring/query"
-	"github.com/hashicorp/go-retryablehttp"
 )
 
 // Version is that of the library, as the User-Agent header tells it.
@@ -29,19 +27,11 @@ const (
 // limit are shared by all its calls.
 type Client struct {
 	// fmt follows pointers and interfaces, but not functions: what may hold a
-	// credential is kept in these.
-	roundTrip func(*http.Request) (*http.Response, error)
-	token     func(context.Context) (string, error) // nil: requests carry none
-	refused   func(token string)                    // takes a token that the API refused; nil unless tokens are fetched
+	// credential is behind these.
+	send      func(request) error
+	closeIdle func()
 
-	base            string          // without a final slash and without /v2
-	ownTransport    *http.Transport // nil when the caller brought one
-	timeout         time.Duration   // of one attempt; 0: none
-	maxResponseSize int64
-	retry           RetryPolicy
-	pace            *pace
-	userAgent       string
-	logger          *slog.Logger // nil: silent
+	base string // without a final slash and without /v2
 }
 
 // NewClient returns a client with the settings of opts. It sends nothing and
@@ -51,11 +41,16 @@ type Client struct {
 // which is of use behind a gateway or a transport that adds one.
 func NewClient(opts ...Option) (*Client, error) {
 	o := options{
-		base:            EUWest,
-		maxResponseSize: defaultMaxResponseSize,
-		userAgent:       "epcclogs/" + Version,
+		base:   EUWest,
+		tokens: func(sender, string) tokenSource { return none{} },
+		sender: sender{
+			timeout:         defaultTimeout,
+			maxResponseSize: defaultMaxResponseSize,
+			userAgent:       "epcclogs/" + Version,
+			logger:          slog.New(slog.DiscardHandler),
+		},
 	}
-	o.retry, _ = RetryPolicy{}.withDefaults()
+	o.sender.retry, _ = RetryPolicy{}.withDefaults()
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, invalid("an option is nil")
@@ -64,7 +59,37 @@ func NewClient(opts ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
-	return o.client()
+	if o.kind != "" && exposed(o.base) {
+		return nil, invalid("credentials would be sent unencrypted to %s", o.base)
+	}
+	return newClient(&o), nil
+}
+
+// newClient puts the parts of a client together.
+func newClient(o *options) *Client {
+	s := o.sender
+	closeIdle := func() {}
+	switch {
+	case o.http == nil:
+		own := newTransport()
+		s.transport, closeIdle = own.RoundTrip, own.CloseIdleConnections
+	case o.http.Transport == nil:
+		s.transport = http.DefaultTransport.RoundTrip
+	default:
+		s.transport = o.http.Transport.RoundTrip
+	}
+	if o.http != nil && o.http.Timeout > 0 {
+		s.timeout = o.http.Timeout
+	}
+	if o.timeout != nil {
+		s.timeout = *o.timeout
+	}
+	if o.product != "" {
+		s.userAgent = o.product + " " + s.userAgent
+	}
+	s.pace = newPace(o.rateLimit)
+	s.tokens = o.tokens(s, o.base)
+	return &Client{send: s.send, closeIdle: closeIdle, base: o.base}
 }
 
 // NewClientFromEnv is [NewClient] with the client credentials in EPCC_CLIENT_ID
@@ -91,11 +116,7 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 
 // CloseIdleConnections closes the connections that are not in use. A transport
 // that came by [WithHTTPClient] is its owner's to close, and left alone.
-func (c *Client) CloseIdleConnections() {
-	if c.ownTransport != nil {
-		c.ownTransport.CloseIdleConnections()
-	}
-}
+func (c *Client) CloseIdleConnections() { c.closeIdle() }
 
 // list gets one page of the list at path.
 func list[T any](ctx context.Context, c *Client, opts *ListOptions, path ...string) (*Page[T], error) {
@@ -121,45 +142,50 @@ func (c *Client) get(ctx context.Context, out json.Unmarshaler, opts *ListOption
 	if err != nil {
 		return err
 	}
-	target := c.base + "/v2/" + strings.Join(path, "/")
-	if len(values) > 0 {
-		target += "?" + values.Encode()
+	params, mark := values.Encode(), ""
+	if params != "" {
+		mark = "?"
 	}
-	return c.send(ctx, &call{client: c, method: http.MethodGet, url: target, out: out})
+	r, err := newRequest(ctx, http.MethodGet, c.base+"/v2/"+strings.Join(path, "/")+mark+params, nil)
+	if err != nil {
+		return err
+	}
+	r.read = func(_ http.Header, body []byte) error { return out.UnmarshalJSON(body) }
+	return c.send(r)
 }
 
-// send is the path of every request, those for tokens included. The call that it
-// is given makes the attempts, decides on the next one and keeps the outcome;
-// go-retryablehttp, which would lose some of that, runs them and waits.
-func (c *Client) send(ctx context.Context, k *call) error {
-	if ctx == nil {
-		return invalid("the context is nil")
+// checkID refuses what cannot be one element of a path. An empty id would ask
+// for another list.
+func checkID(id string) error {
+	if id == "" {
+		return invalid("an id is empty")
 	}
-	var body any // stays nil for a GET: an empty body is a body too
-	if k.form != nil {
-		body = k.form
+	for _, r := range id {
+		switch {
+		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '-', r == '_':
+		default:
+			return invalid("the id %q has characters other than letters, digits, - and _", id)
+		}
 	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, k.method, k.url, body)
-	if err != nil {
-		return fmt.Errorf("epcclogs: %w", err)
+	return nil
+}
+
+// maxIdleConns is how many connections are kept for the next requests, one for
+// each that may be under way at a time.
+const maxIdleConns = 64
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		DialContext:       (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2: true,
+		// A dead connection is found out before the attempt is over, and the next one
+		// takes another.
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
+		MaxIdleConns:          maxIdleConns,
+		MaxIdleConnsPerHost:   maxIdleConns,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
 	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
-	if k.form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	loop := retryablehttp.Client{
-		HTTPClient: &http.Client{Transport: k},
-		RetryMax:   math.MaxInt, // checkRetry counts
-		CheckRetry: k.checkRetry,
-		Backoff:    k.backoff,
-	}
-	resp, err := loop.Do(req)
-	if err == nil {
-		resp.Body.Close()
-	}
-	if out := k.outcome(ctx); out != nil || k.succeeded {
-		return out
-	}
-	return fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err) // there was no attempt
 }

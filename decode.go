@@ -116,14 +116,20 @@ func decodeRecords[T any](body []byte) ([]T, error) {
 	return records, nil
 }
 
+// looseUnmarshaler is a record whose members come in more types than its fields
+// have.
+type looseUnmarshaler interface {
+	unmarshalLoosely(raw []byte) error
+}
+
 // decodeRecord reads one record; name is how errors call it.
 func decodeRecord[T any](raw []byte, record *T, name string) error {
 	if string(raw) == "null" {
 		return fmt.Errorf("%s: null is not a record", name)
 	}
 	decode := func(raw []byte, v any) error {
-		if log, ok := v.(*IntegrationLog); ok {
-			return log.unmarshalLoosely(raw)
+		if l, ok := v.(looseUnmarshaler); ok {
+			return l.unmarshalLoosely(raw)
 		}
 		return json.Unmarshal(raw, v)
 	}
@@ -152,28 +158,6 @@ func blame(path string, raw []byte, err error, decode func([]byte) error) error 
 		return err
 	}
 	return fmt.Errorf("%s: %w", path, err)
-}
-
-// unmarshalLoosely reads a log whose numbers may be written as strings. Fields of
-// a type of their own would do so without a second reading, and slow down every
-// page for the sake of a few.
-func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
-	loose := struct {
-		*IntegrationLog
-		Attempt        number `json:"attempt"`
-		StatusCode     number `json:"status_code"`
-		ProcessingTime number `json:"processing_time"`
-	}{IntegrationLog: l}
-	err := json.Unmarshal(raw, &loose)
-	if err != nil {
-		return err
-	}
-	if l.Attempt, err = loose.Attempt.int(); err != nil {
-		return err
-	}
-	l.StatusCode, err = loose.StatusCode.int()
-	l.ProcessingTime = float64(loose.ProcessingTime)
-	return err
 }
 
 // number is a JSON number, or a string that holds one.

@@ -63,7 +63,7 @@ type APIError struct {
 // Error tells the request, the status, and what the server says about it.
 func (e *APIError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "epcclogs: %s %s: %d", e.Method, e.URL, e.StatusCode)
+	fmt.Fprintf(&b, "%s: %d", requestName(e.Method, e.URL), e.StatusCode)
 	if text := http.StatusText(e.StatusCode); text != "" {
 		b.WriteString(" " + text)
 	}
@@ -201,11 +201,21 @@ type DecodeError struct {
 // Error tells the request and what is wrong with its response; it does not show
 // the body.
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("epcclogs: %s %s: response of type %.100q: %.500v", e.Method, e.URL, e.ContentType, e.Err)
+	return fmt.Sprintf("%s: response of type %.100q: %.500v", requestName(e.Method, e.URL), e.ContentType, e.Err)
 }
 
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
+
+// timeoutError is a net.Error that does not match context.DeadlineExceeded.
+type timeoutError string
+
+func (e timeoutError) Error() string { return string(e) }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+// requestName is how the texts of all errors that belong to a request begin.
+func requestName(method, url string) string { return "epcclogs: " + method + " " + url }
 
 // invalid is an error that matches ErrInvalidArgument.
 func invalid(format string, args ...any) error {

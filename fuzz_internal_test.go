@@ -116,8 +116,11 @@ func FuzzErrors(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		k := &call{method: http.MethodGet, url: "http://127.0.0.1/v2/integrations", attempts: 2}
-		e := k.apiError(&http.Response{StatusCode: 500}, body)
+		r, err := newRequest(t.Context(), http.MethodGet, "http://127.0.0.1/v2/integrations", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := r.apiError(&http.Response{StatusCode: 500}, body, redaction{}, 2)
 		var raw struct {
 			Errors []json.RawMessage `json:"errors"`
 		}
@@ -225,23 +228,25 @@ func FuzzToken(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var token tokenResponse
-		err := token.UnmarshalJSON(body)
+		token, _, err := readToken(nil, body)
 		if err != nil {
-			k := &call{method: http.MethodPost, url: "http://127.0.0.1/oauth/access_token", form: []byte("a=b"), secret: "s"}
+			r, failed := newRequest(t.Context(), http.MethodPost, "http://127.0.0.1/oauth/access_token", []byte("a=b"))
+			if failed != nil {
+				t.Fatal(failed)
+			}
 			resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}}
-			e := k.decodeError(resp, body, err)
+			e := r.decodeError(resp, body, redaction{secret: "s", bodies: true}, err)
 			if strings.Contains(e.Error(), "MARKER") || !fuzzTokenErrors.MatchString(err.Error()) || len(e.Body) > 0 || len(e.Error()) > 200 {
 				t.Errorf("%v, %q", e, e.Body)
 			}
 			return
 		}
-		if !isToken(token.token) || !json.Valid(body) {
-			t.Errorf("token %q", token.token)
+		if !isToken(token) || !json.Valid(body) {
+			t.Errorf("token %q", token)
 		}
 		for _, date := range []string{"", "Sun, 06 Nov 1994 08:49:37 GMT"} {
-			if d := token.lifetime(http.Header{"Date": {date}}); d < 0 || d > math.MaxInt32*time.Second {
-				t.Errorf("lives for %v", d)
+			if _, d, err := readToken(http.Header{"Date": {date}}, body); err != nil || d < 0 || d > math.MaxInt32*time.Second {
+				t.Errorf("lives for %v, %v", d, err)
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package epcclogs
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -31,6 +32,28 @@ type IntegrationLog struct {
 	Relationships LogRelationships `json:"relationships"`
 	// Meta holds the times; zero when not sent.
 	Meta ResourceMeta `json:"meta,omitzero"`
+}
+
+// unmarshalLoosely reads a log whose numbers may be written as strings. Fields of
+// a type of their own would do so without a second reading, and slow down every
+// page for the sake of a few.
+func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
+	loose := struct {
+		*IntegrationLog
+		Attempt        number `json:"attempt"`
+		StatusCode     number `json:"status_code"`
+		ProcessingTime number `json:"processing_time"`
+	}{IntegrationLog: l}
+	err := json.Unmarshal(raw, &loose)
+	if err != nil {
+		return err
+	}
+	if l.Attempt, err = loose.Attempt.int(); err != nil {
+		return err
+	}
+	l.StatusCode, err = loose.StatusCode.int()
+	l.ProcessingTime = float64(loose.ProcessingTime)
+	return err
 }
 
 // IntegrationID returns the id of the integration that was called; empty when

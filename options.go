@@ -23,18 +23,14 @@ const (
 type Option func(*options) error
 
 type options struct {
-	base            string
-	kinds           []string // the kinds of credentials that were set
-	token           func(context.Context) (string, error)
-	clientID        string
-	clientSecret    string
-	http            *http.Client
-	timeout         *time.Duration
-	maxResponseSize int64
-	retry           RetryPolicy
-	rateLimit       float64
-	userAgent       string
-	logger          *slog.Logger
+	sender    sender // as far as single options set it
+	base      string
+	tokens    func(s sender, base string) tokenSource
+	kind      string // the option that set tokens; empty when none did
+	http      *http.Client
+	timeout   *time.Duration
+	rateLimit float64
+	product   string // of the caller, for the User-Agent header
 }
 
 // WithBaseURL sets the host of the API; the default is [EUWest]. The URL may
@@ -79,9 +75,9 @@ func WithToken(token string) Option {
 		if !isToken(token) {
 			return invalid("the token is empty or has characters that no token has")
 		}
-		o.token = func(context.Context) (string, error) { return token, nil }
-		o.kinds = append(o.kinds, "WithToken")
-		return nil
+		return o.authorize("WithToken", func(sender, string) tokenSource {
+			return given(func(context.Context) (string, error) { return token, nil })
+		})
 	}
 }
 
@@ -96,9 +92,7 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 		if f == nil {
 			return invalid("the function of WithTokenFunc is nil")
 		}
-		o.token = f
-		o.kinds = append(o.kinds, "WithTokenFunc")
-		return nil
+		return o.authorize("WithTokenFunc", func(sender, string) tokenSource { return given(f) })
 	}
 }
 
@@ -112,10 +106,20 @@ func WithClientCredentials(clientID, clientSecret string) Option {
 				return invalid("the %s is empty or not printable", name)
 			}
 		}
-		o.clientID, o.clientSecret = clientID, clientSecret
-		o.kinds = append(o.kinds, "WithClientCredentials")
-		return nil
+		return o.authorize("WithClientCredentials", func(s sender, base string) tokenSource {
+			return newCredentials(s, base, clientID, clientSecret)
+		})
 	}
+}
+
+// authorize sets where tokens come from. Two options for that contradict each
+// other.
+func (o *options) authorize(kind string, tokens func(sender, string) tokenSource) error {
+	if o.kind != "" && o.kind != kind {
+		return invalid("both %s and %s are given", o.kind, kind)
+	}
+	o.kind, o.tokens = kind, tokens
+	return nil
 }
 
 // WithHTTPClient sends requests by the transport of hc, for a proxy, custom
@@ -150,7 +154,7 @@ func WithTimeout(d time.Duration) Option {
 func WithRetry(p RetryPolicy) Option {
 	return func(o *options) error {
 		p, err := p.withDefaults()
-		o.retry = p
+		o.sender.retry = p
 		return err
 	}
 }
@@ -179,7 +183,7 @@ func WithMaxResponseSize(bytes int64) Option {
 		if bytes <= 0 {
 			return invalid("the response size %d is not positive", bytes)
 		}
-		o.maxResponseSize = min(bytes, math.MaxInt64-1) // one more is read to see that it is over
+		o.sender.maxResponseSize = min(bytes, math.MaxInt64-1) // one more is read to see that it is over
 		return nil
 	}
 }
@@ -191,7 +195,7 @@ func WithUserAgent(product string) Option {
 		if strings.TrimSpace(product) == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
 			return invalid("the user agent %q is empty or not printable ASCII", product)
 		}
-		o.userAgent = product + " " + "epcclogs/" + Version
+		o.product = product
 		return nil
 	}
 }
@@ -205,51 +209,9 @@ func WithLogger(l *slog.Logger) Option {
 		if l == nil {
 			return invalid("the logger is nil")
 		}
-		o.logger = l
+		o.sender.logger = l
 		return nil
 	}
-}
-
-// client makes the client, once all options are known.
-func (o *options) client() (*Client, error) {
-	for _, kind := range o.kinds {
-		if kind != o.kinds[0] {
-			return nil, invalid("both %s and %s are given", o.kinds[0], kind)
-		}
-	}
-	if len(o.kinds) > 0 && exposed(o.base) {
-		return nil, invalid("credentials would be sent unencrypted to %s", o.base)
-	}
-	c := &Client{
-		base:            o.base,
-		token:           o.token,
-		timeout:         defaultTimeout,
-		maxResponseSize: o.maxResponseSize,
-		retry:           o.retry,
-		pace:            newPace(o.rateLimit),
-		userAgent:       o.userAgent,
-		logger:          o.logger,
-	}
-	switch {
-	case o.http == nil:
-		c.ownTransport = newTransport()
-		c.roundTrip = c.ownTransport.RoundTrip
-	case o.http.Transport == nil:
-		c.roundTrip = http.DefaultTransport.RoundTrip
-	default:
-		c.roundTrip = o.http.Transport.RoundTrip
-	}
-	if o.http != nil && o.http.Timeout > 0 {
-		c.timeout = o.http.Timeout
-	}
-	if o.timeout != nil {
-		c.timeout = *o.timeout
-	}
-	if o.clientID != "" {
-		creds := newCredentials(c, o.clientID, o.clientSecret)
-		c.token, c.refused = creds.bearer, creds.refused
-	}
-	return c, nil
 }
 
 // exposed reports whether what is sent to base can be read on the way.
@@ -260,45 +222,4 @@ func exposed(base string) bool {
 	}
 	ip := net.ParseIP(u.Hostname())
 	return u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
-}
-
-// maxIdleConns is how many connections are kept for the next requests, one for
-// each that may be under way at a time.
-const maxIdleConns = 64
-
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
-		DialContext:       (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2: true,
-		// A dead connection is found out before the attempt is over, and the next one
-		// takes another.
-		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
-		MaxIdleConns:          maxIdleConns,
-		MaxIdleConnsPerHost:   maxIdleConns,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ExpectContinueTimeout: time.Second,
-	}
-}
-
-// isToken reports whether s can be sent as a bearer token.
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
-// checkID refuses what cannot be one element of a path. An empty id would ask
-// for another list.
-func checkID(id string) error {
-	if id == "" {
-		return invalid("an id is empty")
-	}
-	for _, r := range id {
-		switch {
-		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '-', r == '_':
-		default:
-			return invalid("the id %q has characters other than letters, digits, - and _", id)
-		}
-	}
-	return nil
 }

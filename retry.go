@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -57,66 +55,6 @@ func (p RetryPolicy) withDefaults() (RetryPolicy, error) {
 	return p, nil
 }
 
-// checkRetry decides, after each attempt, whether there is another, and which
-// wait comes before it. It is a hook of go-retryablehttp, as is backoff.
-func (k *call) checkRetry(ctx context.Context, _ *http.Response, _ error) (bool, error) {
-	again := !k.succeeded && ended(ctx) == nil && (k.renew() || k.retry(ctx))
-	if again && k.retrying != nil {
-		k.retrying(k.failure, k.wait)
-	}
-	if l := k.client.logger; again && l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "epcclogs: retry",
-			slog.String("method", k.method), slog.String("path", k.path), slog.Int("attempt", k.attempts),
-			slog.Duration("wait", k.wait), slog.String("reason", reason(k.failure)))
-	}
-	return again, nil
-}
-
-// retry decides by the policy.
-func (k *call) retry(ctx context.Context) bool {
-	p := k.client.retry
-	if !k.mayPass || k.counted >= p.MaxAttempts {
-		return false
-	}
-	wait, within := p.wait(k.counted, k.header)
-	if k.pause > 0 {
-		wait = k.pause
-	}
-	k.wait = wait
-	deadline, ok := ctx.Deadline()
-	return within && (!ok || time.Until(deadline) > wait)
-}
-
-// throttled pauses all requests of the client after a 429. One to a request that
-// was under way when an earlier 429 did so costs the call no attempt.
-func (k *call) throttled() {
-	p := k.client.retry
-	wait, _ := p.wait(k.counted, k.header)
-	var began bool
-	k.pause, began = k.client.pace.throttled(k.sent, min(wait, p.MaxWait))
-	if !began && p.MaxAttempts > 1 {
-		k.counted--
-	}
-}
-
-// renew decides whether a refused token is renewed and the request sent again,
-// at once and once a call.
-func (k *call) renew() bool {
-	var status *APIError
-	if k.client.refused == nil || k.token == "" || k.renewed ||
-		!errors.As(k.failure, &status) || status.StatusCode != http.StatusUnauthorized {
-		return false
-	}
-	k.client.refused(k.token)
-	k.renewed, k.wait = true, 0
-	k.counted-- // it comes on top
-	return true
-}
-
-// backoff returns the wait that checkRetry has decided on, with the failure and
-// the context in view.
-func (k *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return k.wait }
-
 // wait returns how long to wait after the n-th attempt, whose response, if there
 // was one, had the header h; false when the server asks for more than MaxWait.
 func (p RetryPolicy) wait(n int, h http.Header) (time.Duration, bool) {
@@ -154,8 +92,8 @@ func retryAfter(h http.Header) (time.Duration, bool) {
 	return max(at.Sub(now), 0), true
 }
 
-// mayPassLater reports whether a request that met status may do better later.
-func mayPassLater(status int) bool {
+// isTemporary reports whether a request that met status may succeed later.
+func isTemporary(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
@@ -185,27 +123,8 @@ func ended(ctx context.Context) error {
 	return nil
 }
 
-// outcome is the error of the whole call, nil when it succeeded.
-func (k *call) outcome(ctx context.Context) error {
-	err := ended(ctx)
-	if k.refusal != nil && !errors.As(k.failure, new(*APIError)) {
-		k.failure = fmt.Errorf("%w; the last response was: %w", k.failure, k.refusal)
-	}
-	switch {
-	case k.succeeded:
-		return nil
-	case err == nil:
-		return k.failure
-	case k.failure == nil:
-		return fmt.Errorf("epcclogs: %s %s: %w", k.method, k.url, err)
-	}
-	return fmt.Errorf("epcclogs: %s %s: %w; the last attempt failed: %w", k.method, k.url, err, k.failure)
-}
-
-// reason tells a failure in a few words.
-func reason(err error) string {
-	if status := new(APIError); errors.As(err, &status) {
-		return fmt.Sprintf("status %d", status.StatusCode)
-	}
-	return err.Error()
+// outlasts reports whether the deadline of ctx, if it has one, comes after wait.
+func outlasts(ctx context.Context, wait time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return !ok || time.Until(deadline) > wait
 }

@@ -1,0 +1,134 @@
+package epcclogs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// send is the way of every request, those for tokens included. go-retryablehttp
+// runs the attempts and waits between them. The call decides on each attempt.
+func (s *sender) send(r request) error {
+	k := &call{sender: s, request: r}
+	loop := retryablehttp.Client{
+		HTTPClient: &http.Client{Transport: k},
+		RetryMax:   math.MaxInt, // again counts
+		CheckRetry: k.again,
+		Backoff:    k.backoff,
+	}
+	resp, err := loop.Do(r.Request)
+	if err != nil {
+		return k.outcome(r.Context(), err)
+	}
+	resp.Body.Close()
+	return nil
+}
+
+// call is a request with all its attempts. Only again changes it, which
+// go-retryablehttp calls after each of them.
+type call struct {
+	sender  *sender
+	request request
+
+	attempts tally
+	renewed  bool          // a refused token was renewed
+	wait     time.Duration // before the next attempt
+	failure  error         // of the latest attempt that did not end with the context
+	response *APIError     // the latest response; nil if none came, or a 200
+}
+
+// RoundTrip makes one attempt whole, with token, time-out and decoding. So a body
+// that ends early is a failed attempt like any other. Its error is a *failure.
+func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
+	n := tally{sent: k.attempts.sent + 1, counted: k.attempts.counted + 1}
+	if f := k.sender.attempt(&k.request, req, n); f != nil {
+		return nil, f
+	}
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
+}
+
+// again takes note of the attempt that ended with err, and decides whether there
+// is another one.
+func (k *call) again(ctx context.Context, _ *http.Response, err error) (bool, error) {
+	if err == nil {
+		return false, nil
+	}
+	var f *failure
+	if !errors.As(err, &f) { // there was no attempt
+		return false, err
+	}
+	k.note(ctx, f)
+	if ended(ctx) != nil || !k.renew(f) && !k.retry(ctx, f) {
+		return false, err
+	}
+	k.request.onRetry(f.err, k.wait)
+	logRetry(ctx, k.sender.logger, &k.request, k.attempts.sent, k.wait, f.err)
+	return true, nil
+}
+
+// note keeps what f tells.
+func (k *call) note(ctx context.Context, f *failure) {
+	if f.sent {
+		k.attempts.sent++
+	}
+	if f.sent && !f.free {
+		k.attempts.counted++
+	}
+	var status *APIError
+	if errors.As(f.err, &status) {
+		k.response = status
+	} else if errors.As(f.err, new(*DecodeError)) || errors.Is(f.err, ErrResponseTooLarge) {
+		k.response = nil
+	}
+	if ended(ctx) == nil || status != nil {
+		k.failure = f.err
+	}
+}
+
+// renew decides whether the request is sent again at once with a new token: once a
+// call, in addition to RetryPolicy.MaxAttempts.
+func (k *call) renew(f *failure) bool {
+	if f.status != http.StatusUnauthorized || k.renewed || !k.sender.tokens.refused(f.token) {
+		return false
+	}
+	k.renewed, k.wait = true, 0
+	k.attempts.counted--
+	return true
+}
+
+// retry decides by the policy whether the request is sent again.
+func (k *call) retry(ctx context.Context, f *failure) bool {
+	p := k.sender.retry
+	wait, within := p.wait(k.attempts.counted, f.header)
+	if f.pause > 0 {
+		wait = f.pause
+	}
+	k.wait = wait
+	return f.temporary && k.attempts.counted < p.MaxAttempts && within && outlasts(ctx, wait)
+}
+
+// backoff returns the wait that again has decided on.
+func (k *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return k.wait }
+
+// outcome returns the error of the whole call. err is that of go-retryablehttp,
+// which counts if there was no attempt.
+func (k *call) outcome(ctx context.Context, err error) error {
+	last := k.failure
+	if k.response != nil && !errors.As(last, new(*APIError)) {
+		last = fmt.Errorf("%w; the last response was: %w", last, k.response)
+	}
+	switch over := ended(ctx); {
+	case over != nil && last != nil:
+		return k.request.fail(fmt.Errorf("%w; the last attempt failed: %w", over, last))
+	case over != nil:
+		return k.request.fail(over)
+	case last != nil:
+		return last
+	}
+	return k.request.fail(err)
+}

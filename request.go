@@ -1,0 +1,73 @@
+package epcclogs
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// request is what a call asks for, however often it is sent.
+type request struct {
+	*retryablehttp.Request
+
+	read    func(h http.Header, body []byte) error  // decodes a response with status 200
+	hidden  redaction                               // what errors must not show
+	onRetry func(failure error, wait time.Duration) // called before each retry
+}
+
+// newRequest returns a request without credentials. A nil body means none.
+func newRequest(ctx context.Context, method, url string, body any) (r request, err error) {
+	if ctx == nil {
+		return r, invalid("the context is nil")
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return r, fmt.Errorf("epcclogs: %w", err)
+	}
+	req.Header.Set("Accept", "application/json")
+	return request{Request: req, onRetry: func(error, time.Duration) {}}, nil
+}
+
+// fail returns err with the name of the request.
+func (r *request) fail(err error) error {
+	return fmt.Errorf("%s: %w", requestName(r.Method, r.URL.String()), err)
+}
+
+// apiError returns the error of a response that is no 200.
+func (r *request) apiError(resp *http.Response, body []byte, hidden redaction, attempts int) *APIError {
+	e := &APIError{
+		StatusCode: resp.StatusCode,
+		Method:     r.Method,
+		URL:        r.URL.String(),
+		Errors:     parseErrors(body),
+		Header:     resp.Header.Clone(),
+		Body:       hidden.keep(body),
+		Attempts:   attempts,
+	}
+	e.RetryAfter, _ = retryAfter(resp.Header)
+	for i := range e.Errors {
+		b := &e.Errors[i]
+		b.Title, b.Detail, b.RequestID = hidden.in(b.Title), hidden.in(b.Detail), hidden.in(b.RequestID)
+	}
+	for _, values := range e.Header {
+		for i := range values {
+			values[i] = hidden.in(values[i])
+		}
+	}
+	return e
+}
+
+// decodeError returns the error of a 200 whose body cannot be read for the reason
+// err.
+func (r *request) decodeError(resp *http.Response, body []byte, hidden redaction, err error) *DecodeError {
+	return &DecodeError{
+		Method:      r.Method,
+		URL:         r.URL.String(),
+		ContentType: hidden.in(resp.Header.Get("Content-Type")),
+		Body:        hidden.keep(body),
+		Err:         hidden.inError(err),
+	}
+}
