@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// answer is a response that is ready to be sent, or to be spoilt by a fault.
+// answer is a response that is ready to be sent, or to be changed by a fault.
 type answer struct {
 	status int
 	header http.Header
@@ -22,7 +22,7 @@ func (a answer) send(w http.ResponseWriter) {
 	_, _ = w.Write(a.body)
 }
 
-// sendHead sends everything before the body.
+// sendHead sends the status line and the header.
 func (a answer) sendHead(w io.Writer) {
 	a.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	_, _ = fmt.Fprintf(w, "HTTP/1.1 %d %s\r\n", a.status, http.StatusText(a.status))
@@ -42,14 +42,14 @@ func jsonAnswer(status int, body []byte) answer {
 	}
 }
 
-// errorAnswer is an error in the words of the reference page; an empty detail is
-// left out.
+// errorAnswer is an error in the form of the reference page, without a detail if
+// that is empty.
 func errorAnswer(status int, title, detail string) answer {
 	return jsonAnswer(status, errorBody(strconv.Itoa(status), title, detail))
 }
 
-// errorBody takes the status as JSON, because the services of the vendor do not
-// agree whether it is a number or a string.
+// errorBody takes the status as JSON, because some of the vendor's services send
+// a number and others a string.
 func errorBody(status, title, detail string) []byte {
 	b := append([]byte(`{"errors":[{"title":`), appendString(nil, title)...)
 	b = append(b, `,"status":`...)
@@ -59,4 +59,15 @@ func errorBody(status, title, detail string) []byte {
 		b = appendString(b, detail)
 	}
 	return append(b, `}]}`...)
+}
+
+// notFound is the reference page's own example of a 404.
+func notFound() answer {
+	return errorAnswer(http.StatusNotFound, "Not Found", "The resource could not be found")
+}
+
+func methodNotAllowed(allowed string) answer {
+	a := errorAnswer(http.StatusMethodNotAllowed, "Method Not Allowed", "")
+	a.header.Set("Allow", allowed)
+	return a
 }

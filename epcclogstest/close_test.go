@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
@@ -102,6 +103,8 @@ func TestConcurrentUse(t *testing.T) {
 				if i%2 == 0 {
 					srv.Fail(1, epcclogstest.CutLength())
 					srv.PrependLogs(id, logs("y")...)
+					srv.InsertLogs(id, 1, logs("z")...)
+					srv.RemoveLogs(id, func(l epcclogs.IntegrationLog) bool { return l.ID == "x" })
 					srv.RevokeTokens()
 					srv.Requests()
 				}

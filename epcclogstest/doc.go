@@ -1,9 +1,9 @@
-// Package epcclogstest serves Elastic Path's integration-logs API on the
-// loopback interface, so that programs that use package epcclogs can be tested
-// and tried without an account or a network.
+// Package epcclogstest is a server that answers as Elastic Path's
+// integration-logs API does, on the loopback interface. With it, programs that
+// use package epcclogs can be tested and tried without an account or a network.
 //
-// [NewServer] starts a server that holds three sample integrations with 250
-// logs each, or exactly the ones given with [WithIntegration]:
+// [NewServer] starts a server with three sample integrations of 250 logs each, or
+// with those given by [WithIntegration]:
 //
 //	srv := epcclogstest.NewServer()
 //	defer srv.Close()
@@ -26,35 +26,35 @@
 //	GET  /v2/integrations/logs
 //	POST /oauth/access_token
 //
-// Listings take page[limit], 25 unless said and at most 100, and page[offset],
-// in records. They come in the [Envelope] that is chosen with [WithEnvelope],
-// except for the jobs, which the service always lists bare.
+// Listings take page[limit] (default 25, at most 100) and page[offset] (in
+// records). [WithEnvelope] sets the [Envelope] of their JSON, except for jobs,
+// which the service always lists bare.
 //
-// Any bearer token is accepted until [WithClientCredentials] asks for tokens
-// that this server gave out. Paths are taken as they come: one with an empty
-// segment or a dot segment is not found, never cleaned.
+// Any bearer token is accepted, unless [WithClientCredentials] is given: then only
+// tokens that this server has issued are. Paths are not cleaned: one with an
+// empty segment or a dot segment is not found.
 //
 // # A list that changes
 //
-// Logs are listed from the oldest to the newest, or the other way round with
-// [WithNewestFirst]. Old is what arrived first, whatever its time of creation.
-// The list of the whole store is in order of arrival too, so new logs of any
-// integration come at one end of it: the logs given with one [WithIntegration]
-// arrived before those given with the next.
+// Logs are listed in order of arrival, whatever their time of creation: the
+// oldest first, or the newest first with [WithNewestFirst]. So both an
+// integration's listing and the list of the whole store grow at one end. At the
+// start, the logs of the first [WithIntegration] are the oldest of the store.
 //
 // [Server.AddLogs] adds new logs at the growing end. [Server.InsertLogs] and
-// [Server.PrependLogs] put logs at a place of an integration's listing.
-// [Server.RemoveLogs] deletes some, as a store's retention does. Called from the
-// function that is given to [Server.OnRequest], they change the list while a
-// client pages.
+// [Server.PrependLogs] put logs anywhere else. [Server.RemoveLogs] deletes logs,
+// as a store's retention does. Call them in a function given to
+// [Server.OnRequest] to change the list while a client pages. They are made for
+// lists of a million logs.
 //
 // # Trouble
 //
-// [Server.Fail], [Server.FailRequest] and [Server.FailToken] put a [Fault] in
-// place of an answer: an error status, a gateway's page, a body that is cut or
-// stalls, a reset connection, a redirect. [WithLatency], [WithRequestLimit],
+// [Server.Fail], [Server.FailRequest] and [Server.FailToken] replace answers by a
+// [Fault]: an error status, a gateway's page, a body that is cut or stalls, a
+// reset connection, a redirect. [WithLatency], [WithRequestLimit],
 // [WithMaxLimit], [WithSilentMaxLimit], [WithMaxOffset] and [WithIgnoredOffset]
-// make the whole server slow, strict or odd.
+// make the whole server slow, strict or unusual.
 //
-// [Server.Requests] tells what was received, without tokens and secrets.
+// [Server.Requests] returns the last requests received, without tokens and
+// secrets.
 package epcclogstest

@@ -85,8 +85,7 @@ func ExampleServer_Fail() {
 	// 503 4 true
 }
 
-// More logs arrive while a client pages: in front of the list they move those
-// that it has read to the next page.
+// More logs arrive while a client pages.
 func ExampleServer_OnRequest() {
 	hook := epcclogs.Integration{ID: "5cb5d3d3-21bd-4b5e-9d43-d40cc94ba6a0"}
 	logs := epcclogstest.SampleLogs(hook.ID, 152)
@@ -97,11 +96,71 @@ func ExampleServer_OnRequest() {
 
 	srv.OnRequest(func(n int, _ epcclogstest.Request) {
 		if n == 2 {
-			srv.PrependLogs(hook.ID, logs[150:]...)
+			srv.AddLogs(hook.ID, logs[150:]...)
 		}
 	})
 	fmt.Println(countLogs(client, hook.ID))
 	// Output: 152 <nil>
+}
+
+// Old logs are deleted, as a store's retention does it.
+func ExampleServer_RemoveLogs() {
+	hook := epcclogs.Integration{ID: "5cb5d3d3-21bd-4b5e-9d43-d40cc94ba6a0"}
+	srv := epcclogstest.NewServer(
+		epcclogstest.WithIntegration(hook, epcclogstest.SampleLogs(hook.ID, 150)...))
+	defer srv.Close()
+	client := newClient(srv, epcclogs.WithToken("not-a-real-token"))
+	defer client.CloseIdleConnections()
+
+	limit := time.Date(2026, time.January, 5, 9, 0, 0, 0, time.UTC)
+	fmt.Println(srv.RemoveLogs(hook.ID, func(l epcclogs.IntegrationLog) bool {
+		return l.CreatedAt().Before(limit)
+	}), "deleted")
+	fmt.Println(countLogs(client, hook.ID))
+	// Output:
+	// 111 deleted
+	// 39 <nil>
+}
+
+// A failed delivery and its retry, in a list that has the newest first.
+func ExampleLog() {
+	hook := epcclogs.Integration{ID: "5cb5d3d3-21bd-4b5e-9d43-d40cc94ba6a0"}
+	at := time.Date(2026, time.May, 1, 12, 0, 0, 0, time.UTC)
+	failed := epcclogstest.Log(hook.ID, "job-1", 1, at)
+	failed.Succeeded, failed.StatusCode, failed.ErrorDetail = false, 503, "The webhook answered 503"
+	srv := epcclogstest.NewServer(
+		epcclogstest.WithIntegration(hook, failed),
+		epcclogstest.WithNewestFirst(),
+	)
+	defer srv.Close()
+	client := newClient(srv, epcclogs.WithToken("not-a-real-token"))
+	defer client.CloseIdleConnections()
+
+	srv.AddLogs(hook.ID, epcclogstest.Log(hook.ID, "job-1", 2, at.Add(time.Minute)))
+	for l, err := range client.IntegrationLogs(hook.ID, nil).All(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(l.JobID(), l.Attempt, l.StatusCode, l.CreatedAt().Format(time.TimeOnly))
+	}
+	// Output:
+	// job-1 2 200 12:01:00
+	// job-1 1 503 12:00:00
+}
+
+// A server that limits the offset shows only the beginning of a long list.
+func ExampleWithMaxOffset() {
+	srv := epcclogstest.NewServer(epcclogstest.WithMaxOffset(50))
+	defer srv.Close()
+	client := newClient(srv, epcclogs.WithToken("not-a-real-token"))
+	defer client.CloseIdleConnections()
+
+	n, err := countLogs(client, epcclogstest.SampleIntegration(0).ID)
+	var apiErr *epcclogs.APIError
+	if errors.As(err, &apiErr) {
+		fmt.Println(n, "logs, then", apiErr.StatusCode, apiErr.Errors[0].Detail)
+	}
+	// Output: 100 logs, then 400 page[offset] must be 50 or less
 }
 
 func ExampleWithClientCredentials() {

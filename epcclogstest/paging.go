@@ -2,29 +2,35 @@ package epcclogstest
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 )
 
 const (
-	defaultLimit    = 25  // a store's own setting, unless changed
-	defaultMaxLimit = 100 // documented
+	defaultLimit    = 25  // unless the store's settings say otherwise
+	defaultMaxLimit = 100 // as documented
 )
 
-// page is one page of a listing, as it was asked for.
-type page struct {
-	url         *url.URL
-	envelope    Envelope
-	newestFirst bool
-	offset      int
-	limit       int // records sent at most
-	said        int // what the envelope calls the limit
+// pages is what the options say of the pages of a listing.
+type pages struct {
+	envelope      Envelope
+	maxLimit      int
+	silentLimit   bool
+	maxOffset     int
+	ignoredOffset bool
 }
 
-// page reads the parameters of a request.
-func (s *Server) page(u *url.URL) (page, error) {
+// page is a request for one page of a listing.
+type page struct {
+	path        string
+	envelope    Envelope
+	newestFirst bool // false: as the records are stored
+	offset      int
+	limit       int // records sent at most
+	said        int // what the envelope says of the limit
+}
+
+func (s pages) read(u *url.URL) (page, error) {
 	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return page{}, fmt.Errorf("the query cannot be read")
@@ -46,11 +52,12 @@ func (s *Server) page(u *url.URL) (page, error) {
 	if offset > s.maxOffset {
 		return page{}, fmt.Errorf("page[offset] must be %d or less", s.maxOffset)
 	}
-	p := page{u, s.envelope, s.store.newestFirst, offset, min(asked, s.maxLimit), asked}
-	if !s.silentLimit {
-		p.said = p.limit
+	limit := min(asked, s.maxLimit)
+	said := limit
+	if s.silentLimit {
+		said = asked
 	}
-	return p, nil
+	return page{path: u.EscapedPath(), envelope: s.envelope, offset: offset, limit: limit, said: said}, nil
 }
 
 // pageNumber reads a paging parameter; it is 0 when absent or empty.
@@ -64,57 +71,4 @@ func pageNumber(values url.Values, name string) (int, error) {
 		return 0, fmt.Errorf("%s must be a whole number, 0 or more", name)
 	}
 	return n, nil
-}
-
-// list answers with a page of the records, which are given the oldest first.
-func list[T any](p page, records []T, appendRecord func([]byte, T) []byte) answer {
-	total := len(records)
-	n := max(0, min(p.limit, total-p.offset))
-	b := []byte(`{"data":[`)
-	for i := p.offset; i < p.offset+n; i++ {
-		if i > p.offset {
-			b = append(b, ',')
-		}
-		if p.newestFirst {
-			b = appendRecord(b, records[total-1-i])
-		} else {
-			b = appendRecord(b, records[i])
-		}
-	}
-	b = append(b, ']')
-	switch p.envelope {
-	case Meta:
-		b = fmt.Appendf(b, `,"meta":%s,"results":{"total":%d}`, p.meta(total), total)
-	case Nested:
-		b = fmt.Appendf(b, `,"meta":{"page":%s,"results":{"total":%d}}`, p.meta(total), total)
-	case Links:
-		b = p.appendLinks(b, n > 0 && p.offset+n < total)
-	}
-	return jsonAnswer(http.StatusOK, append(b, '}'))
-}
-
-// meta counts pages, from 1, of the length that the envelope names.
-func (p page) meta(total int) string {
-	pages := total / p.said
-	if total%p.said > 0 {
-		pages++
-	}
-	return fmt.Sprintf(`{"limit":%d,"offset":%d,"current":%d,"total":%d}`, p.said, p.offset, p.offset/p.said+1, pages)
-}
-
-// appendLinks writes links as the documents show them: relative, without /v2,
-// brackets not escaped.
-func (p page) appendLinks(b []byte, more bool) []byte {
-	path := strings.TrimPrefix(p.url.EscapedPath(), "/v2")
-	link := func(offset int) []byte {
-		return appendString(nil, fmt.Sprintf("%s?page[offset]=%d&page[limit]=%d", path, offset, p.said))
-	}
-	b = fmt.Appendf(b, `,"links":{"first":%s`, link(0))
-	if more {
-		b = fmt.Appendf(b, `,"next":%s`, link(p.offset+p.limit))
-	}
-	if p.offset > 0 {
-		b = fmt.Appendf(b, `,"prev":%s`, link(max(0, p.offset-p.limit)))
-	}
-	return append(b, '}')
 }

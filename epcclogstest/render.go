@@ -4,12 +4,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/epcclogs/epcclogs"
 )
 
-// The JSON is written by hand. With the encoders of the types that a client
-// decodes into, a wrong name would be wrong on both sides and go unnoticed.
+// The JSON is written by hand. If it were encoded from the types that clients
+// decode into, a wrong name would be wrong on both sides, and no test would see
+// it.
 
 func appendLog(b []byte, l *epcclogs.IntegrationLog) []byte {
 	b = append(b, `{"id":`...)
@@ -41,8 +43,8 @@ func appendLog(b []byte, l *epcclogs.IntegrationLog) []byte {
 	return append(b, '}')
 }
 
-// appendIntegration adds a configuration, as the service does. What it holds is
-// as secret as it looks.
+// appendIntegration adds a configuration with a made-up secret, because the
+// service sends one, and clients must not show it.
 func appendIntegration(b []byte, in epcclogs.Integration) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, in.ID)
@@ -83,7 +85,7 @@ func appendJob(b []byte, id string) []byte {
 	return appendIdentifier(b, id, "integration-job")
 }
 
-// appendTimestamps adds the member meta, with those times that are set.
+// appendTimestamps adds the member meta with the times that are set.
 func appendTimestamps(b []byte, t epcclogs.Timestamps) []byte {
 	separator := `,"meta":{"timestamps":{`
 	add := func(name string, at time.Time) {
@@ -108,16 +110,18 @@ func appendTimestamps(b []byte, t epcclogs.Timestamps) []byte {
 // appendString adds s as a JSON string.
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
 	b = append(b, '"')
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	from := 0 // of what is not yet copied
+	plain := 0 // where the part begins that needs no escape and is not yet copied
 	for i := range len(s) {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue
 		}
-		b = append(b, s[from:i]...)
-		from = i + 1
+		b = append(b, s[plain:i]...)
+		plain = i + 1
 		switch {
 		case c == '\n':
 			b = append(b, `\n`...)
@@ -128,6 +132,6 @@ func appendString(b []byte, s string) []byte {
 			b = append(b, '\\', c)
 		}
 	}
-	b = append(b, s[from:]...)
+	b = append(b, s[plain:]...)
 	return append(b, '"')
 }

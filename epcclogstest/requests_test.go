@@ -1,9 +1,13 @@
 package epcclogstest_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/epcclogs/epcclogs"
@@ -63,6 +67,41 @@ func TestRequestsHoldNoSecrets(t *testing.T) {
 	list.Header.Set("User-Agent", "changed")
 	if srv.Requests()[1].Header.Get("User-Agent") == "changed" {
 		t.Error("the record can be changed from outside")
+	}
+}
+
+// A server that runs for long must not grow with each request.
+func TestRequestsKeepsTheLast(t *testing.T) {
+	const kept, more = 10_000, 3
+	srv := newServer(t)
+	var last atomic.Int64
+	srv.OnRequest(func(n int, _ epcclogstest.Request) { last.Store(int64(n)) })
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(srv.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	go func() {
+		w := bufio.NewWriter(conn)
+		for i := range kept + more {
+			_, _ = fmt.Fprintf(w, "GET /%d HTTP/1.1\r\nHost: x\r\n\r\n", i)
+		}
+		_ = w.Flush()
+	}()
+	for r, i := bufio.NewReader(conn), 0; i < kept+more; i++ {
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	requests := srv.Requests()
+	if len(requests) != kept || requests[0].Path != "/3" || requests[kept-1].Path != "/10002" {
+		t.Errorf("%d requests from %s on", len(requests), requests[0].Path)
+	}
+	if last.Load() != kept+more {
+		t.Errorf("the last has number %d", last.Load())
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// answer finds the answer to an API request.
-func (s *Server) answer(r *http.Request) answer {
+// answerAPI answers a request for records.
+func answerAPI(r *http.Request, authorized bool, pages pages, store *store) answer {
 	path, ok := route(r.URL)
 	if !ok {
 		return notFound()
@@ -15,22 +15,22 @@ func (s *Server) answer(r *http.Request) answer {
 	if r.Method != http.MethodGet {
 		return methodNotAllowed(http.MethodGet)
 	}
-	if !s.authorized(r) {
+	if !authorized {
 		return errorAnswer(http.StatusUnauthorized, "Unauthorized", "A valid bearer token is required.")
 	}
-	page, err := s.page(r.URL)
+	page, err := pages.read(r.URL)
 	if err != nil {
 		return errorAnswer(http.StatusBadRequest, "Bad Request", err.Error())
 	}
 
 	if len(path) == 0 {
-		page.newestFirst = false // not logs
-		return list(page, s.store.allIntegrations(), appendIntegration)
+		return list(page, store.allIntegrations(), appendIntegration)
 	}
+	page.newestFirst = store.newestFirst
 	if len(path) == 1 && path[0] == "logs" {
-		return list(page, s.store.allLogs(), appendLog)
+		return list(page, store.allLogs(), appendLog)
 	}
-	in, ok := s.store.integration(path[0])
+	in, ok := store.integration(path[0])
 	if !ok {
 		return notFound()
 	}
@@ -53,8 +53,8 @@ func (s *Server) answer(r *http.Request) answer {
 	}
 }
 
-// route returns the unescaped segments below /v2/integrations, and whether
-// there is an endpoint of this form.
+// route returns the segments of the path below /v2/integrations, unescaped, and
+// reports whether there is an endpoint of this form.
 func route(u *url.URL) (path []string, ok bool) {
 	rest, ok := strings.CutPrefix(u.EscapedPath(), "/v2/integrations")
 	if !ok || rest == "" {
@@ -80,15 +80,4 @@ func route(u *url.URL) (path []string, ok bool) {
 		return path, path[1] == "jobs" && path[3] == "logs"
 	}
 	return nil, false
-}
-
-// notFound is the reference page's own example of a 404.
-func notFound() answer {
-	return errorAnswer(http.StatusNotFound, "Not Found", "The resource could not be found")
-}
-
-func methodNotAllowed(allowed string) answer {
-	a := errorAnswer(http.StatusMethodNotAllowed, "Method Not Allowed", "")
-	a.header.Set("Allow", allowed)
-	return a
 }

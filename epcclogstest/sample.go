@@ -34,7 +34,7 @@ var samples = []epcclogs.Integration{
 }
 
 // SampleIntegration returns the i-th sample integration, always the same for
-// the same i. Webhooks, SQS queues and STOMP brokers take turns.
+// the same i. One in three is a webhook, one an SQS queue, one a STOMP broker.
 func SampleIntegration(i int) epcclogs.Integration {
 	g := newSampler(fmt.Sprint("integration ", i))
 	kind := i % len(samples)
@@ -57,11 +57,12 @@ func SampleIntegration(i int) epcclogs.Integration {
 	return in
 }
 
-// SampleLogs returns n logs of the integration, oldest first, always the same
-// for the same id: asking for more adds to the end and changes nothing before.
-// About one delivery in seven fails, and is tried again among later ones, up to
-// attempt 4, under the id of the same job. There are statuses 200, 404, 500 and
-// 503, and 0 where no answer came; most bodies are short, some reach 4 KiB.
+// SampleLogs returns n logs of the integration, the oldest first. They are always
+// the same for the same id; a larger n adds logs at the end.
+//
+// About one delivery in seven fails. It is retried a few logs later with the same
+// job id, up to attempt 4. The statuses are 200, 404, 500 and 503, and 0 where no
+// answer was received. Most bodies are short, some have 4 KiB.
 func SampleLogs(integrationID string, n int) []epcclogs.IntegrationLog {
 	g := newSampler("logs " + integrationID)
 	at := time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC)
@@ -99,9 +100,10 @@ func SampleLogs(integrationID string, n int) []epcclogs.IntegrationLog {
 	return logs
 }
 
-// Log returns the log of a successful delivery, with status 200 and no body. Its
-// id is made from the arguments, so the same arguments give the same log. at is
-// the time of creation. Set fields for any other log, such as a failed one:
+// Log returns the log of a successful delivery, created at the given time, with
+// status 200 and no body. The id depends only on the arguments, so the same
+// arguments give the same log. Set fields to make any other log, such as a failed
+// one:
 //
 //	l := epcclogstest.Log(hook.ID, "job-1", 1, at)
 //	l.Succeeded, l.StatusCode, l.ErrorDetail = false, 503, "The webhook answered 503"
@@ -122,7 +124,7 @@ func newLog(id, integrationID, jobID string, attempt int, at time.Time) epcclogs
 	return l
 }
 
-// sampler draws from a sequence that is fixed by its seed.
+// sampler draws from a sequence that depends only on its seed.
 type sampler struct{ source *rand.PCG }
 
 func newSampler(seed string) sampler {
@@ -131,8 +133,8 @@ func newSampler(seed string) sampler {
 	return sampler{rand.NewPCG(h.Sum64(), 0)}
 }
 
-// below does without the methods of rand.Rand: only the sequence of the source
-// is fixed for good.
+// below does not use rand.Rand, whose results may change with the release of Go;
+// those of the source never do.
 func (g sampler) below(n int) int { return int(g.source.Uint64() % uint64(n)) }
 
 func (g sampler) duration(below time.Duration) time.Duration {
@@ -186,8 +188,8 @@ func (g sampler) failure(l *epcclogs.IntegrationLog) {
 	}
 }
 
-// seconds takes its bounds in the unit that the service rounds to, a tenth of a
-// millisecond.
+// seconds takes its bounds in tenths of a millisecond, to which the service
+// rounds.
 func (g sampler) seconds(from, to int) float64 {
 	return float64(from+g.below(to-from)) / 10_000
 }

@@ -8,22 +8,21 @@ import (
 	"github.com/epcclogs/epcclogs"
 )
 
-// store holds the integrations and their logs, in the order in which they
-// arrived.
+// store holds the integrations and their logs, in order of arrival.
 //
-// A slice of logs that a method has returned never changes: new logs are
-// appended behind it, and everything else makes a new slice. So requests are
-// answered without the lock.
+// A slice of logs never changes after it was returned: new logs are appended
+// behind it, and every other change makes a new slice. So answers are written
+// without the lock.
 type store struct {
-	newestFirst bool // how logs and jobs are listed; set before the first request
+	newestFirst bool // of listings; set before the first request
 
 	mu           sync.Mutex // guards what follows
 	integrations []*integration
 	logs         []*epcclogs.IntegrationLog // of all integrations
 }
 
-// integration is an integration with its logs, which are part of the store's
-// and in the same order.
+// integration is an integration with its logs. They are in the same order in the
+// store's logs.
 type integration struct {
 	epcclogs.Integration
 	logs []*epcclogs.IntegrationLog
@@ -79,8 +78,8 @@ func (s *store) add(integrationID string, logs []epcclogs.IntegrationLog) {
 	s.logs = append(s.logs, added...)
 }
 
-// insert puts logs at a place of an integration's listing, in the order in
-// which they are to be listed.
+// insert puts logs at an index of an integration's listing. They are given in
+// the order of the listing.
 func (s *store) insert(integrationID string, index int, logs []epcclogs.IntegrationLog) {
 	added := pointers(logs)
 	s.mu.Lock()
@@ -94,7 +93,7 @@ func (s *store) insert(integrationID string, index int, logs []epcclogs.Integrat
 		index = len(in.logs) - index
 		slices.Reverse(added)
 	}
-	inStore := 0 // the index in s.logs: just before the next log of the integration
+	inStore := 0 // index in s.logs; above 0, it is that of the integration's next log
 	switch {
 	case index == len(in.logs):
 		inStore = len(s.logs)
@@ -106,7 +105,7 @@ func (s *store) insert(integrationID string, index int, logs []epcclogs.Integrat
 }
 
 // remove deletes the logs of an integration for which f returns true, and
-// returns their number.
+// returns how many there were.
 func (s *store) remove(integrationID string, f func(epcclogs.IntegrationLog) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +123,8 @@ func (s *store) remove(integrationID string, f func(epcclogs.IntegrationLog) boo
 	return len(removed)
 }
 
-// without returns the logs but for those removed, which are among them in the
-// same order.
+// without returns the logs that are not removed. It takes one pass, since the
+// removed logs are in the same order.
 func without(logs, removed []*epcclogs.IntegrationLog) []*epcclogs.IntegrationLog {
 	kept := make([]*epcclogs.IntegrationLog, 0, len(logs)-len(removed))
 	for _, l := range logs {
@@ -157,8 +156,8 @@ func (s *store) mustFind(id string) *integration {
 	return in
 }
 
-// pointers returns a pointer to a copy of each log. The copies are apart from
-// each other, so that each can be freed once it is removed.
+// pointers returns a pointer to a copy of each log. Each copy is allocated by
+// itself, so it can be freed when the log is removed.
 func pointers(logs []epcclogs.IntegrationLog) []*epcclogs.IntegrationLog {
 	p := make([]*epcclogs.IntegrationLog, len(logs))
 	for i, l := range logs {

@@ -3,13 +3,15 @@ package epcclogstest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
+	"net"
 	"net/http"
 	"strconv"
 )
 
-// Fault is something that goes wrong with the answer to a request. The zero
-// Fault is none: the request is answered as usual. Print it with %v to see what
-// it does.
+// Fault is something that goes wrong with the answer to a request. With the zero
+// Fault nothing goes wrong. Print a Fault with %v to see what it does.
 type Fault struct {
 	kind   faultKind
 	code   int
@@ -32,8 +34,8 @@ const (
 )
 
 // Status answers with the status code and the body in place of the real answer.
-// The body goes out as application/json if it is JSON, else as text/plain. Code
-// is from 200 to 999.
+// The Content-Type is application/json if the body is JSON, else text/plain. The
+// code must be from 200 to 999.
 func Status(code int, body string) Fault {
 	checkCode(code)
 	contentType := "text/plain; charset=utf-8"
@@ -43,8 +45,8 @@ func Status(code int, body string) Fault {
 	return Fault{kind: kindStatus, code: code, body: body}.WithHeader("Content-Type", contentType)
 }
 
-// GatewayPage answers as a gateway does that cannot reach the service: with the
-// code, such as 502, 503 or 504, and a page of HTML.
+// GatewayPage answers as a gateway that cannot reach the service: with the code,
+// such as 502, 503 or 504, and a page of HTML.
 func GatewayPage(code int) Fault {
 	title := fmt.Sprintf("%d %s", code, http.StatusText(code))
 	page := "<html>\r\n<head><title>" + title + "</title></head>\r\n" +
@@ -67,20 +69,20 @@ func CutLength() Fault { return Fault{kind: kindCutLength} }
 func CutChunk() Fault { return Fault{kind: kindCutChunk} }
 
 // CutJSON sends the first half of the real answer's body and closes the
-// connection, as it had announced: there is neither a Content-Length nor chunks,
-// so that nothing but the JSON tells that the rest is missing.
+// connection. There is neither a Content-Length nor chunks, so only the JSON
+// shows that the rest is missing.
 func CutJSON() Fault { return Fault{kind: kindCutJSON} }
 
-// Stall sends the real answer up to the middle of its body, and then nothing
-// until the client leaves or the server is closed.
+// Stall sends the real answer, but only half of its body, and then nothing until
+// the client leaves or the server is closed.
 func Stall() Fault { return Fault{kind: kindStall} }
 
-// StallHeader takes the request and sends nothing at all until the client
+// StallHeader receives the request and sends nothing at all until the client
 // leaves or the server is closed.
 func StallHeader() Fault { return Fault{kind: kindStallHeader} }
 
-// StallStatus sends an error with the code up to the middle of its body, and
-// then nothing until the client leaves or the server is closed.
+// StallStatus sends an error with the code, but only half of its body, and then
+// nothing until the client leaves or the server is closed.
 func StallStatus(code int) Fault {
 	checkCode(code)
 	return Fault{kind: kindStallStatus, code: code}
@@ -90,8 +92,8 @@ func StallStatus(code int) Fault {
 func Reset() Fault { return Fault{kind: kindReset} }
 
 // WithHeader returns a copy of f that also sends the header, such as
-// Retry-After, in place of any value that it would have had. It means nothing
-// to [StallHeader] and [Reset].
+// Retry-After. The value replaces any other value of that header. WithHeader has
+// no effect on [StallHeader] and [Reset], which send no header.
 func (f Fault) WithHeader(key, value string) Fault {
 	f.header = f.header.Clone()
 	if f.header == nil {
@@ -101,7 +103,7 @@ func (f Fault) WithHeader(key, value string) Fault {
 	return f
 }
 
-// String tells what f does, for the messages of failed tests.
+// String says what f does, for the messages of failed tests.
 func (f Fault) String() string {
 	var text string
 	switch f.kind {
@@ -138,73 +140,53 @@ func checkCode(code int) {
 	}
 }
 
-// Fail answers the next n API requests, whatever they ask for, with f. Further
-// calls queue up behind: Fail(2, Reset()) and Fail(1, Stall()) spoil the next
-// three requests.
-func (s *Server) Fail(n int, f Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults.add(n, f)
-}
-
-// FailRequest answers the k-th API request from now on with f, the next one
-// being the first. For this request it goes before [Server.Fail], whose n is
-// not used up by it.
-func (s *Server) FailRequest(k int, f Fault) {
-	if k < 1 {
-		panic(fmt.Sprintf("epcclogstest: request %d from now on", k))
+// change returns the answer that f sends in place of a, whole or in part.
+func (f Fault) change(a answer) answer {
+	switch f.kind {
+	case kindStatus:
+		a = answer{status: f.code, header: make(http.Header), body: []byte(f.body)}
+		a.header.Set("Content-Length", strconv.Itoa(len(f.body)))
+	case kindStallStatus:
+		a = errorAnswer(f.code, http.StatusText(f.code), "")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults.addAt(k, f)
+	maps.Copy(a.header, f.header)
+	return a
 }
 
-// FailToken answers the next n token requests with f, as [Server.Fail] does
-// with API requests. A Status(200, …) is a way to send odd tokens.
-func (s *Server) FailToken(n int, f Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tokenFaults.add(n, f)
-}
+// breaksConnection reports whether the answer goes out by send.
+func (f Fault) breaksConnection() bool { return f.kind != kindNone && f.kind != kindStatus }
 
-// schedule says which requests to spoil.
-type schedule struct {
-	passed int           // requests so far
-	at     map[int]Fault // by number of the request
-	queue  []queued
-}
-
-type queued struct {
-	n     int // requests left
-	fault Fault
-}
-
-func (s *schedule) add(n int, f Fault) {
-	if n > 0 {
-		s.queue = append(s.queue, queued{n, f})
+// send sends of the answer what f lets through. The connection is closed next.
+func (f Fault) send(conn net.Conn, a answer) {
+	half := a.body[:len(a.body)/2]
+	switch f.kind {
+	case kindReset:
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+	case kindStallHeader:
+		untilGone(conn)
+	case kindStall, kindStallStatus:
+		a.sendHead(conn)
+		_, _ = conn.Write(half)
+		untilGone(conn)
+	case kindCutLength:
+		a.sendHead(conn)
+		_, _ = conn.Write(half)
+	case kindCutChunk:
+		a.header.Del("Content-Length")
+		a.header.Set("Transfer-Encoding", "chunked")
+		a.sendHead(conn)
+		_, _ = fmt.Fprintf(conn, "%x\r\n%s", len(a.body), half)
+	case kindCutJSON:
+		a.header.Del("Content-Length")
+		a.header.Set("Connection", "close")
+		a.sendHead(conn)
+		_, _ = conn.Write(half)
 	}
 }
 
-func (s *schedule) addAt(k int, f Fault) {
-	if s.at == nil {
-		s.at = make(map[int]Fault)
-	}
-	s.at[s.passed+k] = f
-}
-
-// next returns what happens to the request that has just come.
-func (s *schedule) next() Fault {
-	s.passed++
-	if f, ok := s.at[s.passed]; ok {
-		delete(s.at, s.passed)
-		return f
-	}
-	if len(s.queue) == 0 {
-		return Fault{}
-	}
-	f := s.queue[0].fault
-	if s.queue[0].n--; s.queue[0].n == 0 {
-		s.queue = s.queue[1:]
-	}
-	return f
+// untilGone returns when the client or the server has closed the connection.
+func untilGone(conn net.Conn) {
+	_, _ = io.Copy(io.Discard, conn)
 }
