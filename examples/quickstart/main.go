@@ -103,23 +103,21 @@ func show(ctx context.Context, id string, w io.Writer) error {
 // listIntegrations prints the integrations of the store, and how to go on.
 func listIntegrations(ctx context.Context, client *epcclogs.Client, w io.Writer) error {
 	first := ""
-	var out bytes.Buffer
-	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tTYPE\tENABLED\tNAME")
+	rows := []string{"ID\tTYPE\tENABLED\tNAME"}
 	for in, err := range client.Integrations(nil).All(ctx) {
 		if err != nil {
 			return err
 		}
-		first = cmp.Or(first, in.ID)
-		fmt.Fprintf(table, "%s\t%s\t%v\t%s\n", oneLine(in.ID), oneLine(in.IntegrationType), in.Enabled, oneLine(in.Name))
+		id := oneLine(in.ID)
+		first = cmp.Or(first, id)
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%v\t%s", id, oneLine(in.IntegrationType), in.Enabled, oneLine(in.Name)))
 	}
 	if first == "" {
 		_, err := fmt.Fprintln(w, "The store has no integrations, so it has no logs. Create an integration first.")
 		return err
 	}
-	_ = table.Flush() // to memory
 	_, err := fmt.Fprintf(w, "%s\nTo list the logs of an integration, give its id:\n\n\tgo run ./examples/quickstart %s\n",
-		out.Bytes(), oneLine(first))
+		table(rows, 0), first)
 	return err
 }
 
@@ -152,26 +150,30 @@ func listLogs(ctx context.Context, client *epcclogs.Client, id string, w io.Writ
 		newest = newest[:min(len(newest), few)]
 	}
 
-	var out bytes.Buffer
-	fmt.Fprintf(&out, "The newest logs of integration %s:\n\n", id)
-	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TIME\tSUCCEEDED\tSTATUS\tATTEMPT\tJOB\tREASON")
+	logs := []string{"TIME\tSUCCEEDED\tSTATUS\tATTEMPT\tJOB\tREASON"}
 	for _, l := range newest {
-		fmt.Fprintf(table, "%s\t%v\t%s\t%d\t%s\t%s\n",
-			timeOf(l), l.Succeeded, statusText(l.StatusCode), l.Attempt, oneLine(l.JobID()), oneLine(l.ErrorDetail))
+		logs = append(logs, fmt.Sprintf("%s\t%v\t%s\t%d\t%s\t%s",
+			timeOf(l), l.Succeeded, statusText(l.StatusCode), l.Attempt, oneLine(l.JobID()), oneLine(l.ErrorDetail)))
 	}
-	_ = table.Flush() // to memory
-
-	out.WriteString("\nAll logs:\n\n")
-	table = tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "STATUS\tLOGS\tFAILED\t")
+	counts := []string{"STATUS\tLOGS\tFAILED\t"}
 	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
-		fmt.Fprintf(table, "%s\t%d\t%d\t\n", statusText(status), byStatus[status].logs, byStatus[status].failed)
+		n := byStatus[status]
+		counts = append(counts, fmt.Sprintf("%s\t%d\t%d\t", statusText(status), n.logs, n.failed))
 	}
-	fmt.Fprintf(table, "all\t%d\t%d\t\n", all.logs, all.failed)
-	_ = table.Flush() // to memory
-	_, err := w.Write(out.Bytes())
+	counts = append(counts, fmt.Sprintf("all\t%d\t%d\t", all.logs, all.failed))
+	_, err := fmt.Fprintf(w, "The newest logs of integration %s:\n\n%s\nAll logs:\n\n%s",
+		id, table(logs, 0), table(counts, tabwriter.AlignRight))
 	return err
+}
+
+// table returns rows, the cells of which are separated by tabs, with the columns
+// aligned.
+func table(rows []string, flags uint) string {
+	var out bytes.Buffer // to which writing cannot fail
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', flags)
+	_, _ = io.WriteString(w, strings.Join(rows, "\n")+"\n")
+	_ = w.Flush()
+	return out.String()
 }
 
 // askForUnknown shows what a program learns from an error.

@@ -22,10 +22,7 @@ func setenv(t *testing.T, id, secret, baseURL string) {
 
 func assertEnded(t *testing.T, srv *epcclogstest.Server) {
 	t.Helper()
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(srv.URL, "http://"))
-	if err == nil {
-		conn.Close()
-	}
+	_, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(srv.URL, "http://"))
 	require.ErrorContains(t, err, "refused")
 }
 
