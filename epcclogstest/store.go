@@ -126,7 +126,7 @@ func (s *store) remove(integrationID string, f func(epcclogs.IntegrationLog) boo
 // without returns the logs that are not removed. It takes one pass, since the
 // removed logs are in the same order.
 func without(logs, removed []*epcclogs.IntegrationLog) []*epcclogs.IntegrationLog {
-	kept := make([]*epcclogs.IntegrationLog, 0, len(logs)-len(removed))
+	kept := make([]*epcclogs.IntegrationLog, 0, len(logs)) // with room for as many new ones
 	for _, l := range logs {
 		if len(removed) > 0 && l == removed[0] {
 			removed = removed[1:]

@@ -206,7 +206,7 @@ func TestSoak(t *testing.T) {
 			assert.True(t, typed(err, srv.URL), "%T %v", err, err)
 		}
 	}
-	t.Logf("%d of %d drains whole; %d requests (%d of tokens)", whole, *drains, len(srv.Requests()), tokens(srv))
+	t.Logf("%d of %d drains whole; %d API requests", whole, *drains, requests.Load())
 	t.Logf("faults: %v", dice.thrown)
 	for cause, times := range causes {
 		t.Logf("%d times: %s", times, cause)
@@ -238,15 +238,6 @@ func drain(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog], 
 		return fmt.Errorf("%w: %d of them", errWrong, len(got))
 	}
 	return nil
-}
-
-func tokens(srv *epcclogstest.Server) (n int) {
-	for _, r := range srv.Requests() {
-		if r.Method == http.MethodPost {
-			n++
-		}
-	}
-	return n
 }
 
 // countedConn is counted until it is closed.
