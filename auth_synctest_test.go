@@ -5,9 +5,7 @@ package epcclogs_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,49 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/wire"
 )
-
-// authFake is authServer without a network, for bubbles of virtual time.
-type authFake struct {
-	token, api func(n int, r *http.Request) (*http.Response, error) // nil: as usual
-
-	mu      sync.Mutex
-	posts   int
-	bearers []string
-}
-
-func (f *authFake) RoundTrip(r *http.Request) (*http.Response, error) {
-	f.mu.Lock()
-	n, answers, usual := 0, f.api, bare()
-	if r.Method == http.MethodPost {
-		f.posts++
-		n, answers, usual = f.posts, f.token, fmt.Sprintf(`{"access_token":"fetched-token-%d","expires_in":3600}`, f.posts)
-	} else {
-		f.bearers = append(f.bearers, r.Header.Get("Authorization"))
-		n = len(f.bearers)
-	}
-	f.mu.Unlock()
-	if answers != nil {
-		if resp, err := answers(n, r); resp != nil || err != nil {
-			return resp, err
-		}
-	}
-	return clientReply(http.StatusOK, usual), nil
-}
-
-func (f *authFake) client(t *testing.T, opts ...epcclogs.Option) *epcclogs.Client {
-	opts = append([]epcclogs.Option{withSecret, epcclogs.WithHTTPClient(&http.Client{Transport: f})}, opts...)
-	return newClient(t, "https://api.example.com", opts...)
-}
-
-func (f *authFake) countPosts() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.posts
-}
-
-// authPass lets virtual time pass.
-func authPass(d time.Duration) { <-time.After(d) }
 
 func TestTokenLifetime(t *testing.T) {
 	const minute, hour = time.Minute, time.Hour
@@ -96,22 +53,22 @@ func TestTokenLifetime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &authFake{token: func(n int, _ *http.Request) (*http.Response, error) {
-					resp := clientReply(http.StatusOK, fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, row.members))
-					if row.date != "" {
-						resp.Header.Set("Date", row.date)
+				api := newAPI(func(n int) wire.Step {
+					body := fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, row.members)
+					if row.date == "" {
+						return wire.OK(body)
 					}
-					return resp, nil
-				}}
-				c := f.client(t)
-				require.NoError(t, clientGet(t.Context(), c))
-				authPass(row.renewed - time.Millisecond)
-				require.NoError(t, clientGet(t.Context(), c))
-				assert.Equal(t, 1, f.posts, "not before it is time")
-				authPass(2 * time.Millisecond)
-				require.NoError(t, clientGet(t.Context(), c))
-				assert.Equal(t, 2, f.posts)
-				assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2"}, f.bearers)
+					return wire.OK(body, "Date", row.date)
+				}, nil)
+				c := clientOf(t, api, withSecret)
+				require.NoError(t, call(t.Context(), c))
+				time.Sleep(row.renewed - time.Millisecond)
+				require.NoError(t, call(t.Context(), c))
+				assert.Equal(t, 1, api.posts(), "not before it is time")
+				time.Sleep(2 * time.Millisecond)
+				require.NoError(t, call(t.Context(), c))
+				assert.Equal(t, 2, api.posts())
+				assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2"}, api.bearers())
 			})
 		})
 	}
@@ -120,34 +77,31 @@ func TestTokenLifetime(t *testing.T) {
 // Forty calls wait for one token.
 func TestOneFetchForAll(t *testing.T) {
 	const calls = 40
-	for _, status := range []int{http.StatusOK, http.StatusUnauthorized} {
+	for _, status := range []int{200, 401} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
-				f := &authFake{token: func(int, *http.Request) (*http.Response, error) {
-					<-release
-					return clientReply(status, `{"access_token":"fetched-token"}`), nil
-				}}
-				c := f.client(t)
+				api := newAPI(always(wire.Hold(release, wire.Reply(status, `{"access_token":"fetched-token"}`))), nil)
+				c := clientOf(t, api, withSecret)
 				var waiting []<-chan error
 				for range calls {
-					waiting = append(waiting, authCall(t.Context(), c))
+					waiting = append(waiting, begin(t.Context(), c))
 				}
 				synctest.Wait()
-				assert.Equal(t, 1, f.countPosts())
+				assert.Equal(t, 1, api.posts())
 				close(release)
-				for _, done := range waiting {
-					if err := <-done; status == http.StatusOK {
+				for _, ended := range waiting {
+					if err := <-ended; status == 200 {
 						require.NoError(t, err)
 					} else {
 						require.ErrorIs(t, err, epcclogs.ErrUnauthorized)
 					}
 				}
-				assert.Equal(t, 1, f.posts)
-				if status == http.StatusOK {
-					assert.Len(t, f.bearers, calls)
+				assert.Equal(t, 1, api.posts())
+				if status == 200 {
+					assert.Len(t, api.bearers(), calls)
 				} else {
-					assert.Empty(t, f.bearers)
+					assert.Empty(t, api.bearers())
 				}
 			})
 		})
@@ -158,22 +112,15 @@ func TestOneFetchForAll(t *testing.T) {
 func TestWaitingCallsGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		f := &authFake{token: func(_ int, r *http.Request) (*http.Response, error) {
-			select {
-			case <-release:
-				return nil, nil
-			case <-r.Context().Done():
-				return nil, r.Context().Err()
-			}
-		}}
-		c := f.client(t)
+		api := newAPI(always(wire.Hold(release, wire.OK(`{"access_token":"fetched-token"}`))), nil)
+		c := clientOf(t, api, withSecret)
 		start := time.Now()
 		first, cancelFirst := context.WithCancel(t.Context()) // begins the fetch
 		third, cancelThird := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancelThird()
 		var waiting []<-chan error
 		for _, ctx := range []context.Context{first, t.Context(), third} {
-			waiting = append(waiting, authCall(ctx, c))
+			waiting = append(waiting, begin(ctx, c))
 			synctest.Wait()
 		}
 		cancelFirst()
@@ -185,8 +132,8 @@ func TestWaitingCallsGiveUp(t *testing.T) {
 		assert.Equal(t, 5*time.Second, time.Since(start), "at its deadline")
 		close(release)
 		require.NoError(t, <-waiting[1])
-		assert.Equal(t, 1, f.posts, "the fetch went on")
-		assert.Equal(t, []string{"Bearer fetched-token-1"}, f.bearers)
+		assert.Equal(t, 1, api.posts(), "the fetch went on")
+		assert.Equal(t, []string{"Bearer fetched-token"}, api.bearers())
 	})
 }
 
@@ -195,18 +142,16 @@ func TestWaitingCallsGiveUp(t *testing.T) {
 func TestFetchIsLeftByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended, release := make(chan struct{}), make(chan struct{})
-		f := &authFake{token: func(n int, r *http.Request) (*http.Response, error) {
-			if n == 1 {
-				<-r.Context().Done()
-				close(ended)
-				<-release // as a transport that does not heed the context
-			}
-			return nil, nil
-		}}
-		c := f.client(t, epcclogs.WithTimeout(0))
+		api := newAPI(first(1, func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			close(ended)
+			<-release // as a transport that does not heed the context
+			return wire.OK(`{"access_token":"late-token"}`)(r)
+		}), nil)
+		c := clientOf(t, api, withSecret, epcclogs.WithTimeout(0))
 		first, cancelFirst := context.WithCancel(t.Context())
 		second, cancelSecond := context.WithCancel(t.Context())
-		waiting := []<-chan error{authCall(first, c), authCall(second, c)}
+		waiting := []<-chan error{begin(first, c), begin(second, c)}
 		synctest.Wait()
 		cancelFirst()
 		require.ErrorIs(t, <-waiting[0], context.Canceled)
@@ -220,110 +165,74 @@ func TestFetchIsLeftByAll(t *testing.T) {
 		require.ErrorIs(t, <-waiting[1], context.Canceled)
 		<-ended
 
-		require.NoError(t, clientGet(t.Context(), c))
+		require.NoError(t, call(t.Context(), c))
 		close(release)
 		synctest.Wait()
-		require.NoError(t, clientGet(t.Context(), c))
-		assert.Equal(t, 2, f.posts)
-		assert.Equal(t, []string{"Bearer fetched-token-2", "Bearer fetched-token-2"}, f.bearers)
+		require.NoError(t, call(t.Context(), c))
+		assert.Equal(t, 2, api.posts())
+		assert.Equal(t, []string{"Bearer fetched-token-2", "Bearer fetched-token-2"}, api.bearers())
 	})
 }
 
 // A call that is over before it begins fetches nothing.
 func TestEndedCallFetchesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := new(authFake)
+		api := newAPI(nil, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.ErrorIs(t, clientGet(ctx, f.client(t)), context.Canceled)
+		require.ErrorIs(t, call(ctx, clientOf(t, api, withSecret)), context.Canceled)
 		synctest.Wait()
-		assert.Zero(t, f.countPosts())
+		assert.Zero(t, api.posts())
 	})
 }
-
-// authStalledBody is one that sends nothing until the request ends.
-type authStalledBody struct{ ctx context.Context }
-
-func (b authStalledBody) Read([]byte) (int, error) { <-b.ctx.Done(); return 0, b.ctx.Err() }
-func (b authStalledBody) Close() error             { return nil }
 
 // Every attempt of a fetch is bounded, whether the caller's context is or not.
 func TestStallingTokenEndpoint(t *testing.T) {
-	for name, stall := range map[string]func(int, *http.Request) (*http.Response, error){
-		"header": func(_ int, r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-			return nil, r.Context().Err()
-		},
-		"body": func(_ int, r *http.Request) (*http.Response, error) {
-			resp := clientReply(http.StatusOK, "")
-			resp.Body = authStalledBody{r.Context()}
-			return resp, nil
-		},
-	} {
+	const timeout = 10 * time.Second
+	for name, stall := range map[string]wire.Step{"header": wire.Hang, "body": wire.Stall(200, "")} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &authFake{token: stall}
+				api := newAPI(always(stall), nil)
 				start := time.Now()
-				err := clientGet(t.Context(), f.client(t, epcclogs.WithTimeout(10*time.Second)))
-				require.Error(t, err)
-				require.NotErrorIs(t, err, context.DeadlineExceeded, "that is the caller's")
-				var timeout net.Error
-				require.ErrorAs(t, err, &timeout)
-				assert.True(t, timeout.Timeout())
-				assert.Equal(t, 3, f.posts)
-				assert.Equal(t, 30*time.Second+2*time.Millisecond, time.Since(start), "with the waits")
-				assert.Empty(t, f.bearers)
+				err := call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout)))
+				requireTimeout(t, err)
+				assert.Equal(t, 3, api.posts())
+				assert.Equal(t, 3*timeout+2*time.Millisecond, time.Since(start), "with the waits")
+				assert.Empty(t, api.bearers())
+
+				// The waiting for the token is no part of the call's own attempt.
+				api = newAPI(first(2, stall), nil)
+				start = time.Now()
+				require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout))))
+				assert.Equal(t, 2*timeout+2*time.Millisecond, time.Since(start))
+				assert.Len(t, api.bearers(), 1)
+
+				// The call is over before the attempt is.
+				start = time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+				defer cancel()
+				err = call(ctx, clientOf(t, newAPI(always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)))
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.Equal(t, 4*time.Second, time.Since(start))
 			})
 		})
 	}
-	// The waiting for the token is no part of the call's own attempt.
-	t.Run("twice", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := &authFake{token: func(n int, r *http.Request) (*http.Response, error) {
-				if n > 2 {
-					return nil, nil
-				}
-				<-r.Context().Done()
-				return nil, r.Context().Err()
-			}}
-			start := time.Now()
-			require.NoError(t, clientGet(t.Context(), f.client(t, epcclogs.WithTimeout(10*time.Second))))
-			assert.Equal(t, 20*time.Second+2*time.Millisecond, time.Since(start))
-			assert.Len(t, f.bearers, 1)
-		})
-	})
-	t.Run("longer than the call", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			f := &authFake{token: func(_ int, r *http.Request) (*http.Response, error) {
-				<-r.Context().Done()
-				return nil, r.Context().Err()
-			}}
-			start := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-			defer cancel()
-			err := clientGet(ctx, f.client(t, epcclogs.WithTimeout(10*time.Second)))
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Equal(t, 4*time.Second, time.Since(start))
-		})
-	})
 }
+
+// later is a token endpoint that is busy for 20 seconds.
+var later = first(1, wire.Reply(503, "", "Retry-After", "20"))
 
 // A call that ends while its token's request waits for the next attempt tells
 // what that one met, as a call of the API does.
 func TestEndWhileTheFetchWaitsTellsTheStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &authFake{token: func(int, *http.Request) (*http.Response, error) {
-			resp := clientReply(http.StatusServiceUnavailable, "")
-			resp.Header.Set("Retry-After", "20")
-			return resp, nil
-		}}
-		c := f.client(t, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
+		api := newAPI(later, nil)
 		ctx, cancel := context.WithCancel(t.Context())
-		done := authCall(ctx, c)
+		ended := begin(ctx, clientOf(t, api, withSecret, epcclogs.WithRetry(epcclogs.RetryPolicy{})))
 		synctest.Wait()
-		assert.Equal(t, 1, f.countPosts())
+		assert.Equal(t, 1, api.posts())
 		cancel()
-		err := <-done
+		err := <-ended
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorIs(t, err, epcclogs.ErrServer)
 	})
@@ -333,21 +242,14 @@ func TestEndWhileTheFetchWaitsTellsTheStatus(t *testing.T) {
 // nothing to wait for. Others do, and one that comes later joins them.
 func TestWaitForTheFetchThatTheDeadlineEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &authFake{token: func(n int, _ *http.Request) (*http.Response, error) {
-			if n > 1 {
-				return nil, nil
-			}
-			resp := clientReply(http.StatusServiceUnavailable, "")
-			resp.Header.Set("Retry-After", "20")
-			return resp, nil
-		}}
-		c := f.client(t, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
+		api := newAPI(later, nil)
+		c := clientOf(t, api, withSecret, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
 		start := time.Now()
-		patient := authCall(t.Context(), c)
+		patient := begin(t.Context(), c)
 		synctest.Wait()
 		for _, d := range []time.Duration{5 * time.Second, 19 * time.Second} {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
-			err := clientGet(ctx, c)
+			err := call(ctx, c)
 			require.ErrorIs(t, err, epcclogs.ErrServer)
 			require.NotErrorIs(t, err, context.DeadlineExceeded, "it has not come yet")
 			assert.Zero(t, time.Since(start), "at once")
@@ -355,49 +257,25 @@ func TestWaitForTheFetchThatTheDeadlineEnds(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second)
 		defer cancel()
-		require.NoError(t, clientGet(ctx, c), "long enough")
-		assert.Equal(t, 20*time.Second, time.Since(start))
+		require.NoError(t, call(ctx, c), "long enough")
+		assert.Equal(t, 20*time.Second, time.Since(start), "a token request waits like any other")
 		require.NoError(t, <-patient)
-		assert.Equal(t, 2, f.posts)
+		assert.Equal(t, 2, api.posts())
 	})
 }
 
 // When all have left a fetch for that, it ends, and the next call starts afresh.
 func TestFetchThatNoDeadlineOutlastsEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &authFake{token: func(n int, _ *http.Request) (*http.Response, error) {
-			if n > 1 {
-				return nil, nil
-			}
-			resp := clientReply(http.StatusServiceUnavailable, "")
-			resp.Header.Set("Retry-After", "20")
-			return resp, nil
-		}}
-		c := f.client(t, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
+		api := newAPI(later, nil)
+		c := clientOf(t, api, withSecret, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		require.ErrorIs(t, clientGet(ctx, c), epcclogs.ErrServer)
-		require.NoError(t, clientGet(t.Context(), c))
+		require.ErrorIs(t, call(ctx, c), epcclogs.ErrServer)
+		require.NoError(t, call(t.Context(), c))
 		assert.Zero(t, time.Since(start))
-		assert.Equal(t, 2, f.posts)
-	})
-}
-
-// A token request waits before the next attempt like any other.
-func TestTokenRequestWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &authFake{token: func(n int, _ *http.Request) (*http.Response, error) {
-			if n > 1 {
-				return nil, nil
-			}
-			resp := clientReply(http.StatusServiceUnavailable, "")
-			resp.Header.Set("Retry-After", "20")
-			return resp, nil
-		}}
-		start := time.Now()
-		require.NoError(t, clientGet(t.Context(), f.client(t, epcclogs.WithRetry(epcclogs.RetryPolicy{}))))
-		assert.Equal(t, 20*time.Second, time.Since(start))
+		assert.Equal(t, 2, api.posts())
 	})
 }
 
@@ -405,34 +283,32 @@ func TestTokenRequestWaits(t *testing.T) {
 func TestLateRefusalsRenewNothing(t *testing.T) {
 	const calls = 40
 	synctest.Test(t, func(t *testing.T) {
-		var released [2]chan struct{}
-		for i := range released {
-			released[i] = make(chan struct{})
-		}
-		f := &authFake{api: func(n int, r *http.Request) (*http.Response, error) {
-			if r.Header.Get("Authorization") != "Bearer fetched-token-1" {
-				return nil, nil
+		released := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+		api := newAPI(nil, func(n int) wire.Step {
+			return func(r *http.Request) (*http.Response, error) {
+				if r.Header.Get("Authorization") != "Bearer fetched-token-1" {
+					return done(r)
+				}
+				return wire.Hold(released[n%2], refused)(r)
 			}
-			<-released[n%2]
-			return clientReply(http.StatusUnauthorized, ""), nil
-		}}
-		c := f.client(t)
+		})
+		c := clientOf(t, api, withSecret)
 		var waiting []<-chan error
 		for range calls {
-			waiting = append(waiting, authCall(t.Context(), c))
+			waiting = append(waiting, begin(t.Context(), c))
 		}
 		synctest.Wait() // all have sent the first token
-		assert.Len(t, f.bearers, calls)
+		assert.Len(t, api.bearers(), calls)
 		close(released[0])
 		synctest.Wait() // half of them are done, with the second
-		assert.Equal(t, 2, f.countPosts())
-		assert.Len(t, f.bearers, calls+calls/2)
+		assert.Equal(t, 2, api.posts())
+		assert.Len(t, api.bearers(), calls+calls/2)
 		close(released[1])
-		for _, done := range waiting {
-			require.NoError(t, <-done)
+		for _, ended := range waiting {
+			require.NoError(t, <-ended)
 		}
-		assert.Equal(t, 2, f.posts, "one renewal")
-		assert.Len(t, f.bearers, 2*calls)
+		assert.Equal(t, 2, api.posts(), "one renewal")
+		assert.Len(t, api.bearers(), 2*calls)
 	})
 }
 
@@ -440,34 +316,40 @@ func TestLateRefusalsRenewNothing(t *testing.T) {
 // is not the attempt's.
 func TestTokenFuncIsNotTimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := new(authFake)
-		c := newClient(t, "https://api.example.com", epcclogs.WithHTTPClient(&http.Client{Transport: f}),
-			epcclogs.WithTimeout(10*time.Second), epcclogs.WithTokenFunc(func(ctx context.Context) (string, error) {
-				_, bounded := ctx.Deadline()
-				assert.False(t, bounded)
-				authPass(20 * time.Second)
-				return "a-given-token", ctx.Err()
-			}))
-		require.NoError(t, clientGet(t.Context(), c))
-		assert.Equal(t, []string{"Bearer a-given-token"}, f.bearers)
+		api := newAPI(nil, nil)
+		c := clientOf(t, api, epcclogs.WithTimeout(10*time.Second), epcclogs.WithTokenFunc(func(ctx context.Context) (string, error) {
+			_, bounded := ctx.Deadline()
+			assert.False(t, bounded)
+			time.Sleep(20 * time.Second)
+			return "a-given-token", ctx.Err()
+		}))
+		require.NoError(t, call(t.Context(), c))
+		assert.Equal(t, []string{"Bearer a-given-token"}, api.bearers())
 	})
 }
 
-// With a verb that does not fit, fmt prints what pointers point to.
-func TestClientShowsNoSecretByAnyVerb(t *testing.T) {
+// A request that had to wait for its turn carries a token that is still good.
+func TestTokenIsFreshAfterThePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := new(authFake)
-		c := f.client(t)
-		require.NoError(t, clientGet(t.Context(), c))
-		synctest.Wait()
-		for _, format := range []string{"%s", "%q", "%d", "%x", "%t"} {
-			for _, v := range []any{c, *c} {
-				shown := fmt.Sprintf(format, v)
-				for _, secret := range []string{"fetched-token-1", authSecret} {
-					assert.NotContains(t, shown, secret, format)
-					assert.NotContains(t, shown, fmt.Sprintf("%x", secret), format)
-				}
+		const calls, lifetime = 40, 10 * time.Second
+		api := newAPI(func(int) wire.Step {
+			return wire.OK(fmt.Sprintf(`{"access_token":"token-%d","expires_in":10}`, time.Now().UnixNano()))
+		}, func(int) wire.Step {
+			return func(r *http.Request) (*http.Response, error) {
+				var issued int64
+				_, err := fmt.Sscanf(r.Header.Get("Authorization"), "Bearer token-%d", &issued)
+				assert.NoError(t, err)
+				assert.LessOrEqual(t, time.Since(time.Unix(0, issued)), lifetime)
+				return done(r)
 			}
+		})
+		c := clientOf(t, api, withSecret, epcclogs.WithRateLimit(1))
+		var waiting []<-chan error
+		for range calls {
+			waiting = append(waiting, begin(t.Context(), c))
+		}
+		for _, ended := range waiting {
+			require.NoError(t, <-ended)
 		}
 	})
 }

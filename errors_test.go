@@ -2,6 +2,7 @@ package epcclogs_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -13,21 +14,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
-// fail makes one call against the answer, and returns its error.
-func fail(t *testing.T, a answer, opts ...epcclogs.Option) (*script, error) {
+const logsURL = "https://api.example.com/v2/integrations/" + integration + "/logs"
+
+// fail asks for logs, and returns the error that the answers end in.
+func fail(t *testing.T, steps ...wire.Step) (*wire.Script, error) {
 	t.Helper()
-	s := serve(t, a)
-	page, err := newClient(t, s.URL, opts...).ListIntegrationLogs(t.Context(), integration, nil)
+	s := wire.Steps(steps...)
+	page, err := clientOf(t, s).ListIntegrationLogs(t.Context(), integration, nil)
 	require.Error(t, err)
 	assert.Nil(t, page)
 	return s, err
 }
 
 func TestNotFound(t *testing.T) {
-	raw := string(fixture(t, "error_404.json"))
-	s, err := fail(t, answer{status: http.StatusNotFound, body: raw, header: map[string]string{"X-Trace": "7"}})
+	raw := wire.Fixture(t, "error_404.json")
+	s, err := fail(t, wire.Reply(404, raw, "X-Trace", "7"))
 	require.ErrorIs(t, err, epcclogs.ErrNotFound)
 	for _, other := range []error{
 		epcclogs.ErrUnauthorized, epcclogs.ErrForbidden, epcclogs.ErrRateLimited, epcclogs.ErrServer,
@@ -39,7 +43,7 @@ func TestNotFound(t *testing.T) {
 	require.ErrorAs(t, err, &apiErr)
 	assert.Equal(t, http.StatusNotFound, apiErr.StatusCode)
 	assert.Equal(t, "GET", apiErr.Method)
-	assert.Equal(t, s.URL+"/v2/integrations/"+integration+"/logs", apiErr.URL)
+	assert.Equal(t, logsURL, apiErr.URL)
 	assert.Equal(t, raw, string(apiErr.Body))
 	assert.Equal(t, "7", apiErr.Header.Get("X-Trace"))
 	assert.Equal(t, 1, apiErr.Attempts)
@@ -49,39 +53,35 @@ func TestNotFound(t *testing.T) {
 	require.ErrorAs(t, err, &body)
 	assert.Equal(t, "Not Found: The resource could not be found", body.Error())
 	assert.Equal(t, "epcclogs: GET "+apiErr.URL+": 404 Not Found: Not Found: The resource could not be found", err.Error())
-	assert.Len(t, s.sent(), 1)
+	assert.Len(t, s.Sent(), 1)
 }
 
 // The example of the schema has "status": 500 in a response that is a 404.
 func TestStatusOfHTTPDecides(t *testing.T) {
-	s, err := fail(t, answer{status: http.StatusNotFound, body: string(fixture(t, "error_404_schema.json"))})
+	s, err := fail(t, wire.Reply(404, wire.Fixture(t, "error_404_schema.json")))
 	require.ErrorIs(t, err, epcclogs.ErrNotFound)
 	require.NotErrorIs(t, err, epcclogs.ErrServer)
 	var body *epcclogs.ErrorBody
 	require.ErrorAs(t, err, &body)
 	assert.Equal(t, 500, body.Status)
 	assert.Equal(t, "An internal error has occurred.", body.Detail)
-	assert.Len(t, s.sent(), 1, "not retried, as a 500 would be")
+	assert.Len(t, s.Sent(), 1, "not retried, as a 500 would be")
 }
 
 func TestServerErrorAfterRetries(t *testing.T) {
-	s := serve(t,
-		answer{status: http.StatusInternalServerError, body: string(fixture(t, "error_500_schema.json"))},
-		answer{status: http.StatusInternalServerError, body: string(fixture(t, "error_500_schema.json"))},
-		answer{status: http.StatusInternalServerError, body: string(fixture(t, "error_500.json"))},
-	)
-	_, err := newClient(t, s.URL).ListIntegrationLogs(t.Context(), integration, nil)
+	first, last := wire.Fixture(t, "error_500_schema.json"), wire.Fixture(t, "error_500.json")
+	s, err := fail(t, wire.Reply(500, first), wire.Reply(500, first), wire.Reply(500, last))
 	require.ErrorIs(t, err, epcclogs.ErrServer)
 	var apiErr *epcclogs.APIError
 	require.ErrorAs(t, err, &apiErr)
 	assert.Equal(t, 3, apiErr.Attempts)
-	assert.Equal(t, string(fixture(t, "error_500.json")), string(apiErr.Body), "the last body")
+	assert.Equal(t, last, string(apiErr.Body), "the last body")
 	var body *epcclogs.ErrorBody
 	require.ErrorAs(t, err, &body)
 	assert.Equal(t, epcclogs.ErrorBody{Status: 500, Title: "Internal Server Error"}, *body)
 	assert.Equal(t, "Internal Server Error", body.Error())
 	require.ErrorContains(t, err, "(after 3 attempts)")
-	assert.Len(t, s.sent(), 3)
+	assert.Len(t, s.Sent(), 3)
 }
 
 func TestSentinels(t *testing.T) {
@@ -89,7 +89,7 @@ func TestSentinels(t *testing.T) {
 		401: epcclogs.ErrUnauthorized, 403: epcclogs.ErrForbidden, 404: epcclogs.ErrNotFound,
 		429: epcclogs.ErrRateLimited, 500: epcclogs.ErrServer, 501: epcclogs.ErrServer, 503: epcclogs.ErrServer, 599: epcclogs.ErrServer,
 	} {
-		_, err := fail(t, answer{status: status})
+		_, err := fail(t, wire.Reply(status, ""))
 		require.ErrorIs(t, err, want)
 	}
 }
@@ -102,12 +102,12 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 		body string
 		want []epcclogs.ErrorBody
 	}{
-		{"html", string(fixture(t, "gateway_502.html")), nil},
+		{"html", wire.Fixture(t, "gateway_502.html"), nil},
 		{"empty", "", nil},
 		{"cut", `{"errors":[{"title":"Not`, nil},
 		{"array", `[1]`, nil},
 		{"errors an object", `{"errors":{"title":"x"}}`, nil},
-		{"string status", string(fixture(t, "error_string_status.json")), []epcclogs.ErrorBody{{
+		{"string status", wire.Fixture(t, "error_string_status.json"), []epcclogs.ErrorBody{{
 			Status: 401, Title: "Unauthorized", Detail: "The client credentials are not valid", RequestID: "00000000-0000-4000-8000-000000000401",
 		}}},
 		{
@@ -116,7 +116,7 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := fail(t, answer{status: http.StatusBadGateway, body: tt.body})
+			_, err := fail(t, wire.Reply(502, tt.body))
 			require.ErrorIs(t, err, epcclogs.ErrServer)
 			var apiErr *epcclogs.APIError
 			require.ErrorAs(t, err, &apiErr)
@@ -130,70 +130,93 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 }
 
 func TestErrorTexts(t *testing.T) {
-	_, err := fail(t, answer{status: 418, body: `{"errors":[{"detail":"only detail"},{"title":"b"},{}]}`})
+	_, err := fail(t, wire.Reply(418, `{"errors":[{"detail":"only detail"},{"title":"b"},{}]}`))
 	require.ErrorContains(t, err, ": 418 I'm a teapot: only detail (and 2 more)")
-	_, err = fail(t, answer{status: 499, body: `{"errors":[{}]}`})
+	_, err = fail(t, wire.Reply(499, `{"errors":[{}]}`))
 	require.ErrorContains(t, err, ": 499: error without a title")
 }
 
+// Errors keep 64 KiB of the body, and no more; their text stays short.
 func TestErrorBodyIsBounded(t *testing.T) {
-	_, err := fail(t, answer{status: http.StatusNotFound, body: strings.Repeat("x", 1<<20)})
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, err, &apiErr)
-	assert.Len(t, apiErr.Body, 64<<10)
-
-	_, err = fail(t, ok(strings.Repeat("x", 1<<20)))
-	var decodeErr *epcclogs.DecodeError
-	require.ErrorAs(t, err, &decodeErr)
-	assert.Len(t, decodeErr.Body, 64<<10)
-
+	const kept = 64 << 10
+	for _, size := range []int{kept - 1, kept, kept + 1, 1 << 20} {
+		long := strings.Repeat("x", size)
+		_, err := fail(t, wire.Reply(404, long))
+		var apiErr *epcclogs.APIError
+		require.ErrorAs(t, err, &apiErr)
+		assert.Equal(t, long[:min(size, kept)], string(apiErr.Body))
+		_, err = fail(t, wire.OK(long))
+		var decodeErr *epcclogs.DecodeError
+		require.ErrorAs(t, err, &decodeErr)
+		assert.Equal(t, long[:min(size, kept)], string(decodeErr.Body))
+	}
 	long := strings.Repeat("y", 60<<10)
-	_, err = fail(t, answer{status: http.StatusNotFound, body: `{"errors":[{"title":"` + long + `"}]}`})
-	assert.Less(t, len(err.Error()), 2000, "the text stays short")
-	_, err = fail(t, ok(`{"data":[{"meta":{"timestamps":{"created_at":"`+long+`"}}}]}`))
+	_, err := fail(t, wire.Reply(404, `{"errors":[{"title":"`+long+`"}]}`))
+	assert.Less(t, len(err.Error()), 2000)
+	_, err = fail(t, wire.OK(`{"data":[{"meta":{"timestamps":{"created_at":"`+long+`"}}}]}`))
 	assert.Less(t, len(err.Error()), 2000)
 }
 
-func TestAnyStatusBut200IsAnError(t *testing.T) {
-	for _, status := range []int{201, 202, 204, 206, 300, 304, 400, 409} {
-		s, err := fail(t, answer{status: status})
-		var apiErr *epcclogs.APIError
-		require.ErrorAs(t, err, &apiErr)
-		assert.Equal(t, status, apiErr.StatusCode)
-		assert.Len(t, s.sent(), 1)
-	}
+// The buffer behind a body serves the next response.
+func TestErrorBodyIsACopy(t *testing.T) {
+	c := clientOf(t, wire.Steps(wire.Reply(404, strings.Repeat("a", 1000)), wire.Reply(404, strings.Repeat("b", 1000))))
+	first := call(t.Context(), c)
+	require.Error(t, call(t.Context(), c))
+	var apiErr *epcclogs.APIError
+	require.ErrorAs(t, first, &apiErr)
+	assert.Equal(t, strings.Repeat("a", 1000), string(apiErr.Body))
 }
 
 func TestLogValue(t *testing.T) {
-	_, err := fail(t, answer{status: http.StatusNotFound, body: `{"errors":[{"title":"T","detail":"D","request_id":"R"}]}`})
+	_, err := fail(t, wire.Reply(404, `{"errors":[{"title":"T","detail":"D","request_id":"R"}]}`))
 	var out bytes.Buffer
 	slog.New(slog.NewTextHandler(&out, nil)).Error("failed", "error", err)
-	for _, want := range []string{"error.method=GET", "error.status=404", "error.attempts=1", "error.title=T", "error.detail=D", "error.request_id=R", "error.url=http://"} {
+	for _, want := range []string{"error.method=GET", "error.status=404", "error.attempts=1", "error.title=T", "error.detail=D", "error.request_id=R", "error.url=https://"} {
 		assert.Contains(t, out.String(), want)
 	}
 	assert.NotContains(t, out.String(), "Date", "headers stay out")
 }
 
-func TestRedirectsAreNotFollowed(t *testing.T) {
-	other := serve(t, ok(bare()))
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, location := range []string{other.URL + "/elsewhere", "/v2/integrations/logs", "::not a url::", ""} {
-			s, err := fail(t, answer{status: status, header: map[string]string{"Location": location}},
-				epcclogs.WithToken("not-a-real-token"),
-				epcclogs.WithHTTPClient(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}))
-			var apiErr *epcclogs.APIError
-			require.ErrorAs(t, err, &apiErr)
-			assert.Equal(t, status, apiErr.StatusCode)
-			assert.Equal(t, location, apiErr.Header.Get("Location"))
-			assert.Len(t, s.sent(), 1)
-		}
-	}
-	assert.Empty(t, other.sent())
-}
-
 func TestRetryAfterIsTold(t *testing.T) {
-	_, err := fail(t, answer{status: http.StatusForbidden, header: map[string]string{"Retry-After": "1.5"}})
+	_, err := fail(t, wire.Reply(403, "", "Retry-After", "1.5"))
 	var apiErr *epcclogs.APIError
 	require.ErrorAs(t, err, &apiErr)
 	assert.Equal(t, 1500*time.Millisecond, apiErr.RetryAfter)
+}
+
+// FuzzErrors reads the bodies of errors; whatever comes, the error can be printed.
+func FuzzErrors(f *testing.F) {
+	seeds(f, "error_*.json", "gateway_*.html", "logs_bare.json")
+	for _, seed := range []string{
+		``, `null`, `{"errors":null}`, `{"errors":{}}`, `{"errors":[null,1,"x",[],{}]}`, `{"errors":[{"title":7,"status":1e300}]}`,
+		`{"errors":[{"title":"%s%d","detail":"%!","status":"-0"}]}`, `{"errors":[{"status":"99999999999999999999"}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		_, err := fail(t, wire.Reply(500, string(body)))
+		require.ErrorIs(t, err, epcclogs.ErrServer)
+		var apiErr *epcclogs.APIError
+		require.ErrorAs(t, err, &apiErr)
+		var raw struct {
+			Errors []json.RawMessage `json:"errors"`
+		}
+		objects := 0
+		if json.Unmarshal(body, &raw) == nil {
+			for _, element := range raw.Errors {
+				if element[0] == '{' {
+					objects++
+				}
+			}
+		}
+		require.Len(t, apiErr.Errors, objects)
+		require.Len(t, apiErr.Unwrap(), objects)
+		require.Equal(t, string(body[:min(len(body), 64<<10)]), string(apiErr.Body))
+		require.True(t, strings.HasPrefix(err.Error(), "epcclogs: GET "+logsURL+": 500 Internal Server Error"), err)
+		require.Less(t, len(err.Error()), 3000)
+		for _, b := range apiErr.Errors {
+			require.NotEmpty(t, b.Error())
+		}
+		require.NotEmpty(t, apiErr.LogValue().String())
+	})
 }

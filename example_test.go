@@ -436,3 +436,44 @@ func ExampleAPIError_LogValue() {
 	// Output:
 	// level=ERROR msg="no logs" error.method=GET error.url=https://euwest.api.elasticpath.com/v2/integrations/unknown/logs error.status=404 error.attempts=1 error.title="Not Found"
 }
+
+// A test server that breaks in the middle of a list.
+func Example_faults() {
+	hook := epcclogs.Integration{ID: "5cb5d3d3-21bd-4b5e-9d43-d40cc94ba6a0"}
+	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(hook, epcclogstest.SampleLogs(hook.ID, 250)...))
+	defer srv.Close()
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(srv.URL),
+		epcclogs.WithToken("any-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: time.Millisecond, MaxWait: time.Second}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	// The second request meets a gateway that cannot reach the service, the third
+	// one loses half of the answer.
+	srv.FailRequest(2, epcclogstest.GatewayPage(http.StatusBadGateway).WithHeader("Retry-After", "0.1"))
+	srv.FailRequest(3, epcclogstest.CutLength())
+	logs := 0
+	for _, err := range client.IntegrationLogs(hook.ID, nil).All(context.Background()) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		logs++
+	}
+	fmt.Println(logs, "logs in", len(srv.Requests()), "requests")
+
+	// What does not pass is the caller's to see.
+	srv.Fail(4, epcclogstest.Status(http.StatusServiceUnavailable, `{"errors":[{"title":"Closed for repairs"}]}`))
+	_, err = client.ListIntegrationLogs(context.Background(), hook.ID, nil)
+	var apiErr *epcclogs.APIError
+	if errors.As(err, &apiErr) {
+		fmt.Println(apiErr.StatusCode, apiErr.Errors[0].Title, "after", apiErr.Attempts, "attempts")
+	}
+	// Output:
+	// 250 logs in 5 requests
+	// 503 Closed for repairs after 4 attempts
+}

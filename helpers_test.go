@@ -1,30 +1,34 @@
 package epcclogs_test
 
 import (
-	"fmt"
+	"context"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
-const integration = "ff8634a8-a89e-4eac-baab-9b7b8c4f8720"
+// TestMain fails when goroutines outlive the tests.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fixture returns a response as a server sends it.
-func fixture(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	require.NoError(t, err)
-	return b
-}
+const (
+	integration = wire.Integration
+
+	// marker stands in arguments and answers for what must be shown nowhere.
+	marker = "hunter2-hunter2"
+)
+
+// done is the answer to a request that succeeds.
+var done = wire.OK(wire.Page(wire.Record(1)))
+
+// noContext is what a caller passes by mistake.
+var noContext context.Context
 
 // quick is a policy that retries without a noticeable wait.
 var quick = epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3, MinWait: time.Millisecond, MaxWait: time.Millisecond})
@@ -40,72 +44,51 @@ func newClient(t testing.TB, url string, opts ...epcclogs.Option) *epcclogs.Clie
 	return c
 }
 
-// answer is a raw response.
-type answer struct {
-	status int
-	header map[string]string
-	body   string
-}
-
-func (a answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	for name, value := range a.header {
-		w.Header().Set(name, value)
-	}
-	w.WriteHeader(a.status)
-	_, _ = w.Write([]byte(a.body))
-}
-
-// script is a server that gives its answers in turn, the last one for ever, and
-// keeps the requests.
-type script struct {
-	*httptest.Server
-	mu       sync.Mutex
-	answers  []http.Handler
-	requests []*http.Request
-}
-
-func serve(t testing.TB, answers ...http.Handler) *script {
+// clientOf returns a client whose requests the transport answers.
+func clientOf(t testing.TB, transport http.RoundTripper, opts ...epcclogs.Option) *epcclogs.Client {
 	t.Helper()
-	s := &script{answers: answers}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		s.requests = append(s.requests, r)
-		next := s.answers[0]
-		if len(s.answers) > 1 {
-			s.answers = s.answers[1:]
+	return newClient(t, "https://api.example.com", append([]epcclogs.Option{over(transport)}, opts...)...)
+}
+
+func over(transport http.RoundTripper) epcclogs.Option {
+	return epcclogs.WithHTTPClient(&http.Client{Transport: transport})
+}
+
+// call makes one call, GET /v2/integrations.
+func call(ctx context.Context, c *epcclogs.Client) error {
+	_, err := c.ListIntegrations(ctx, nil)
+	return err
+}
+
+// begin starts a call, and returns where its error arrives.
+func begin(ctx context.Context, c *epcclogs.Client) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- call(ctx, c) }()
+	return ended
+}
+
+// exhaust drains a pager.
+func exhaust[T any](ctx context.Context, p *epcclogs.Pager[T]) error {
+	for _, err := range p.All(ctx) {
+		if err != nil {
+			return err
 		}
-		s.mu.Unlock()
-		next.ServeHTTP(w, r)
-	}))
-	t.Cleanup(s.Close)
-	return s
-}
-
-// sent returns the requests so far, as "METHOD uri".
-func (s *script) sent() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var sent []string
-	for _, r := range s.requests {
-		sent = append(sent, r.Method+" "+r.RequestURI)
 	}
-	return sent
+	return nil
 }
 
-func ok(body string) answer { return answer{status: http.StatusOK, body: body} }
-
-// record is the JSON of log n.
-func record(n int) string {
-	return fmt.Sprintf(`{"id":"log-%d","type":"integration","succeeded":true,"attempt":1,"body":"%d","status_code":200,"error_detail":""}`, n, n)
-}
-
-func records(from, to int) []string {
-	var all []string
-	for n := from; n < to; n++ {
-		all = append(all, record(n))
+// seeds adds the responses in testdata whose names match one of the patterns,
+// whole and cut.
+func seeds(f *testing.F, patterns ...string) {
+	f.Helper()
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(filepath.Join("testdata", pattern))
+		require.NoError(f, err)
+		require.NotEmpty(f, names)
+		for _, name := range names {
+			body := wire.Fixture(f, filepath.Base(name))
+			f.Add([]byte(body))
+			f.Add([]byte(body[:len(body)/2]))
+		}
 	}
-	return all
 }
-
-func bare(records ...string) string { return `{"data":[` + strings.Join(records, ",") + `]}` }

@@ -122,14 +122,16 @@ func Each(step func(n int) Step) *Script { return &Script{step: step} }
 // Answer is the Step of the script.
 func (s *Script) Answer(r *http.Request) (*http.Response, error) {
 	asked := Request{Request: r, At: time.Now()}
-	if r.Body != nil {
-		form, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		asked.Form = string(form)
-		r.Body = io.NopCloser(strings.NewReader(asked.Form))
+	r = r.WithContext(r.Context()) // a copy, since a transport leaves its requests alone
+	if r.Body == nil {
+		r.Body = http.NoBody
 	}
+	form, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	asked.Form = string(form)
+	r.Body = io.NopCloser(strings.NewReader(asked.Form))
 	s.mu.Lock()
 	s.requests = append(s.requests, asked)
 	step := s.step(len(s.requests))
@@ -163,6 +165,15 @@ func (s *Script) Sent() []string {
 		sent = append(sent, r.Method+" "+r.URL.RequestURI())
 	}
 	return sent
+}
+
+// Times returns when the requests so far came.
+func (s *Script) Times() []time.Time {
+	var all []time.Time
+	for _, r := range s.Requests() {
+		all = append(all, r.At)
+	}
+	return all
 }
 
 // Headers returns the header of that name of each request so far.

@@ -1,0 +1,265 @@
+package epcclogs_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/epcclogstest"
+	"github.com/epcclogs/epcclogs/internal/wire"
+)
+
+// textsOf returns what can be read from v: its texts in all formats, what the
+// loggers write, and for errors what each of the chain holds.
+func textsOf(v any) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v\n%+v\n%#v\n", v, v, v)
+	if err, isError := v.(error); isError {
+		fmt.Fprintf(&b, "%s\n%q\n", err, err)
+	}
+	for _, h := range []slog.Handler{
+		slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}),
+		slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}),
+	} {
+		slog.New(h).Error("it", "value", v)
+	}
+	if encoded, err := json.Marshal(v); err == nil {
+		b.Write(encoded)
+	}
+	switch e := v.(type) {
+	case *epcclogs.APIError:
+		fmt.Fprintf(&b, "\n%s\n%v\n%v\n%+v\n", e.Body, e.Header, e.Errors, *e)
+	case *epcclogs.DecodeError:
+		fmt.Fprintf(&b, "\n%s\n%v\n%v\n%+v\n", e.Body, e.ContentType, e.Err, *e)
+	}
+	switch e := v.(type) {
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			b.WriteString(textsOf(inner))
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			b.WriteString(textsOf(inner))
+		}
+	}
+	return b.String()
+}
+
+// showsNot fails when v shows one of the secrets, plainly or as in a form.
+func showsNot(t *testing.T, v any, secrets ...string) {
+	t.Helper()
+	texts := textsOf(v)
+	for _, secret := range secrets {
+		for _, form := range []string{secret, url.QueryEscape(secret)} {
+			if at := strings.Index(texts, form); at >= 0 {
+				assert.Failf(t, "a secret is shown", "...%s...", texts[max(0, at-150):at+len(form)])
+				return
+			}
+		}
+	}
+}
+
+func TestClientShowsNoSecret(t *testing.T) {
+	s := wire.Steps(wire.OK(`{"access_token":"` + marker + `","data":[]}`))
+	for name, opt := range map[string]epcclogs.Option{
+		"WithToken":             epcclogs.WithToken(marker),
+		"WithTokenFunc":         epcclogs.WithTokenFunc(func(context.Context) (string, error) { return marker, nil }),
+		"WithClientCredentials": withSecret,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := clientOf(t, s, opt, epcclogs.WithLogger(slog.New(slog.DiscardHandler)))
+			showsNot(t, opt, marker, secret)
+			for range 2 { // before and after the token is there
+				for _, v := range []any{c, *c, struct{ Client *epcclogs.Client }{c}, []any{*c, c, c.StoreLogs(nil), *c.StoreLogs(nil)}} {
+					showsNot(t, v, marker, secret)
+				}
+				// With a verb that does not fit, fmt prints what pointers point to.
+				for _, format := range []string{"%s", "%q", "%d", "%x", "%t"} {
+					shown := fmt.Sprintf(format+format, c, *c)
+					for _, secret := range []string{marker, secret} {
+						assert.NotContains(t, shown, secret, format)
+						assert.NotContains(t, shown, fmt.Sprintf("%x", secret), format)
+					}
+				}
+				require.NoError(t, call(t.Context(), c))
+			}
+		})
+	}
+}
+
+// echo answers with what the request held, in body and headers, as debugging
+// pages do; body has a %s for it.
+func echo(status int, body string) wire.Step {
+	return func(r *http.Request) (*http.Response, error) {
+		form, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		values, err := url.ParseQuery(string(form))
+		if err != nil {
+			return nil, err
+		}
+		seen := strings.TrimSpace(r.Header.Get("Authorization") + " " + values.Get("client_secret"))
+		return wire.Reply(status, strings.ReplaceAll(body, "%s", seen),
+			"X-Request", "it was "+seen, "WWW-Authenticate", `Bearer error="`+seen+`"`, "Retry-After", "0",
+			"Content-Type", "application/json; was="+seen)(r)
+	}
+}
+
+// Nothing that a server sends back shows the secrets, in errors and logs.
+func TestEchoedSecretsAreHidden(t *testing.T) {
+	const bearer = "0123456789abcdef-0123456789abcdef-0123456789" // as long as real ones
+	start := bearer[:16]                                          // an excerpt is as good as none
+	bodies := map[string]string{
+		"error body":    `{"errors":[{"title":"%s","detail":"you sent %s","request_id":"%s"},{"title":"%s"}]}`,
+		"text":          "you sent %s",
+		"HTML":          "<pre>Authorization: %s</pre>",
+		"no data":       `{"you":"%s"}`,
+		"a string":      `"%s"`,
+		"not JSON":      `%s`,
+		"cut":           `{"data":["%s`,
+		"wrong record":  `{"data":["%s"]}`,
+		"member":        `{"data":[{"id":1,"name":"%s"}]}`,
+		"member's name": `{"data":[{"meta":{"timestamps":{"%s":1}},"id":{"%s":1}}]}`,
+		"time":          `{"data":[{"id":"1","meta":{"timestamps":{"created_at":"%s"}}}]}`,
+		"number":        `{"data":[{"id":"1","attempt":"%s"}]}`,
+		"status":        `{"data":[{"id":"1","status_code":"%s"}],"meta":{"page":"%s"}}`,
+		"paging":        `{"data":[],"meta":{"limit":"%s"}}`,
+	}
+	for name, body := range bodies {
+		for _, status := range []int{200, 302, 400, 401, 403, 404, 500} {
+			t.Run(fmt.Sprint(name, " ", status), func(t *testing.T) {
+				echo := always(echo(status, body))
+				for _, side := range []string{"API", "token endpoint"} {
+					token, list := echo, echo
+					if side == "API" {
+						token = always(wire.OK(`{"access_token":"` + bearer + `"}`))
+					}
+					var logged bytes.Buffer
+					for _, h := range []slog.Handler{
+						slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}),
+						slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}),
+					} {
+						c := clientOf(t, newAPI(token, list), withSecret, epcclogs.WithLogger(slog.New(h)))
+						_, err := c.ListIntegrationLogs(t.Context(), integration, nil)
+						showsNot(t, err, secret[:16], start)
+						_, err = c.GetIntegration(t.Context(), integration)
+						showsNot(t, err, secret[:16], start)
+					}
+					showsNot(t, logged.String(), secret[:16], start)
+				}
+			})
+		}
+	}
+}
+
+// A secret with characters that forms escape is hidden as it was sent, too.
+func TestEchoedFormIsHidden(t *testing.T) {
+	const secret = "client/secret+with=escapes"
+	for _, status := range []int{200, 400} {
+		err := call(t.Context(), clientOf(t, wire.Step(func(r *http.Request) (*http.Response, error) {
+			form, err := io.ReadAll(r.Body)
+			assert.NoError(t, err)
+			return wire.Reply(status, `{"errors":[{"title":"you sent `+string(form)+`"}]}`, "X-Form", string(form))(r)
+		}), epcclogs.WithClientCredentials(clientID, secret)))
+		require.Error(t, err)
+		showsNot(t, err, secret)
+	}
+}
+
+// Nor does a token show that comes back with its slashes escaped, as some servers
+// write JSON.
+func TestEchoedTokenWithEscapesIsHidden(t *testing.T) {
+	err := call(t.Context(), clientOf(t, wire.Step(func(r *http.Request) (*http.Response, error) {
+		seen := strings.ReplaceAll(r.Header.Get("Authorization"), "/", `\/`)
+		return wire.Reply(400, `{"errors":[{"title":"you sent `+seen+`"}]}`)(r)
+	}), epcclogs.WithToken("abc/def+ghi/jklmnop=")))
+	var apiErr *epcclogs.APIError
+	require.ErrorAs(t, err, &apiErr)
+	assert.JSONEq(t, `{"errors":[{"title":"you sent Bearer [hidden]"}]}`, string(apiErr.Body))
+	assert.Equal(t, "you sent Bearer [hidden]", apiErr.Errors[0].Title)
+}
+
+// What is kept of a body ends somewhere, and that must not uncover a token.
+func TestEchoedTokenAtTheEndOfWhatIsKept(t *testing.T) {
+	const kept = 64 << 10
+	head := marker[:len(marker)-1]
+	for _, status := range []int{200, 404} {
+		s := wire.Steps(wire.Reply(status, strings.Repeat(" ", kept-len(head))+marker+"..."))
+		err := call(t.Context(), clientOf(t, s, epcclogs.WithToken(marker)))
+		require.Error(t, err)
+		assert.NotContains(t, textsOf(err), head)
+	}
+}
+
+// A server that does not speak HTTP, such as one that echoes what it receives.
+func TestEchoInPlaceOfHTTPIsHidden(t *testing.T) {
+	for name, format := range map[string]string{
+		"status line": "%s\r\n\r\n",
+		"header":      "HTTP/1.1 200 OK\r\n%s\r\n\r\n",
+		"encoding":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n",
+		"length":      "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for {
+					conn, err := listener.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = conn.Read(make([]byte, 4096))
+					_, _ = fmt.Fprintf(conn, format, "Bearer "+marker)
+					_ = conn.Close()
+				}
+			}()
+			t.Cleanup(func() { _ = listener.Close(); <-done })
+			var logged bytes.Buffer
+			c := newClient(t, "http://"+listener.Addr().String(), epcclogs.WithToken(marker),
+				epcclogs.WithLogger(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+			err = call(t.Context(), c)
+			require.Error(t, err)
+			showsNot(t, err, marker)
+			showsNot(t, logged.String(), marker)
+		})
+	}
+}
+
+func TestTestServerKeepsNoSecret(t *testing.T) {
+	srv := epcclogstest.NewServer(epcclogstest.WithClientCredentials(clientID, secret, time.Hour))
+	t.Cleanup(srv.Close)
+	transport := new(http.Transport)
+	t.Cleanup(transport.CloseIdleConnections)
+	sent := wire.Steps(transport.RoundTrip)
+	c := newClient(t, srv.URL, withSecret, over(sent))
+	require.NoError(t, call(t.Context(), c))
+	srv.RevokeTokens()
+	require.NoError(t, call(t.Context(), c))
+	requests := srv.Requests()
+	require.Len(t, requests, 5)
+	tokens := make(map[string]bool)
+	for _, bearer := range sent.Headers("Authorization") {
+		if token, found := strings.CutPrefix(bearer, "Bearer "); found {
+			tokens[token] = true
+			showsNot(t, requests, token, secret)
+		}
+	}
+	assert.Len(t, tokens, 2)
+	assert.Contains(t, fmt.Sprint(requests), clientID)
+}
