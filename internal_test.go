@@ -79,3 +79,19 @@ func FuzzWait(f *testing.F) {
 		}
 	})
 }
+
+// FuzzTokenLifetime reads how long a token lives: never below zero, nor longer
+// than seconds can be counted.
+func FuzzTokenLifetime(f *testing.F) {
+	for _, seed := range []string{"0", "-1", "1e-300", "1e308", `"Inf"`, `"-Inf"`, `"NaN"`, "null"} {
+		f.Add(seed, "null", "")
+		f.Add("null", seed, "Sun, 06 Nov 1994 08:49:37 GMT")
+	}
+	f.Fuzz(func(t *testing.T, expiresIn, expires, date string) {
+		body := `{"access_token":"a","expires_in":` + expiresIn + `,"expires":` + expires + `}`
+		_, d, err := readToken(http.Header{"Date": {date}}, []byte(body))
+		if err == nil && (d < 0 || d > math.MaxInt32*time.Second) {
+			t.Errorf("lives for %v", d)
+		}
+	})
+}
