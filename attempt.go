@@ -52,9 +52,8 @@ type failure struct {
 	status    int         // of the response; 0 without one
 	header    http.Header // of the response; nil without one
 
-	// After a 429:
-	pause time.Duration // what is left of the client's pause
-	free  bool          // the response began no pause and does not count
+	pause time.Duration // what is left of the client's pause, if that matters
+	free  bool          // a 429 that began no pause and does not count
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -63,7 +62,11 @@ func (f *failure) Error() string { return f.err.Error() }
 // succeeded. n counts this attempt too.
 func (s *sender) attempt(r *request, req *http.Request, n tally) *failure {
 	turn, token, err := s.await(req.Context())
-	if err != nil {
+	var pause pauseError
+	switch {
+	case errors.As(err, &pause):
+		return &failure{err: r.notSent(time.Duration(pause)), pause: time.Duration(pause)}
+	case err != nil:
 		return &failure{err: r.fail(err)}
 	}
 	started := time.Now()
@@ -92,19 +95,20 @@ func (s *sender) await(ctx context.Context) (turn sending, token string, err err
 	return turn, token, nil
 }
 
-// paused returns the error of a call that would have to wait for its turn beyond
-// the deadline of ctx, and else a channel that is closed when that may change.
+// paused returns an error at once if the client is paused for longer than a call
+// with ctx waits. Otherwise it returns a channel that is closed when the next pause
+// begins.
 func (s *sender) paused(ctx context.Context) (<-chan struct{}, error) {
 	_, _, changed, err := s.pace.try(ctx, false, false)
 	return changed, err
 }
 
-// throttled pauses the client after a 429, and returns what is left of the pause.
-// free is true when the request was under way already when the pause began: then
-// the response says nothing new.
+// throttled pauses the client after a 429: for as long as the server asks, or for
+// the wait of the policy. It returns what is left of the pause. free is true when
+// the request was under way already when the pause began: then the response says
+// nothing new.
 func (s *sender) throttled(turn sending, h http.Header, n tally) (left time.Duration, free bool) {
-	wait, _ := s.retry.wait(n.counted, h)
-	left, began := s.pace.throttled(turn, min(wait, s.retry.MaxWait))
+	left, began := s.pace.throttled(turn, s.retry.wait(n.counted, h))
 	return left, !began && s.retry.MaxAttempts > 1
 }
 

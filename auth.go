@@ -13,9 +13,13 @@ import (
 	"time"
 )
 
-// defaultTokenLifetime is that of the API's documents, for a response that names
-// none; WithClientCredentials states it.
-const defaultTokenLifetime = time.Hour
+// WithClientCredentials states these.
+const (
+	defaultTokenLifetime = time.Hour        // as the API's documents say, for a response that does not
+	renewEarly           = time.Minute      // before a token expires, or a tenth of its lifetime where that is less
+	renewAgain           = 10 * time.Second // after a renewal that failed, while the old token lasts
+	renewPatience        = time.Second      // for which calls wait for a renewal, while the old token lasts
+)
 
 // none is the source of a client without credentials.
 type none struct{}
@@ -46,6 +50,11 @@ func isToken(s string) bool {
 
 // credentials are the source of tokens that are fetched with an id and a secret.
 // All calls share the token: one fetch serves every call that waits.
+//
+// A token is renewed shortly before it expires. As long as it lasts, no call fails
+// for want of a new one: calls use the old token when the first attempt of the
+// fetch has failed or takes long. The fetch goes on without them. If it fails, the
+// next one begins a while later.
 type credentials struct {
 	sender sender // has no source of tokens of its own
 	url    string
@@ -53,13 +62,15 @@ type credentials struct {
 
 	mu      sync.Mutex
 	current string    // empty when there is none, or the API refused it
-	renewAt time.Time // shortly before current expires
+	renewAt time.Time // when the next fetch begins
+	expires time.Time // when current does
 	flight  *flight   // the fetch under way, nil when none is
 }
 
 // flight is one fetch of a token, and the calls that wait for it.
 type flight struct {
 	cancel context.CancelFunc
+	late   time.Time     // when calls that have an old token wait no longer
 	done   chan struct{} // closed once token and err are set
 	token  string
 	err    error
@@ -86,25 +97,25 @@ func (c *credentials) prepare(ctx context.Context) error {
 }
 
 // token returns the token, fetching it when there is none that lasts. It returns
-// as soon as ctx ends, or is bound to end before the next attempt, and leaves the
-// fetch to the other calls that wait; the last one to leave ends it.
+// as soon as ctx ends, or as soon as its deadline is known to come before the next
+// attempt, and leaves the fetch to the other calls that wait.
 func (c *credentials) token(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current != "" && time.Now().Before(c.renewAt) {
+	if c.lasts() && time.Now().Before(c.renewAt) {
 		return c.current, nil
 	}
 	f := c.flight
 	if f == nil {
-		var fetchCtx context.Context
-		f = &flight{done: make(chan struct{}), news: make(chan struct{})}
-		fetchCtx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-		c.flight = f
-		go c.run(fetchCtx, f)
+		f = c.start(ctx)
 	}
 	f.waiting++
 	for {
-		if deadline, ok := ctx.Deadline(); ok && f.failure != nil && !deadline.After(f.next) {
+		if c.lasts() && (f.failure != nil || !time.Now().Before(f.late)) {
+			c.leave(f)
+			return c.current, nil
+		}
+		if f.failure != nil && !outlasts(ctx, time.Until(f.next)) {
 			c.leave(f)
 			return "", f.failure
 		}
@@ -114,6 +125,10 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 			c.leave(f)
 			return "", err
 		}
+		var late <-chan time.Time
+		if c.lasts() {
+			late = time.After(time.Until(f.late))
+		}
 		news := f.news
 		c.mu.Unlock()
 		select {
@@ -121,9 +136,8 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 			c.mu.Lock()
 			return f.token, f.err
 		case <-news:
-			c.mu.Lock()
+		case <-late:
 		case <-paused:
-			c.mu.Lock()
 		case <-ctx.Done():
 			c.mu.Lock()
 			c.leave(f)
@@ -132,12 +146,27 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 			}
 			return "", ctx.Err()
 		}
+		c.mu.Lock()
 	}
 }
 
-// leave is called with mu held.
+// lasts reports whether there is a token that is still good. It is called with mu
+// held, as are start and leave.
+func (c *credentials) lasts() bool { return c.current != "" && time.Now().Before(c.expires) }
+
+// start begins a fetch, which the context of the first call does not end.
+func (c *credentials) start(ctx context.Context) *flight {
+	f := &flight{late: time.Now().Add(renewPatience), done: make(chan struct{}), news: make(chan struct{})}
+	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.flight = f
+	go c.run(ctx, f)
+	return f
+}
+
+// leave is called for each call that does not wait for the end of f. Unless there
+// is an old token, the last one ends the fetch.
 func (c *credentials) leave(f *flight) {
-	if f.waiting--; f.waiting == 0 {
+	if f.waiting--; f.waiting == 0 && !c.lasts() {
 		f.cancel()
 		if c.flight == f {
 			c.flight = nil // whoever comes next starts afresh
@@ -160,14 +189,18 @@ func (c *credentials) run(ctx context.Context, f *flight) {
 	token, lifetime, err := c.fetch(ctx, f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.token, f.err = token, err
 	if c.flight == f {
 		c.flight = nil
-		if err == nil {
-			// A minute early, or a tenth of the lifetime where that is less.
-			c.current, c.renewAt = token, time.Now().Add(lifetime-min(time.Minute, lifetime/10))
+		now := time.Now()
+		switch {
+		case err == nil:
+			c.current, c.expires = token, now.Add(lifetime)
+			c.renewAt = c.expires.Add(-min(renewEarly, lifetime/10))
+		case c.lasts():
+			token, err, c.renewAt = c.current, nil, now.Add(renewAgain)
 		}
 	}
+	f.token, f.err = token, err
 	close(f.done)
 }
 

@@ -73,19 +73,25 @@ func (k *call) again(ctx context.Context, _ *http.Response, err error) (bool, er
 
 // note keeps what f tells.
 func (k *call) note(ctx context.Context, f *failure) {
+	var status *APIError
+	switch {
+	case errors.As(f.err, &status):
+		if f.sent {
+			k.response = status
+		}
+	case errors.As(f.err, new(*DecodeError)), errors.Is(f.err, ErrResponseTooLarge):
+		k.response = nil
+	}
 	if f.sent {
 		k.attempts.sent++
 	}
 	if f.sent && !f.free {
 		k.attempts.counted++
 	}
-	var status *APIError
-	if errors.As(f.err, &status) {
-		k.response = status
-	} else if errors.As(f.err, new(*DecodeError)) || errors.Is(f.err, ErrResponseTooLarge) {
-		k.response = nil
-	}
-	if ended(ctx) == nil || status != nil {
+	switch {
+	case k.failure != nil && f.pause > 0 && !f.sent:
+		k.failure = fmt.Errorf("%w; the retry: %w", k.failure, f.err)
+	case status != nil, ended(ctx) == nil:
 		k.failure = f.err
 	}
 }
@@ -104,12 +110,11 @@ func (k *call) renew(f *failure) bool {
 // retry decides by the policy whether the request is sent again.
 func (k *call) retry(ctx context.Context, f *failure) bool {
 	p := k.sender.retry
-	wait, within := p.wait(k.attempts.counted, f.header)
-	if f.pause > 0 {
-		wait = f.pause
+	k.wait = f.pause
+	if k.wait == 0 {
+		k.wait = p.wait(k.attempts.counted, f.header)
 	}
-	k.wait = wait
-	return f.temporary && k.attempts.counted < p.MaxAttempts && within && outlasts(ctx, wait)
+	return f.temporary && k.attempts.counted < p.MaxAttempts && k.wait <= p.MaxWait && outlasts(ctx, k.wait)
 }
 
 // backoff returns the wait that again has decided on.
@@ -119,7 +124,7 @@ func (k *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duratio
 // which counts if there was no attempt.
 func (k *call) outcome(ctx context.Context, err error) error {
 	last := k.failure
-	if k.response != nil && !errors.As(last, new(*APIError)) {
+	if k.response != nil && !errors.Is(last, k.response) {
 		last = fmt.Errorf("%w; the last response was: %w", last, k.response)
 	}
 	switch over := ended(ctx); {

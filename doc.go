@@ -45,11 +45,11 @@
 //
 // # Retries and time-outs
 //
-// What may pass is tried again, up to four times in all: see [RetryPolicy]. The
-// error of a call that gives up is that of its last response. Each attempt may
-// take 30 seconds ([WithTimeout]); the whole call is bounded by its context alone.
-// An error that was caused by the end of the context matches the context's error,
-// and tells the last failure too.
+// Temporary failures are retried: a call sends up to five requests, and so outlives
+// an outage of three seconds (see [RetryPolicy]). The error of a call that gives up
+// is that of its last response. Each attempt may take 30 seconds ([WithTimeout]).
+// The whole call is bounded by its context alone. An error that was caused by the
+// end of the context matches the context's error, and tells the last failure too.
 //
 // # Rate limits
 //

@@ -14,9 +14,7 @@ import (
 
 // Errors to test for with [errors.Is]. The first five match an [*APIError] by
 // its HTTP status, but for the 404 of a token endpoint, which is a wrong base URL
-// and no [ErrNotFound]. ErrRateLimited also matches, without an APIError, the
-// error of a call that would have to wait for longer than its context lasts while
-// an earlier 429 pauses the client.
+// and no [ErrNotFound].
 var (
 	ErrUnauthorized = errors.New("unauthorized") // 401
 	ErrForbidden    = errors.New("forbidden")    // 403
@@ -39,6 +37,11 @@ const maxErrorBody = 64 << 10
 
 // APIError is a response with any status but 200. It matches the sentinel
 // errors by its status: errors.Is(err, [ErrNotFound]) and so on.
+//
+// It is also the error of a call that is not sent because a 429 to an earlier
+// request pauses the client for longer than the call can wait (see [RetryPolicy]).
+// Then StatusCode is 429, Attempts is 0, RetryAfter is the time that is left of
+// the pause, and Errors, Header and Body are empty.
 type APIError struct {
 	// StatusCode is the HTTP status. It decides; what the body says of a status
 	// is in Errors.
@@ -56,7 +59,8 @@ type APIError struct {
 	Body []byte
 	// RetryAfter is the wait that the server asked for; 0 when it named none.
 	RetryAfter time.Duration
-	// Attempts counts the requests that were sent for the call.
+	// Attempts counts the requests that were sent for the call; 0 when an earlier
+	// 429 prevented it.
 	Attempts int
 }
 
@@ -72,6 +76,10 @@ func (e *APIError) Error() string {
 	}
 	if more := len(e.Errors) - 1; more > 0 {
 		fmt.Fprintf(&b, " (and %d more)", more)
+	}
+	if e.StatusCode == http.StatusTooManyRequests && e.Attempts == 0 && e.RetryAfter > 0 {
+		fmt.Fprintf(&b, ": nothing was sent, because an earlier response paused the client for another %v",
+			e.RetryAfter.Round(time.Millisecond))
 	}
 	if e.Attempts > 1 {
 		fmt.Fprintf(&b, " (after %d attempts)", e.Attempts)

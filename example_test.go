@@ -399,7 +399,7 @@ func Example_errors() {
 	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusTooManyRequests} {
 		attempts := 1
 		if status >= 500 || status == http.StatusTooManyRequests {
-			attempts = 4
+			attempts = 5
 		}
 		srv.Fail(attempts, epcclogstest.Status(status, `{"errors":[{"title":"no"}]}`))
 		_, err = client.ListStoreLogs(ctx, nil)
@@ -467,7 +467,7 @@ func Example_faults() {
 	fmt.Println(logs, "logs in", len(srv.Requests()), "requests")
 
 	// What does not pass is the caller's to see.
-	srv.Fail(4, epcclogstest.Status(http.StatusServiceUnavailable, `{"errors":[{"title":"Closed for repairs"}]}`))
+	srv.Fail(5, epcclogstest.Status(http.StatusServiceUnavailable, `{"errors":[{"title":"Closed for repairs"}]}`))
 	_, err = client.ListIntegrationLogs(context.Background(), hook.ID, nil)
 	var apiErr *epcclogs.APIError
 	if errors.As(err, &apiErr) {
@@ -475,5 +475,5 @@ func Example_faults() {
 	}
 	// Output:
 	// 250 logs in 5 requests
-	// 503 Closed for repairs after 4 attempts
+	// 503 Closed for repairs after 5 attempts
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -21,8 +22,7 @@ func logAttempt(ctx context.Context, l *slog.Logger, r *request, attempt int, to
 		outcome = slog.String("error", err.Error())
 	}
 	l.LogAttrs(ctx, slog.LevelDebug, "epcclogs: request",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("attempt", attempt),
-		outcome, slog.Duration("duration", took))
+		append(attempted(r, attempt), outcome, slog.Duration("duration", took))...)
 }
 
 // logRetry writes the record of a retry, before its wait. attempt is the one that
@@ -36,6 +36,15 @@ func logRetry(ctx context.Context, l *slog.Logger, r *request, attempt int, wait
 		reason = fmt.Sprintf("status %d", status.StatusCode)
 	}
 	l.LogAttrs(ctx, slog.LevelWarn, "epcclogs: retry",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("attempt", attempt),
-		slog.Duration("wait", wait), slog.String("reason", reason))
+		append(attempted(r, attempt), slog.Duration("wait", wait), slog.String("reason", reason))...)
+}
+
+// attempted returns the attributes that tell which attempt a record is about. The
+// query is written to be read: page[limit]=100&page[offset]=200.
+func attempted(r *request, attempt int) []slog.Attr {
+	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path)}
+	if query, err := url.QueryUnescape(r.URL.RawQuery); err == nil && query != "" {
+		attrs = append(attrs, slog.String("query", query))
+	}
+	return append(attrs, slog.Int("attempt", attempt))
 }

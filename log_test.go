@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"sync"
@@ -32,13 +33,16 @@ func TestLogger(t *testing.T) {
 	)
 	c := clientOf(t, s, logger, epcclogs.WithBaseURL("https://api.example.com/gate"),
 		epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: time.Millisecond, MaxWait: 3 * time.Millisecond}))
-	_, err := c.ListIntegrationLogs(t.Context(), integration, &epcclogs.ListOptions{Limit: 7})
+	_, err := c.ListIntegrationLogs(t.Context(), integration, &epcclogs.ListOptions{Limit: 7, Offset: 250})
 	require.NoError(t, err)
 	all := logged.all()
 	require.Len(t, all, 7)
 	path := "/gate/v2/integrations/" + integration + "/logs"
+	query := map[string]any{"query": "page[limit]=7&page[offset]=250"}
 	attempt := func(n int, outcome string, value any) map[string]any {
-		return map[string]any{"method": "GET", "path": path, "attempt": int64(n), outcome: value}
+		attrs := map[string]any{"method": "GET", "path": path, "attempt": int64(n), outcome: value}
+		maps.Copy(attrs, query)
+		return attrs
 	}
 	all[0].expect(t, slog.LevelDebug, "duration", attempt(1, "status", int64(503)))
 	all[1].expect(t, slog.LevelWarn, "wait", attempt(1, "reason", "status 503"))
@@ -58,7 +62,7 @@ func TestLogger(t *testing.T) {
 	require.Error(t, call(t.Context(), c))
 	all = logged.all()[7:]
 	require.Len(t, all, 1)
-	path = "/gate/v2/integrations"
+	path, query = "/gate/v2/integrations", nil
 	all[0].expect(t, slog.LevelDebug, "duration", attempt(1, "status", int64(404)))
 
 	// Nor has the last one.

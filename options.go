@@ -97,8 +97,11 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 }
 
 // WithClientCredentials fetches bearer tokens with the id and the secret of an
-// application key: one for all calls, renewed shortly before it expires (after
-// an hour, if the API does not say when) and when the API refuses it.
+// application key. All calls share one token. It is renewed a minute before it
+// expires (after an hour, if the API does not say when), and when the API refuses
+// it. While a renewal before the end fails or takes longer than a second, calls
+// use the old token until it expires. The next renewal begins ten seconds after
+// one that failed.
 func WithClientCredentials(clientID, clientSecret string) Option {
 	return func(o *options) error {
 		for name, value := range map[string]string{"client id": clientID, "client secret": clientSecret} {
@@ -150,7 +153,8 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRetry sets how often and after which waits a request is sent again.
+// WithRetry sets how often a request is sent, and how long the client waits in
+// between.
 func WithRetry(p RetryPolicy) Option {
 	return func(o *options) error {
 		p, err := p.withDefaults()
@@ -200,10 +204,12 @@ func WithUserAgent(product string) Option {
 	}
 }
 
-// WithLogger logs each attempt at debug level, with the attributes method, path,
-// attempt (from 1), duration, and status or error; and each retry at warning
-// level, with method, path, attempt (the one that failed), wait and reason.
-// Nothing else is logged, and never a token. The default is silence.
+// WithLogger logs each attempt at debug level, and each retry at warning level,
+// before its wait. Both have the attributes method, path, query (offset and limit
+// of a page, such as page[limit]=100&page[offset]=200; left out when there is none)
+// and attempt (from 1). An attempt also has status or error, and duration; a retry
+// has wait, and reason (why the attempt failed). Nothing else is logged, and never
+// a token. The default is silence.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) error {
 		if l == nil {

@@ -24,6 +24,7 @@ type pace struct {
 
 	mu     sync.Mutex
 	limit  float64       // of WithRateLimit, in requests a second; 0: none
+	most   time.Duration // the longest pause that is waited out
 	rate   float64       // as it is now; 0: free
 	due    time.Time     // when the latest request was due
 	sent   sending       // the latest request
@@ -47,12 +48,21 @@ type sending struct {
 	before int
 }
 
-func newPace(limit float64) *pace {
-	return &pace{turn: make(chan struct{}, 1), limit: limit, rate: limit, paused: make(chan struct{})}
+// newPace returns a pace with a limit in requests a second, or 0 for none, and the
+// longest pause that is waited out.
+func newPace(limit float64, most time.Duration) *pace {
+	return &pace{turn: make(chan struct{}, 1), limit: limit, most: most, rate: limit, paused: make(chan struct{})}
+}
+
+// pauseError is the time for which the client is still paused.
+type pauseError time.Duration
+
+func (e pauseError) Error() string {
+	return fmt.Sprintf("an earlier response paused the client for another %v", time.Duration(e))
 }
 
 // wait returns when a request may be sent. A pause that the deadline of ctx does
-// not outlast is an error at once, which matches ErrRateLimited.
+// not outlast, or that is too long, is a pauseError at once.
 func (p *pace) wait(ctx context.Context) (sending, error) {
 	turn := p.turn // nil once it is held
 	waited := false
@@ -84,8 +94,9 @@ func (p *pace) try(ctx context.Context, turn, waited bool) (s sending, wait time
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if deadline, ok := ctx.Deadline(); ok && p.resume.After(now) && !deadline.After(p.resume) {
-		return s, 0, nil, fmt.Errorf("%w: an earlier response pauses all requests for %v", ErrRateLimited, p.resume.Sub(now))
+	deadline, ok := ctx.Deadline()
+	if left := p.resume.Sub(now); left > p.most || left > 0 && ok && !deadline.After(p.resume) {
+		return s, 0, nil, pauseError(left)
 	}
 	if !turn {
 		return s, 0, p.paused, nil

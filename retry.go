@@ -13,27 +13,44 @@ import (
 	"time"
 )
 
-// RetryPolicy says how often a request is sent and how long it waits in between.
+// RetryPolicy says how often a request is sent, and how long the client waits
+// before it sends it again.
 //
-// Sent again is what failed for a cause that passes: a connection that was
-// refused or broke, an attempt that took too long, a response that was cut
-// short, and the statuses 408, 425, 429 and 5xx but 501. The wait is the
-// server's Retry-After, or else random between 0 and a bound that doubles with
-// each attempt, from MinWait up to MaxWait. A wait that the context's deadline
-// would end, or a Retry-After above MaxWait, is not begun: the call returns the
-// error that it has.
+// Temporary failures are retried:
 //
-// Beneath all this, net/http sends a GET again by itself when a connection that
-// was kept open turns out to be closed before any of the response came. That is
-// not counted.
+//   - a connection that was refused or broke, or a TLS handshake that was cut
+//   - an attempt that took too long ([WithTimeout])
+//   - a response that ends early
+//   - the statuses 408, 425, 429, and 5xx but 501
+//
+// The wait is the one that the server asks for (Retry-After). Otherwise it is
+// random, between half of a bound and all of it. The bound is MinWait after the
+// first attempt, doubles with each attempt, and is MaxWait at most. By default a
+// call outlives an outage of three seconds.
+//
+// The call returns its last error at once, and does not wait, if the server asks
+// for a wait above MaxWait, or if the context's deadline comes before the end of
+// the wait.
+//
+// A 429 pauses the client: until the wait is over, no call sends a request. The
+// pause lasts as long as the server asks, also beyond MaxWait. A call that cannot
+// wait for its end, because of its deadline or because more than MaxWait is left,
+// returns at once an [*APIError] that matches [ErrRateLimited], with the time that
+// is left as RetryAfter, and with 0 Attempts. That holds for calls with
+// MaxAttempts 1, too.
+//
+// Beneath all this, net/http itself sends a GET again on a new connection when one
+// that was kept open turns out to be closed. That is not counted.
 type RetryPolicy struct {
-	// MaxAttempts is the number of requests sent at most, the first included; 0
-	// means 4, 1 means no retry. Two kinds come on top: the one after the renewal of
-	// a token, and one in place of each that met a 429 while it was under way
-	// together with others, the first of which had begun the client's pause.
+	// MaxAttempts is how many requests a call sends at most, the first one included.
+	// 0 means 5, and 1 means no retry. Two kinds of request are not counted:
+	//
+	//   - the one that follows the renewal of a refused token
+	//   - one that is answered 429 because it was already under way when another
+	//     429 paused the client, unless MaxAttempts is 1
 	MaxAttempts int
-	MinWait     time.Duration // 0 means 250 ms, or MaxWait where that is less
-	MaxWait     time.Duration // 0 means 30 s; also the longest Retry-After that is waited for
+	MinWait     time.Duration // 0 means 500 ms, or MaxWait if that is less
+	MaxWait     time.Duration // 0 means 30 s; below a millisecond it is one
 }
 
 func (p RetryPolicy) withDefaults() (RetryPolicy, error) {
@@ -41,31 +58,35 @@ func (p RetryPolicy) withDefaults() (RetryPolicy, error) {
 		return p, invalid("the retry policy %+v has a negative value", p)
 	}
 	if p.MaxAttempts == 0 {
-		p.MaxAttempts = 4
+		p.MaxAttempts = 5
 	}
 	if p.MaxWait == 0 {
 		p.MaxWait = 30 * time.Second
 	}
 	if p.MinWait == 0 {
-		p.MinWait = min(250*time.Millisecond, p.MaxWait)
+		p.MinWait = min(500*time.Millisecond, p.MaxWait)
 	}
 	if p.MinWait > p.MaxWait {
 		return p, invalid("MinWait %v is above MaxWait %v", p.MinWait, p.MaxWait)
 	}
+	p.MinWait, p.MaxWait = max(p.MinWait, leastWait), max(p.MaxWait, leastWait)
 	return p, nil
 }
 
+// leastWait is the shortest wait between two attempts.
+const leastWait = time.Millisecond
+
 // wait returns how long to wait after the n-th attempt, whose response, if there
-// was one, had the header h; false when the server asks for more than MaxWait.
-func (p RetryPolicy) wait(n int, h http.Header) (time.Duration, bool) {
+// was one, had the header h. It is above MaxWait if the server asks for that.
+func (p RetryPolicy) wait(n int, h http.Header) time.Duration {
 	if d, ok := retryAfter(h); ok {
-		return max(d, time.Millisecond), d <= p.MaxWait
+		return max(d, leastWait)
 	}
 	bound := p.MaxWait
 	if shift := max(n-1, 0); p.MinWait <= p.MaxWait>>shift {
 		bound = p.MinWait << shift
 	}
-	return max(rand.N(bound), time.Millisecond), true
+	return max(bound-rand.N(bound/2), leastWait)
 }
 
 // retryAfter reads the header Retry-After: seconds, also fractional, or an HTTP

@@ -47,7 +47,7 @@ func TestRetriedStatuses(t *testing.T) {
 
 // The first request is one of MaxAttempts.
 func TestAttemptsAreCounted(t *testing.T) {
-	for maxAttempts, want := range map[int]int{0: 4, 1: 1, 2: 2, 7: 7} {
+	for maxAttempts, want := range map[int]int{0: 5, 1: 1, 2: 2, 7: 7} {
 		s := wire.Steps(wire.Reply(500, ""), wire.Reply(503, ""))
 		err := call(t.Context(), clientOf(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: maxAttempts, MaxWait: time.Nanosecond})))
 		assert.Len(t, s.Sent(), want)

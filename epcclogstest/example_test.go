@@ -82,7 +82,7 @@ func ExampleServer_Fail() {
 	}
 	// Output:
 	// 250 <nil>
-	// 503 4 true
+	// 503 5 true
 }
 
 // More logs arrive while a client pages.

@@ -29,6 +29,15 @@ func setup(t *testing.T) (w *watcher, api *epcclogstest.Server, url string) {
 	t.Helper()
 	api = epcclogstest.NewServer()
 	t.Cleanup(api.Close)
+	w = &watcher{client: newClient(t, api), id: epcclogstest.SampleIntegration(0).ID, logger: slog.New(slog.DiscardHandler)}
+	srv := httptest.NewServer(w.handler())
+	t.Cleanup(srv.Close)
+	return w, api, srv.URL
+}
+
+// newClient returns a client that does not retry.
+func newClient(t *testing.T, api *epcclogstest.Server) *epcclogs.Client {
+	t.Helper()
 	client, err := epcclogs.NewClient(
 		epcclogs.WithBaseURL(api.URL),
 		epcclogs.WithToken("example-token"),
@@ -36,10 +45,7 @@ func setup(t *testing.T) (w *watcher, api *epcclogstest.Server, url string) {
 	)
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
-	w = &watcher{client: client, id: epcclogstest.SampleIntegration(0).ID, logger: slog.New(slog.DiscardHandler)}
-	srv := httptest.NewServer(w.handler())
-	t.Cleanup(srv.Close)
-	return w, api, srv.URL
+	return client
 }
 
 // get returns status, Retry-After and body.
@@ -144,6 +150,7 @@ func TestErrors(t *testing.T) {
 			status, _, _ = get(t, url+"/healthz")
 			assert.Equal(t, http.StatusOK, status)
 
+			w.client = newClient(t, api) // a 429 has paused the old one
 			w.read(t.Context())
 			status, _, _ = get(t, url+"/failures")
 			assert.Equal(t, http.StatusOK, status)
