@@ -1,23 +1,28 @@
 // Command plot draws docs/performance.svg from the output of BenchmarkDrain: logs
 // a second over the pages under way, at a latency of 50 ms. Where a benchmark was
-// run more than once, it takes the median.
+// run more than once, it takes the median. It is a module of its own, so that the
+// chart library is no dependency of the library:
 //
-//	go run ./internal/bench/plot <docs/bench.txt >docs/performance.svg
+//	go -C internal/bench/plot run . < docs/bench.txt > docs/performance.svg
 package main
 
 import (
 	"bufio"
 	"bytes"
-	_ "embed"
 	"fmt"
+	"image/color"
 	"io"
 	"log"
-	"math"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 )
 
 func main() {
@@ -25,11 +30,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	svg, err := draw(speeds)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if _, err := os.Stdout.Write(svg); err != nil {
+	if err := write(os.Stdout, speeds); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -66,100 +67,63 @@ func read(r io.Reader) (speeds, error) {
 	return all, lines.Err()
 }
 
-// The picture, in pixels: the axes enclose left to right and top to bottom.
-const (
-	width, height = 760, 500
-	left, right   = 76, 736
-	top, bottom   = 122, 440
-
-	ceiling = 10_000 // logs a second: 100 requests of 100 records
-)
-
-//go:embed style.css
-var style string
-
-func draw(all speeds) ([]byte, error) {
-	var ns []int
-	highest := float64(ceiling)
-	for _, client := range []string{"sequential", "epcclogs", "ideal"} {
-		if len(all[client]) == 0 {
-			return nil, fmt.Errorf("no results of BenchmarkDrain/latency=50ms/client=%s", client)
-		}
-		for n, values := range all[client] {
-			ns = append(ns, n)
-			highest = max(highest, median(values))
-		}
-	}
-	slices.Sort(ns)
-	ns = slices.Compact(ns)
-	if len(ns) < 2 || len(all["sequential"][1]) == 0 {
-		return nil, fmt.Errorf("too few results of BenchmarkDrain/latency=50ms")
-	}
-	highest = 5000 * math.Ceil(highest/5000)
-	most := ns[len(ns)-1]
-	x := func(n int) float64 { return left + (right-left-24)*float64(n)/float64(most) }
-	y := func(logs float64) float64 { return bottom - (bottom-top)*logs/highest }
-
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-labelledby="title">`+"\n", width, height, width, height)
-	fmt.Fprintln(&b, `<title id="title">Logs a second over the pages under way at once, at a latency of 50 ms</title>`)
-	fmt.Fprintf(&b, "<style>\n%s</style>\n", style)
-	text := func(x, y float64, class, format string, args ...any) {
-		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" class="%s">%s</text>`+"\n", x, y, class, fmt.Sprintf(format, args...))
-	}
-	line := func(x1, y1, x2, y2 float64, class string) {
-		fmt.Fprintf(&b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`+"\n", x1, y1, x2, y2, class)
-	}
-
-	text(left, 24, "heading", "Logs a second: 10,000 logs, 50 ms a request")
-	for tick := 0.0; tick <= highest; tick += 5000 {
-		line(left, y(tick), right, y(tick), "grid")
-		text(left-10, y(tick)+4, "end", "%s", thousands(tick))
-	}
-	for _, n := range ns {
-		line(x(n), bottom, x(n), bottom+5, "axis")
-		text(x(n), bottom+21, "middle", "%d", n)
-	}
-	line(left, bottom, right, bottom, "axis")
-	text((left+right)/2, bottom+46, "middle", "pages under way at once, n")
-
-	line(left, y(ceiling), right, y(ceiling), "ceiling")
-	text(right, y(ceiling)+18, "end", "all that a limit of 100 requests a second lets through")
-
-	sequential := median(all["sequential"][1])
-	line(x(1), y(sequential), right, y(sequential), "sequential dashed")
-	fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="5" class="sequential"/>`+"\n", x(1), y(sequential))
-	text(right, y(sequential)-7, "end", "%s", thousands(sequential))
-	for _, client := range []string{"ideal", "epcclogs"} {
-		var points, dots strings.Builder
-		for _, n := range ns {
-			if values := all[client][n]; len(values) > 0 {
-				fmt.Fprintf(&points, " %.1f,%.1f", x(n), y(median(values)))
-				fmt.Fprintf(&dots, `<circle cx="%.1f" cy="%.1f" r="%d" class="%s"/>`+"\n", x(n), y(median(values)), radius[client], client)
-			}
-		}
-		fmt.Fprintf(&b, `<polyline points="%s" class="%s"/>`+"\n%s", points.String()[1:], client, dots.String())
-	}
-	if values := all["epcclogs"][most]; len(values) > 0 {
-		text(x(most)-2, y(median(values))+26, "end", "%s", thousands(median(values)))
-	}
-
-	for i, entry := range []struct{ client, label string }{
-		{"epcclogs", "epcclogs, Concurrent(n)"},
-		{"ideal", "ideal client: n pages at once, in no order"},
-		{"sequential", "plain loop: one page after the other"},
-	} {
-		at := float64(48 + 22*i)
-		line(left, at, left+30, at, entry.client)
-		fmt.Fprintf(&b, `<circle cx="%d" cy="%.0f" r="%d" class="%s"/>`+"\n", left+15, at, radius[entry.client], entry.client)
-		text(left+42, at+4, "legend", "%s", entry.label)
-	}
-	fmt.Fprintln(&b, `</svg>`)
-	return b.Bytes(), nil
+// series are the lines of the chart; the wide one lies beneath, since two of them
+// nearly coincide.
+var series = []struct {
+	client, label string
+	color         color.RGBA
+	width, radius vg.Length
+}{
+	{"ideal", "ideal client: n pages at once, in no order", color.RGBA{229, 203, 125, 255}, 7, 7},
+	{"epcclogs", "epcclogs, Concurrent(n)", color.RGBA{9, 105, 218, 255}, 2, 3.5},
+	{"sequential", "plain loop: one page after the other", color.RGBA{101, 109, 118, 255}, 2, 4},
 }
 
-// The ideal client lies beneath, wider, since the lines nearly coincide.
-var radius = map[string]int{"epcclogs": 4, "ideal": 8, "sequential": 5}
+func write(w io.Writer, all speeds) error {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
+	p := plot.New()
+	p.Title.Text, p.Title.Padding = "10,000 logs, 50 ms a request", 10
+	p.X.Label.Text, p.Y.Label.Text = "pages under way at once, n", "logs a second"
+	p.X.Min, p.X.Max = 0, 16.5
+	p.Y.Min, p.Y.Max = 0, 27_000 // room for the legend
+	p.Y.Tick.Marker = plot.TickerFunc(thousands)
+	p.X.Tick.Marker = plot.ConstantTicks{{Value: 1, Label: "1"}, {Value: 4, Label: "4"}, {Value: 8, Label: "8"}, {Value: 16, Label: "16"}}
+	p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, 4
+	p.Add(plotter.NewGrid())
+
+	for _, s := range series {
+		var points plotter.XYs
+		for n, values := range all[s.client] {
+			points = append(points, plotter.XY{X: float64(n), Y: median(values)})
+		}
+		slices.SortFunc(points, func(a, b plotter.XY) int { return int(a.X - b.X) })
+		line, dots, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return fmt.Errorf("BenchmarkDrain/latency=50ms/client=%s: %w", s.client, err)
+		}
+		line.Color, line.Width = s.color, s.width
+		dots.GlyphStyle = draw.GlyphStyle{Color: s.color, Radius: s.radius, Shape: draw.CircleGlyph{}}
+		p.Add(line, dots)
+		p.Legend.Add(s.label, line, dots)
+	}
+
+	ceiling := plotter.NewFunction(func(float64) float64 { return 10_000 })
+	ceiling.Color, ceiling.Width, ceiling.Dashes = color.RGBA{207, 34, 46, 255}, 1.5, []vg.Length{6, 4}
+	p.Add(ceiling)
+	p.Legend.Add("all that a limit of 100 requests a second lets through", ceiling)
+
+	chart, err := p.WriterTo(760, 500, "svg")
+	if err != nil {
+		return err
+	}
+	var svg bytes.Buffer
+	if _, err := chart.WriteTo(&svg); err != nil {
+		return err
+	}
+	// Not every system has that font.
+	_, err = w.Write(bytes.ReplaceAll(svg.Bytes(), []byte("Liberation Sans"), []byte("Liberation Sans,Helvetica,Arial,sans-serif")))
+	return err
+}
 
 func median(values []float64) float64 {
 	values = slices.Sorted(slices.Values(values))
@@ -170,11 +134,15 @@ func median(values []float64) float64 {
 	return (values[half-1] + values[half]) / 2
 }
 
-// thousands writes a number as text does: 12,000.
-func thousands(x float64) string {
-	s := strconv.FormatFloat(x, 'f', 0, 64)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
+// thousands labels the axis as text does: 10,000.
+func thousands(lowest, highest float64) []plot.Tick {
+	var ticks []plot.Tick
+	for value := 0; float64(value) <= highest; value += 5000 {
+		label := strconv.Itoa(value)
+		if value > 0 {
+			label = fmt.Sprintf("%d,%03d", value/1000, value%1000)
+		}
+		ticks = append(ticks, plot.Tick{Value: float64(value), Label: label})
 	}
-	return s
+	return ticks
 }
