@@ -67,7 +67,10 @@ func TestNewClientRefuses(t *testing.T) {
 		refused[fmt.Sprint("rate ", rate)] = []epcclogs.Option{epcclogs.WithRateLimit(rate)}
 	}
 	for _, policy := range []epcclogs.RetryPolicy{
-		{MaxAttempts: -1}, {MinWait: -1}, {MaxWait: -1}, {MinWait: 2, MaxWait: 1},
+		{MaxAttempts: -1},
+		{MinWait: -1},
+		{MaxWait: -1},
+		{MinWait: 2, MaxWait: 1},
 		{MinWait: 30*time.Second + 1}, // above the default MaxWait
 	} {
 		refused[fmt.Sprintf("%+v", policy)] = []epcclogs.Option{epcclogs.WithRetry(policy)}

@@ -30,6 +30,7 @@ func (s Step) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	defer resp.Body.Close()
 	for name, values := range resp.Header {
 		w.Header()[name] = values
 	}
