@@ -386,7 +386,7 @@ func Example_errors() {
 	client, err := epcclogs.NewClient(
 		epcclogs.WithBaseURL(srv.URL),
 		epcclogs.WithToken("not-a-real-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2, MaxWait: time.Millisecond}),
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -399,7 +399,7 @@ func Example_errors() {
 	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusTooManyRequests} {
 		attempts := 1
 		if status >= 500 || status == http.StatusTooManyRequests {
-			attempts = 5
+			attempts = 2
 		}
 		srv.Fail(attempts, epcclogstest.Status(status, `{"errors":[{"title":"no"}]}`))
 		_, err = client.ListStoreLogs(ctx, nil)
