@@ -26,14 +26,14 @@ type sender struct {
 
 // tokenSource supplies the bearer token of each attempt.
 type tokenSource interface {
-	// prepare returns when token is unlikely to wait. It is called before the
-	// attempt waits for its turn. Otherwise all attempts that wait for a token would
-	// be sent together when it arrives.
+	// prepare waits for a token that token returns without a wait. It is called
+	// before the attempt waits for its turn: otherwise all waiting requests leave at
+	// once when the token arrives.
 	prepare(context.Context) error
 	// token returns the token for a request that is sent next; empty for none.
 	token(context.Context) (string, error)
-	// refused takes note that the API refused a token, and reports whether the next
-	// one will be another.
+	// refused takes note that the API refused a token, and reports whether token
+	// returns another one from now on.
 	refused(token string) bool
 }
 
@@ -150,7 +150,7 @@ func (s *sender) exchange(r *request, req *http.Request, turn sending, token str
 // receive reads the response. The error is that of a body which ends early.
 func (s *sender) receive(r *request, hidden redaction, resp *http.Response, turn sending, n tally) (*failure, error) {
 	if resp.StatusCode != http.StatusOK {
-		return s.refused(r, hidden, resp, turn, n), nil
+		return s.refusal(r, hidden, resp, turn, n), nil
 	}
 	buf := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
@@ -167,9 +167,9 @@ func (s *sender) receive(r *request, hidden redaction, resp *http.Response, turn
 	return nil, nil
 }
 
-// refused reads a response that is no 200. The status decides, however much of the
+// refusal reads a response that is no 200. The status decides, however much of the
 // body arrives.
-func (s *sender) refused(r *request, hidden redaction, resp *http.Response, turn sending, n tally) *failure {
+func (s *sender) refusal(r *request, hidden redaction, resp *http.Response, turn sending, n tally) *failure {
 	f := &failure{temporary: isTemporary(resp.StatusCode), status: resp.StatusCode, header: resp.Header}
 	if resp.StatusCode == http.StatusTooManyRequests {
 		f.pause, f.free = s.throttled(turn, resp.Header, n) // at once: the body may be long in coming

@@ -12,7 +12,7 @@ import (
 )
 
 // send is the way of every request, those for tokens included. go-retryablehttp
-// runs the attempts and waits between them. The call decides on each attempt.
+// runs the attempts and waits in between. The call decides whether there is another.
 func (s *sender) send(r request) error {
 	k := &call{sender: s, request: r}
 	loop := retryablehttp.Client{
@@ -29,8 +29,8 @@ func (s *sender) send(r request) error {
 	return nil
 }
 
-// call is a request with all its attempts. Only again changes it, which
-// go-retryablehttp calls after each of them.
+// call is a request with all its attempts. Only again and its parts (note, renew
+// and retry) change it. go-retryablehttp calls again after each attempt.
 type call struct {
 	sender  *sender
 	request request

@@ -184,3 +184,51 @@ func TestPauseOfATokenRequest(t *testing.T) {
 		assert.Len(t, w.Requests(), 1)
 	})
 }
+
+// What a call has met before a pause that it cannot wait out is all told: its last
+// response, and what failed after it.
+func TestPauseAfterTwoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wire.Steps(wire.Reply(503, "busy", "Retry-After", "1"), wire.Break(errors.New("wire broke")),
+			wire.Reply(429, "", "Retry-After", "60"))
+		c, err := epcclogs.NewClient(over(w), epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: 10 * time.Second}))
+		require.NoError(t, err)
+		first := begin(t.Context(), c)
+		time.Sleep(2 * time.Second)
+		require.ErrorIs(t, call(t.Context(), c), epcclogs.ErrRateLimited)
+		err = <-first
+		require.ErrorIs(t, err, epcclogs.ErrServer)
+		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
+		require.ErrorContains(t, err, "wire broke")
+		assert.Len(t, w.Sent(), 3)
+	})
+}
+
+// A 429 to a request that was under way when another one began the pause does not
+// count as an attempt.
+func TestRefusedTogetherIsNotCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wire.Each(func(n int) wire.Step {
+			step := done
+			if n <= 2 {
+				step = wire.Reply(429, "", "Retry-After", "2")
+			} else if n <= 4 {
+				step = wire.Reply(503, "")
+			}
+			return func(r *http.Request) (*http.Response, error) {
+				time.Sleep(time.Duration(n) * time.Millisecond)
+				return step(r)
+			}
+		})
+		c, err := epcclogs.NewClient(over(w), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2}))
+		require.NoError(t, err)
+		counted, free := begin(t.Context(), c), begin(t.Context(), c)
+		if err = <-counted; err == nil { // which of the two is sent first is open
+			err = <-free
+		} else {
+			require.NoError(t, <-free)
+		}
+		require.ErrorIs(t, err, epcclogs.ErrServer)
+		assert.Len(t, w.Sent(), 5)
+	})
+}
