@@ -75,8 +75,7 @@ func TestEndDuringAnAttempt(t *testing.T) {
 // requireTimeout requires the time-out of an attempt, which is not the caller's.
 func requireTimeout(t *testing.T, err error) {
 	t.Helper()
-	var timeout net.Error
-	require.ErrorAs(t, err, &timeout)
+	timeout := as[net.Error](t, err)
 	require.True(t, timeout.Timeout())
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
 	require.NotErrorIs(t, err, context.Canceled)

@@ -138,8 +138,7 @@ func TestFaultsThatStay(t *testing.T) {
 func TestBodyOfACutResponse(t *testing.T) {
 	srv, _ := faulty(t, 3)
 	srv.Fail(3, epcclogstest.CutJSON())
-	var decodeErr *epcclogs.DecodeError
-	require.ErrorAs(t, exhaust(t.Context(), unkept(t, srv.URL).IntegrationLogs(integration, nil)), &decodeErr)
+	decodeErr := as[*epcclogs.DecodeError](t, exhaust(t.Context(), unkept(t, srv.URL).IntegrationLogs(integration, nil)))
 	assert.True(t, strings.HasPrefix(string(decodeErr.Body), `{"data":[`), "%s", decodeErr.Body)
 	assert.Len(t, srv.Requests(), 3)
 }
@@ -202,8 +201,7 @@ func TestGzipBomb(t *testing.T) {
 			require.False(t, isDecodeError(err))
 			continue
 		}
-		var apiErr *epcclogs.APIError
-		require.ErrorAs(t, err, &apiErr)
+		apiErr := as[*epcclogs.APIError](t, err)
 		assert.Len(t, apiErr.Body, 64<<10, "of an error, only what is kept is read")
 	}
 }

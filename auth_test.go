@@ -127,8 +127,7 @@ func TestTokenRequestFails(t *testing.T) {
 			api := newAPI(always(wire.Reply(status, `{"errors":[{"title":"Refused","detail":"wrong secret"}],"x":"`+marker+`"}`)), nil)
 			c := clientOf(t, api, withSecret)
 			err := call(t.Context(), c)
-			var apiErr *epcclogs.APIError
-			require.ErrorAs(t, err, &apiErr)
+			apiErr := as[*epcclogs.APIError](t, err)
 			assert.Equal(t, status, apiErr.StatusCode)
 			assert.Equal(t, http.MethodPost, apiErr.Method)
 			assert.Equal(t, "https://api.example.com/oauth/access_token", apiErr.URL)
@@ -204,8 +203,7 @@ func TestTokenResponseIsNoToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			api := newAPI(always(wire.OK(row.body)), nil)
 			err := call(t.Context(), clientOf(t, api, withSecret))
-			var decodeErr *epcclogs.DecodeError
-			require.ErrorAs(t, err, &decodeErr)
+			decodeErr := as[*epcclogs.DecodeError](t, err)
 			assert.Equal(t, http.MethodPost, decodeErr.Method)
 			assert.Equal(t, "https://api.example.com/oauth/access_token", decodeErr.URL)
 			assert.Equal(t, "application/json", decodeErr.ContentType)
@@ -251,8 +249,7 @@ func TestRefusedTokenIsRenewedOnce(t *testing.T) {
 			api = newAPI(nil, first(10, refused))
 			err := call(t.Context(), clientOf(t, api, withSecret, policy))
 			require.ErrorIs(t, err, epcclogs.ErrUnauthorized)
-			var apiErr *epcclogs.APIError
-			require.ErrorAs(t, err, &apiErr)
+			apiErr := as[*epcclogs.APIError](t, err)
 			assert.Equal(t, http.MethodGet, apiErr.Method)
 			assert.Equal(t, 2, apiErr.Attempts)
 			assert.Equal(t, 2, api.posts())
@@ -412,7 +409,7 @@ func TestTokenFuncFails(t *testing.T) {
 			require.Error(t, err)
 			if row.err != nil {
 				require.ErrorIs(t, err, row.err)
-				require.ErrorAs(t, err, new(*net.OpError))
+				as[*net.OpError](t, err)
 				assert.Contains(t, err.Error(), "connection refused")
 			}
 			assert.Equal(t, 1, calls, "not retried")
@@ -457,8 +454,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 				s := wire.Serve(t, row.api.RoundTrip)
 				err := call(t.Context(), newClient(t, s.URL, row.opt, epcclogs.WithHTTPClient(follow)))
 				follow.CloseIdleConnections()
-				var apiErr *epcclogs.APIError
-				require.ErrorAs(t, err, &apiErr)
+				apiErr := as[*epcclogs.APIError](t, err)
 				assert.Equal(t, status, apiErr.StatusCode)
 				assert.Equal(t, row.method, apiErr.Method)
 				assert.Equal(t, location, apiErr.Header.Get("Location"))
@@ -554,8 +550,7 @@ func FuzzToken(f *testing.F) {
 			require.True(t, json.Valid(body))
 			return
 		}
-		var decodeErr *epcclogs.DecodeError
-		require.ErrorAs(t, err, &decodeErr)
+		decodeErr := as[*epcclogs.DecodeError](t, err)
 		require.Regexp(t, said, err.Error())
 		require.Empty(t, decodeErr.Body)
 		require.NotContains(t, err.Error(), marker)

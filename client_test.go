@@ -149,8 +149,7 @@ func TestBaseURLKeepsHostAndPort(t *testing.T) {
 	s := wire.Steps(wire.Reply(404, ""))
 	for _, base := range []string{epcclogs.EUWest, "https://api.example.com:8443/x", "https://[2001:db8::1]:8443"} {
 		err := call(t.Context(), clientOf(t, s, epcclogs.WithBaseURL(base)))
-		var apiErr *epcclogs.APIError
-		require.ErrorAs(t, err, &apiErr)
+		apiErr := as[*epcclogs.APIError](t, err)
 		assert.Equal(t, base+"/v2/integrations", apiErr.URL)
 		assert.Equal(t, apiErr.URL, s.Last().URL.String())
 	}
@@ -213,8 +212,7 @@ func TestCallersHTTPClientIsLeftAlone(t *testing.T) {
 	require.NoError(t, call(t.Context(), c))
 	require.NoError(t, call(t.Context(), c))
 	assert.NotContains(t, s.Last().Header, "Cookie")
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, call(t.Context(), c), &apiErr)
+	apiErr := as[*epcclogs.APIError](t, call(t.Context(), c))
 	assert.Equal(t, http.StatusFound, apiErr.StatusCode)
 	assert.Zero(t, redirects, "CheckRedirect is not used")
 	assert.Zero(t, jar.uses.Load(), "Jar is not used")
@@ -337,13 +335,11 @@ func TestConnectionsAreKept(t *testing.T) {
 func TestResponseWithoutBody(t *testing.T) {
 	status := http.StatusOK
 	c := clientOf(t, wire.Step(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: status}, nil }))
-	var decodeErr *epcclogs.DecodeError
-	require.ErrorAs(t, call(t.Context(), c), &decodeErr)
+	decodeErr := as[*epcclogs.DecodeError](t, call(t.Context(), c))
 	assert.Empty(t, decodeErr.Body)
 
 	status = http.StatusNotFound
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, call(t.Context(), c), &apiErr)
+	apiErr := as[*epcclogs.APIError](t, call(t.Context(), c))
 	require.ErrorIs(t, apiErr, epcclogs.ErrNotFound)
 	assert.Empty(t, apiErr.Body)
 }

@@ -136,8 +136,7 @@ func TestDecodeErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, page, err := read(t, tt.body)
 			assert.Nil(t, page)
-			var decodeErr *epcclogs.DecodeError
-			require.ErrorAs(t, err, &decodeErr)
+			decodeErr := as[*epcclogs.DecodeError](t, err)
 			require.ErrorContains(t, decodeErr.Err, tt.want)
 			require.ErrorContains(t, err, tt.want)
 			assert.Equal(t, "GET", decodeErr.Method)
@@ -151,8 +150,7 @@ func TestDecodeErrors(t *testing.T) {
 
 func TestDecodeErrorTellsTheContentType(t *testing.T) {
 	_, err := fail(t, wire.OK("<html>", "Content-Type", "text/x"))
-	var decodeErr *epcclogs.DecodeError
-	require.ErrorAs(t, err, &decodeErr)
+	decodeErr := as[*epcclogs.DecodeError](t, err)
 	assert.Equal(t, "text/x", decodeErr.ContentType)
 }
 

@@ -39,8 +39,7 @@ func TestNotFound(t *testing.T) {
 	} {
 		require.NotErrorIs(t, err, other)
 	}
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, err, &apiErr)
+	apiErr := as[*epcclogs.APIError](t, err)
 	assert.Equal(t, http.StatusNotFound, apiErr.StatusCode)
 	assert.Equal(t, "GET", apiErr.Method)
 	assert.Equal(t, logsURL, apiErr.URL)
@@ -49,8 +48,7 @@ func TestNotFound(t *testing.T) {
 	assert.Equal(t, 1, apiErr.Attempts)
 	assert.Zero(t, apiErr.RetryAfter)
 	assert.Equal(t, []epcclogs.ErrorBody{{Status: 404, Title: "Not Found", Detail: "The resource could not be found"}}, apiErr.Errors)
-	var body *epcclogs.ErrorBody
-	require.ErrorAs(t, err, &body)
+	body := as[*epcclogs.ErrorBody](t, err)
 	assert.Equal(t, "Not Found: The resource could not be found", body.Error())
 	assert.Equal(t, "epcclogs: GET "+apiErr.URL+": 404 Not Found: Not Found: The resource could not be found", err.Error())
 	assert.Len(t, s.Sent(), 1)
@@ -61,8 +59,7 @@ func TestStatusOfHTTPDecides(t *testing.T) {
 	s, err := fail(t, wire.Reply(404, wire.Fixture(t, "error_404_schema.json")))
 	require.ErrorIs(t, err, epcclogs.ErrNotFound)
 	require.NotErrorIs(t, err, epcclogs.ErrServer)
-	var body *epcclogs.ErrorBody
-	require.ErrorAs(t, err, &body)
+	body := as[*epcclogs.ErrorBody](t, err)
 	assert.Equal(t, 500, body.Status)
 	assert.Equal(t, "An internal error has occurred.", body.Detail)
 	assert.Len(t, s.Sent(), 1, "not retried, as a 500 would be")
@@ -72,12 +69,10 @@ func TestServerErrorAfterRetries(t *testing.T) {
 	first, last := wire.Fixture(t, "error_500_schema.json"), wire.Fixture(t, "error_500.json")
 	s, err := fail(t, wire.Reply(500, first), wire.Reply(500, first), wire.Reply(500, last))
 	require.ErrorIs(t, err, epcclogs.ErrServer)
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, err, &apiErr)
+	apiErr := as[*epcclogs.APIError](t, err)
 	assert.Equal(t, 3, apiErr.Attempts)
 	assert.Equal(t, last, string(apiErr.Body), "the last body")
-	var body *epcclogs.ErrorBody
-	require.ErrorAs(t, err, &body)
+	body := as[*epcclogs.ErrorBody](t, err)
 	assert.Equal(t, epcclogs.ErrorBody{Status: 500, Title: "Internal Server Error"}, *body)
 	assert.Equal(t, "Internal Server Error", body.Error())
 	require.ErrorContains(t, err, "(after 3 attempts)")
@@ -118,8 +113,7 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := fail(t, wire.Reply(502, tt.body))
 			require.ErrorIs(t, err, epcclogs.ErrServer)
-			var apiErr *epcclogs.APIError
-			require.ErrorAs(t, err, &apiErr)
+			apiErr := as[*epcclogs.APIError](t, err)
 			assert.Equal(t, tt.body, string(apiErr.Body))
 			assert.Equal(t, tt.want, apiErr.Errors)
 			var body *epcclogs.ErrorBody
@@ -142,12 +136,10 @@ func TestErrorBodyIsBounded(t *testing.T) {
 	for _, size := range []int{kept - 1, kept, kept + 1, 1 << 20} {
 		long := strings.Repeat("x", size)
 		_, err := fail(t, wire.Reply(404, long))
-		var apiErr *epcclogs.APIError
-		require.ErrorAs(t, err, &apiErr)
+		apiErr := as[*epcclogs.APIError](t, err)
 		assert.Equal(t, long[:min(size, kept)], string(apiErr.Body))
 		_, err = fail(t, wire.OK(long))
-		var decodeErr *epcclogs.DecodeError
-		require.ErrorAs(t, err, &decodeErr)
+		decodeErr := as[*epcclogs.DecodeError](t, err)
 		assert.Equal(t, long[:min(size, kept)], string(decodeErr.Body))
 	}
 	long := strings.Repeat("y", 60<<10)
@@ -162,8 +154,7 @@ func TestErrorBodyIsACopy(t *testing.T) {
 	c := clientOf(t, wire.Steps(wire.Reply(404, strings.Repeat("a", 1000)), wire.Reply(404, strings.Repeat("b", 1000))))
 	first := call(t.Context(), c)
 	require.Error(t, call(t.Context(), c))
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, first, &apiErr)
+	apiErr := as[*epcclogs.APIError](t, first)
 	assert.Equal(t, strings.Repeat("a", 1000), string(apiErr.Body))
 }
 
@@ -179,8 +170,7 @@ func TestLogValue(t *testing.T) {
 
 func TestRetryAfterIsTold(t *testing.T) {
 	_, err := fail(t, wire.Reply(403, "", "Retry-After", "1.5"))
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, err, &apiErr)
+	apiErr := as[*epcclogs.APIError](t, err)
 	assert.Equal(t, 1500*time.Millisecond, apiErr.RetryAfter)
 }
 
@@ -196,8 +186,7 @@ func FuzzErrors(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		_, err := fail(t, wire.Reply(500, string(body)))
 		require.ErrorIs(t, err, epcclogs.ErrServer)
-		var apiErr *epcclogs.APIError
-		require.ErrorAs(t, err, &apiErr)
+		apiErr := as[*epcclogs.APIError](t, err)
 		var raw struct {
 			Errors []json.RawMessage `json:"errors"`
 		}

@@ -67,6 +67,13 @@ func begin(ctx context.Context, c *epcclogs.Client) <-chan error {
 	return ended
 }
 
+// as returns the error of that type in the chain of err.
+func as[E error](t testing.TB, err error) (e E) {
+	t.Helper()
+	require.ErrorAs(t, err, &e)
+	return e
+}
+
 // exhaust drains a pager.
 func exhaust[T any](ctx context.Context, p *epcclogs.Pager[T]) error {
 	for _, err := range p.All(ctx) {

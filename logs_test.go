@@ -129,8 +129,7 @@ func TestIntegrations(t *testing.T) {
 	} {
 		s = wire.Steps(wire.OK(body))
 		_, err = clientOf(t, s).GetIntegration(t.Context(), integration)
-		var decodeErr *epcclogs.DecodeError
-		require.ErrorAs(t, err, &decodeErr, body)
+		as[*epcclogs.DecodeError](t, err)
 		require.ErrorContains(t, err, want)
 	}
 }

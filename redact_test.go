@@ -189,8 +189,7 @@ func TestEchoedTokenWithEscapesIsHidden(t *testing.T) {
 		seen := strings.ReplaceAll(r.Header.Get("Authorization"), "/", `\/`)
 		return wire.Reply(400, `{"errors":[{"title":"you sent `+seen+`"}]}`)(r)
 	}), epcclogs.WithToken("abc/def+ghi/jklmnop=")))
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, err, &apiErr)
+	apiErr := as[*epcclogs.APIError](t, err)
 	assert.JSONEq(t, `{"errors":[{"title":"you sent Bearer [hidden]"}]}`, string(apiErr.Body))
 	assert.Equal(t, "you sent Bearer [hidden]", apiErr.Errors[0].Title)
 }

@@ -37,8 +37,7 @@ func TestRetriedStatuses(t *testing.T) {
 			continue
 		}
 		require.Len(t, s.Sent(), 1, status)
-		var apiErr *epcclogs.APIError
-		require.ErrorAs(t, err, &apiErr, status)
+		apiErr := as[*epcclogs.APIError](t, err)
 		require.Equal(t, status, apiErr.StatusCode)
 		require.Equal(t, "text", string(apiErr.Body))
 		require.Equal(t, 1, apiErr.Attempts)
@@ -51,8 +50,7 @@ func TestAttemptsAreCounted(t *testing.T) {
 		s := wire.Steps(wire.Reply(500, ""), wire.Reply(503, ""))
 		err := call(t.Context(), clientOf(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: maxAttempts, MaxWait: time.Nanosecond})))
 		assert.Len(t, s.Sent(), want)
-		var apiErr *epcclogs.APIError
-		require.ErrorAs(t, err, &apiErr)
+		apiErr := as[*epcclogs.APIError](t, err)
 		assert.Equal(t, want, apiErr.Attempts)
 	}
 }
@@ -61,8 +59,7 @@ func TestLastResponseReachesTheCaller(t *testing.T) {
 	broken := errors.New("wire broke")
 	s := wire.Steps(wire.Reply(503, "first", "X-Trace", "1"), wire.Break(broken), wire.Reply(502, "last", "X-Trace", "3"))
 	err := call(t.Context(), clientOf(t, s))
-	var apiErr *epcclogs.APIError
-	require.ErrorAs(t, err, &apiErr)
+	apiErr := as[*epcclogs.APIError](t, err)
 	assert.Equal(t, 502, apiErr.StatusCode)
 	assert.Equal(t, "last", string(apiErr.Body))
 	assert.Equal(t, "3", apiErr.Header.Get("X-Trace"))
@@ -210,8 +207,7 @@ func TestUntrustedCertificateIsPermanent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, l := serveTLS(t)
 			err := call(t.Context(), newClient(t, s.URL, over(&http.Transport{TLSClientConfig: config(s)})))
-			var untrusted *tls.CertificateVerificationError
-			require.ErrorAs(t, err, &untrusted)
+			as[*tls.CertificateVerificationError](t, err)
 			assert.EqualValues(t, 1, l.accepted.Load())
 		})
 	}
