@@ -99,8 +99,7 @@ func (s *sender) await(ctx context.Context) (turn sending, token string, err err
 // with ctx waits. Otherwise it returns a channel that is closed when the next pause
 // begins.
 func (s *sender) paused(ctx context.Context) (<-chan struct{}, error) {
-	_, _, changed, err := s.pace.try(ctx, false, false)
-	return changed, err
+	return s.pace.watch(ctx)
 }
 
 // throttled pauses the client after a 429: for as long as the server asks, or for

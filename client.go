@@ -87,7 +87,7 @@ func newClient(o *options) *Client {
 	if o.product != "" {
 		s.userAgent = o.product + " " + s.userAgent
 	}
-	s.pace = newPace(o.rateLimit, s.retry.MaxWait)
+	s.pace = newPace(o.rateLimit, s.retry.MaxWait, s.logger)
 	s.tokens = o.tokens(s, o.base)
 	return &Client{send: s.send, closeIdle: closeIdle, base: o.base}
 }

@@ -53,9 +53,11 @@
 //
 // # Rate limits
 //
-// The requests of a client share one pace. It is free until the API first answers
-// 429, which pauses all requests at once; from then on it keeps just below what
-// the API was seen to allow. [WithRateLimit] sets a limit from the beginning.
+// A client sends 100 requests a second at most, or as many as [WithRateLimit]
+// says. Where the API allows less, it answers 429, which pauses all requests at
+// once; from then on the client keeps just below what the API was seen to allow.
+// The limit is the store's, and its shoppers share it: WithRateLimit tells how to
+// leave them room.
 //
 // # Logging
 //

@@ -164,12 +164,17 @@ func WithRetry(p RetryPolicy) Option {
 }
 
 // WithRateLimit bounds the requests of all calls together, retries and fetches of
-// tokens included, and spaces them evenly. Without it, or at 0, requests are sent
-// as they come until the API answers 429; then the client pauses all of them
-// once, for Retry-After or a wait of the [RetryPolicy], and finds the pace that
-// the API allows. [WithRateLimit] spares these first refusals, where the limit is
-// known: the API's documents say 100 a second for a production store and 25 for
-// a development store.
+// tokens included, and spaces them evenly. The default, also for 0, is 100 a
+// second: what the API's documents allow a production store. They allow a
+// development store 25, and some plans more than 100.
+//
+// The bound is an upper one. Where less is allowed, the API answers 429. Then the
+// client pauses all requests once, for Retry-After or a wait of the
+// [RetryPolicy], and finds the rate that is allowed. Where the limit is known,
+// setting it spares these refusals.
+//
+// The limit is the store's, and its shoppers share it. To leave them room, set
+// less: with a bound of 60 where 100 are allowed, 40 requests a second are left.
 func WithRateLimit(requestsPerSecond float64) Option {
 	return func(o *options) error {
 		if !(requestsPerSecond >= 0) || math.IsInf(requestsPerSecond, 0) {
@@ -208,8 +213,10 @@ func WithUserAgent(product string) Option {
 // before its wait. Both have the attributes method, path, query (offset and limit
 // of a page, such as page[limit]=100&page[offset]=200; left out when there is none)
 // and attempt (from 1). An attempt also has status or error, and duration; a retry
-// has wait, and reason (why the attempt failed). Nothing else is logged, and never
-// a token. The default is silence.
+// has wait, and reason (why the attempt failed). When the pace of all requests
+// changes by much, a record at debug level has the new rate, in requests a second,
+// and the pause before it. Nothing else is logged, and never a token. The default
+// is silence.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) error {
 		if l == nil {

@@ -7,8 +7,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -92,51 +94,6 @@ func limitedClient(t *testing.T, l *limited, opts ...epcclogs.Option) *epcclogs.
 	c, err := epcclogs.NewClient(opts...)
 	require.NoError(t, err)
 	return c
-}
-
-// The pace that the client finds uses the limit, and hardly exceeds it: 16 pages
-// at a time, nothing configured.
-func TestPaceFindsTheLimit(t *testing.T) {
-	for _, tt := range []struct {
-		rate      float64
-		total     int
-		throttled float64
-	}{
-		{100, 200_000, 0.02},
-		{60, 1_000_000, 0.02},
-		{25, 100_000, 0.03},
-	} {
-		for _, latency := range []time.Duration{20 * time.Millisecond, 80 * time.Millisecond} {
-			for _, eager := range []bool{false, true} {
-				if eager && tt.total == 1_000_000 {
-					continue // takes long, and is the easier one
-				}
-				t.Run(fmt.Sprintf("%v/%v/%t", tt.rate, latency, eager), func(t *testing.T) {
-					if testing.Short() {
-						t.Skip("long")
-					}
-					synctest.Test(t, func(t *testing.T) {
-						l := &limited{rate: tt.rate, burst: tt.rate / 10, latency: latency, eager: eager, total: tt.total}
-						start := time.Now()
-						next := 0
-						for log, err := range limitedClient(t, l).IntegrationLogs(integration, nil).Concurrent(16).All(t.Context()) {
-							require.NoError(t, err)
-							if log.ID != strconv.Itoa(next) {
-								t.Fatalf("record %s comes after %d", log.ID, next-1)
-							}
-							next++
-						}
-						require.Equal(t, tt.total, next)
-						used := float64(tt.total) / 100 / tt.rate / time.Since(start).Seconds()
-						throttled := float64(l.throttled) / float64(len(l.times))
-						t.Logf("%.1f %% of the limit used, %d of %d requests throttled (%.2f %%)", 100*used, l.throttled, len(l.times), 100*throttled)
-						assert.Greater(t, used, 0.90)
-						assert.Less(t, throttled, tt.throttled)
-					})
-				})
-			}
-		}
-	}
 }
 
 // Told the limit, the client keeps to it: nothing is refused.
@@ -240,7 +197,7 @@ func TestOnePauseForAll(t *testing.T) {
 		wg.Wait()
 		require.Len(t, times, 20)
 		for i, at := range times[10:] {
-			want := 3100*time.Millisecond + time.Duration(float64(i)*float64(time.Second)/97)
+			want := 3100*time.Millisecond + time.Duration(float64(i)*float64(time.Second)/100)
 			assert.InDelta(t, want.Seconds(), at.Sub(start).Seconds(), 0.001)
 		}
 	})
@@ -315,59 +272,131 @@ func TestDeadlineWithinThePauseOfATokenRequest(t *testing.T) {
 	})
 }
 
-// A 429 now and then, to requests that come alone, is other clients' doing: it
-// does not slow down what comes later. Nor does one of long ago.
-func TestStrayRefusals(t *testing.T) {
-	for name, opts := range map[string][]epcclogs.Option{"no limit": nil, "a limit": {epcclogs.WithRateLimit(90)}} {
+// refusing is a transport that answers 429 as long as refuse is above 0, which it
+// counts down. It keeps when the requests came.
+type refusing struct {
+	refuse     int
+	retryAfter string
+	times      []time.Time
+}
+
+func (r *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.times = append(r.times, time.Now())
+	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewBufferString(bare())), Request: req}
+	if r.refuse > 0 {
+		r.refuse--
+		resp.StatusCode = http.StatusTooManyRequests
+		resp.Header.Set("Retry-After", r.retryAfter)
+	}
+	return resp, nil
+}
+
+// get makes calls one after the other, and returns how long they take.
+func (r *refusing) get(t *testing.T, c *epcclogs.Client, calls int) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for range calls {
+		_, err := c.ListStoreLogs(t.Context(), nil)
+		require.NoError(t, err)
+	}
+	return time.Since(start)
+}
+
+func (r *refusing) client(t *testing.T, opts ...epcclogs.Option) *epcclogs.Client {
+	t.Helper()
+	c, err := epcclogs.NewClient(append(opts, epcclogs.WithHTTPClient(&http.Client{Transport: r}))...)
+	require.NoError(t, err)
+	return c
+}
+
+// Told nothing, a client sends 100 requests a second, and with WithRateLimit as
+// many as that says, be it less or more.
+func TestBound(t *testing.T) {
+	for name, tt := range map[string]struct {
+		opts []epcclogs.Option
+		want time.Duration
+	}{
+		"told nothing": {nil, 10 * time.Millisecond},
+		"told 0":       {[]epcclogs.Option{epcclogs.WithRateLimit(0)}, 10 * time.Millisecond},
+		"told less":    {[]epcclogs.Option{epcclogs.WithRateLimit(20)}, 50 * time.Millisecond},
+		"told more":    {[]epcclogs.Option{epcclogs.WithRateLimit(500)}, 2 * time.Millisecond},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				stray := 0
-				c, err := epcclogs.NewClient(append(opts, epcclogs.WithHTTPClient(&http.Client{
-					Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-						resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewBufferString(bare())), Request: r}
-						if stray > 0 {
-							stray--
-							resp.StatusCode = http.StatusTooManyRequests
-							resp.Header.Set("Retry-After", "1")
-						}
-						return resp, nil
-					}),
-				}))...)
-				require.NoError(t, err)
-				get := func() {
-					_, err := c.ListStoreLogs(t.Context(), nil)
-					require.NoError(t, err)
-				}
-				for range 20 {
-					time.Sleep(time.Minute)
-					stray = 1
-					get()
-				}
-				// Refused in the midst of work, several times: the rate comes down.
-				for range 4 {
-					for range 10 {
-						get()
-					}
-					stray = 1
-					get()
-				}
-				start := time.Now()
-				for range 100 {
-					get()
-				}
-				assert.Greater(t, time.Since(start), 1500*time.Millisecond)
-
-				// An hour or two later that is forgotten.
-				time.Sleep(3 * time.Hour)
-				get()
-				start = time.Now()
-				for range 90 {
-					get()
-				}
-				assert.LessOrEqual(t, time.Since(start), 1100*time.Millisecond)
+				var r refusing
+				assert.Equal(t, 99*tt.want, r.get(t, r.client(t, tt.opts...), 100))
 			})
 		})
 	}
+}
+
+// A 429 now and then, to requests that come alone, is other clients' doing: it
+// does not slow down what comes later.
+func TestStrayRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := refusing{retryAfter: "1"}
+		c := r.client(t)
+		for range 20 {
+			time.Sleep(time.Minute)
+			r.refuse = 1
+			assert.Equal(t, time.Second, r.get(t, c, 1))
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, 990*time.Millisecond, r.get(t, c, 100))
+	})
+}
+
+// Refused in the midst of work, again and again, the client goes slower. When
+// nothing is refused any more, it comes back to its bound within half a minute.
+func TestPaceComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := refusing{retryAfter: "1"}
+		c := r.client(t)
+		for range 4 {
+			r.get(t, c, 10)
+			r.refuse = 1
+			assert.GreaterOrEqual(t, r.get(t, c, 1), time.Second)
+		}
+		assert.Greater(t, r.get(t, c, 20), time.Second)
+		start := time.Now()
+		for r.get(t, c, 10) > 100*time.Millisecond {
+			require.Less(t, time.Since(start), 30*time.Second)
+		}
+	})
+}
+
+// A refusal of the first request after a pause makes the next pause twice as long,
+// up to 10 s, and leaves the rate as it is.
+func TestPauseThatIsTooShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := refusing{retryAfter: "1.5", refuse: 5}
+		r.get(t, r.client(t, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 6})), 11)
+		want := []float64{1.5, 3, 6, 10, 10, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01}
+		require.Len(t, r.times, len(want)+1)
+		for i, seconds := range want {
+			assert.InDelta(t, seconds, r.times[i+1].Sub(r.times[i]).Seconds(), 1e-6, i)
+		}
+	})
+}
+
+// The log tells when the pace changes by much, and no more than that.
+func TestPaceIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var records bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		r := refusing{retryAfter: "1"}
+		c := r.client(t, epcclogs.WithLogger(logger))
+		r.get(t, c, 10)
+		r.refuse = 1
+		r.get(t, c, 2000)
+		var pace []string
+		for line := range strings.Lines(records.String()) {
+			if _, attributes, found := strings.Cut(line, `msg="epcclogs: pace" `); found {
+				pace = append(pace, strings.TrimSpace(attributes))
+			}
+		}
+		assert.Equal(t, []string{"rate=50 pause=1s", "rate=75.03 pause=0s", "rate=100 pause=0s"}, pace)
+	})
 }
 
 // Waiting for the rate limit ends with the context.

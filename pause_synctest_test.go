@@ -220,7 +220,7 @@ func TestRefusedTogetherIsNotCounted(t *testing.T) {
 				return step(r)
 			}
 		})
-		c, err := epcclogs.NewClient(over(w), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2}))
+		c, err := epcclogs.NewClient(over(w), epcclogs.WithRateLimit(1e10), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2}))
 		require.NoError(t, err)
 		counted, free := begin(t.Context(), c), begin(t.Context(), c)
 		if err = <-counted; err == nil { // which of the two is sent first is open

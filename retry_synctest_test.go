@@ -240,7 +240,7 @@ func waitsOf(t *testing.T, calls int, opts ...epcclogs.Option) [][]time.Duration
 	var waits [][]time.Duration
 	for range calls {
 		s := wire.Steps(wire.Reply(503, ""), wire.Break(errors.New("wire broke")))
-		c, err := epcclogs.NewClient(append(opts, over(s))...)
+		c, err := epcclogs.NewClient(append(opts, epcclogs.WithRateLimit(1e10), over(s))...)
 		require.NoError(t, err)
 		require.Error(t, call(t.Context(), c))
 		at := s.Times()
