@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// WithClientCredentials states these.
+// The documentation of WithClientCredentials gives these.
 const (
-	defaultTokenLifetime = time.Hour        // as the API's documents say, for a response that does not
-	renewEarly           = time.Minute      // before a token expires, or a tenth of its lifetime where that is less
-	renewAgain           = 10 * time.Second // after a renewal that failed, while the old token lasts
-	renewPatience        = time.Second      // for which calls wait for a renewal, while the old token lasts
+	defaultTokenLifetime = time.Hour        // that of the API's documents, if the response has none
+	renewEarly           = time.Minute      // a token is renewed so long before it expires, or a tenth of its lifetime if that is less
+	renewAgain           = 10 * time.Second // from a renewal that failed to the next, while the old token is good
+	renewPatience        = time.Second      // the longest that calls wait for a renewal, while the old token is good
 )
 
-// none is the source of a client without credentials.
+// none is a source for requests without a token.
 type none struct{}
 
 func (none) prepare(context.Context) error         { return nil }
 func (none) token(context.Context) (string, error) { return "", nil }
 func (none) refused(string) bool                   { return false }
 
-// given is a source of the caller's.
+// given is a source that the user of the library supplies.
 type given func(context.Context) (string, error)
 
 func (given) prepare(context.Context) error { return nil }
@@ -51,35 +51,35 @@ func isToken(s string) bool {
 // credentials are the source of tokens that are fetched with an id and a secret.
 // All calls share the token: one fetch serves every call that waits.
 //
-// A token is renewed shortly before it expires. As long as it lasts, no call fails
-// for want of a new one: calls use the old token when the first attempt of the
-// fetch has failed or takes long. The fetch goes on without them. If it fails, the
-// next one begins a while later.
+// A token is renewed shortly before it expires. Until then no call fails because a
+// renewal does: as soon as its first attempt has failed, or takes longer than
+// renewPatience, calls use the old token. The renewal goes on in the background. If
+// it fails as a whole, the next one begins after renewAgain.
 type credentials struct {
-	sender sender // has no source of tokens of its own
+	sender sender // its source of tokens is none
 	url    string
 	form   url.Values
 
 	mu      sync.Mutex
-	current string    // empty when there is none, or the API refused it
-	renewAt time.Time // when the next fetch begins
-	expires time.Time // when current does
+	current string    // the token; empty when there is none, or the API refused it
+	renewAt time.Time // from then on a call begins a fetch
+	expires time.Time // from then on current is not used
 	flight  *flight   // the fetch under way, nil when none is
 }
 
 // flight is one fetch of a token, and the calls that wait for it.
 type flight struct {
 	cancel context.CancelFunc
-	late   time.Time     // when calls that have an old token wait no longer
+	late   time.Time     // from then on calls use the old token, if it is good
 	done   chan struct{} // closed once token and err are set
 	token  string
 	err    error
 
 	// Guarded by credentials.mu.
 	waiting int
-	failure error         // of the latest attempt, when another will follow
-	next    time.Time     // which will not be before this
-	news    chan struct{} // closed when these change
+	failure error         // of the latest attempt, if another will follow
+	next    time.Time     // the other one is not sent before
+	news    chan struct{} // closed when failure and next change
 }
 
 func newCredentials(s sender, base, clientID, clientSecret string) *credentials {
@@ -96,9 +96,9 @@ func (c *credentials) prepare(ctx context.Context) error {
 	return err
 }
 
-// token returns the token, fetching it when there is none that lasts. It returns
-// as soon as ctx ends, or as soon as its deadline is known to come before the next
-// attempt, and leaves the fetch to the other calls that wait.
+// token returns the token. If there is none, or it is time to renew it, token waits
+// for a fetch. It returns early when ctx ends, or as soon as its deadline is known
+// to come before the next attempt of the fetch. Other calls go on waiting.
 func (c *credentials) token(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,19 +111,11 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 	}
 	f.waiting++
 	for {
-		if c.lasts() && (f.failure != nil || !time.Now().Before(f.late)) {
-			c.leave(f)
-			return c.current, nil
-		}
-		if f.failure != nil && !outlasts(ctx, time.Until(f.next)) {
-			c.leave(f)
-			return "", f.failure
-		}
-		// The fetch waits out a pause; a call whose deadline comes before its end does not.
+		// The fetch has no deadline, so it waits for the end of a pause. This call may not.
 		paused, err := c.sender.paused(ctx)
-		if err != nil {
+		if gives, token, err := c.givesUp(ctx, f, err); gives {
 			c.leave(f)
-			return "", err
+			return token, err
 		}
 		var late <-chan time.Time
 		if c.lasts() {
@@ -139,22 +131,32 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 		case <-late:
 		case <-paused:
 		case <-ctx.Done():
-			c.mu.Lock()
-			c.leave(f)
-			if f.failure != nil {
-				return "", fmt.Errorf("%w; the last attempt failed: %w", ctx.Err(), f.failure)
-			}
-			return "", ctx.Err()
 		}
 		c.mu.Lock()
 	}
 }
 
-// lasts reports whether there is a token that is still good. It is called with mu
-// held, as are start and leave.
+// givesUp reports whether a call with ctx does not wait for f any longer, and what
+// it gets then. pause is the error of a pause that is too long for it. The caller
+// holds mu, as for lasts, start and leave.
+func (c *credentials) givesUp(ctx context.Context, f *flight, pause error) (gives bool, token string, err error) {
+	switch over := ctx.Err(); {
+	case c.lasts() && (f.failure != nil || !time.Now().Before(f.late)):
+		return true, c.current, nil
+	case over != nil && f.failure != nil:
+		return true, "", fmt.Errorf("%w; the last attempt failed: %w", over, f.failure)
+	case over != nil:
+		return true, "", over
+	case f.failure != nil && !outlasts(ctx, time.Until(f.next)):
+		return true, "", f.failure
+	}
+	return pause != nil, "", pause
+}
+
+// lasts reports whether there is a token that is still good.
 func (c *credentials) lasts() bool { return c.current != "" && time.Now().Before(c.expires) }
 
-// start begins a fetch, which the context of the first call does not end.
+// start begins a fetch. It does not end with ctx, since other calls wait for it too.
 func (c *credentials) start(ctx context.Context) *flight {
 	f := &flight{late: time.Now().Add(renewPatience), done: make(chan struct{}), news: make(chan struct{})}
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -163,13 +165,13 @@ func (c *credentials) start(ctx context.Context) *flight {
 	return f
 }
 
-// leave is called for each call that does not wait for the end of f. Unless there
-// is an old token, the last one ends the fetch.
+// leave takes note of a call that does not wait for f any longer. When it was the
+// last one, and there is no old token to renew, the fetch ends.
 func (c *credentials) leave(f *flight) {
 	if f.waiting--; f.waiting == 0 && !c.lasts() {
 		f.cancel()
 		if c.flight == f {
-			c.flight = nil // whoever comes next starts afresh
+			c.flight = nil // the next call begins another
 		}
 	}
 }
@@ -221,8 +223,8 @@ func (c *credentials) fetch(ctx context.Context, f *flight) (token string, lifet
 	return token, lifetime, err
 }
 
-// refused forgets token after the API has refused it, unless another call has
-// renewed it since.
+// refused makes the next call fetch a token, unless that has happened since token
+// was sent.
 func (c *credentials) refused(token string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -256,7 +258,7 @@ func readToken(h http.Header, body []byte) (token string, lifetime time.Duration
 		expiresIn = expires - number(now.Unix())
 	}
 	switch {
-	case expiresIn <= 0: // none that can be true of a new token
+	case expiresIn <= 0: // not sent, or not true
 		return token, defaultTokenLifetime, nil
 	case expiresIn > math.MaxInt32: // 68 years
 		return token, math.MaxInt32 * time.Second, nil

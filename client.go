@@ -23,11 +23,11 @@ const (
 )
 
 // Client calls the integration-logs API of one store. It is safe for concurrent
-// use; make one and share it, since its connections, its token and its rate
-// limit are shared by all its calls.
+// use. Make one and share it: all its calls share its connections, its token and
+// its rate limit.
 type Client struct {
-	// fmt follows pointers and interfaces, but not functions: what may hold a
-	// credential is behind these.
+	// fmt follows pointers and interfaces, but not functions. So it finds no
+	// credential here.
 	send      func(request) error
 	closeIdle func()
 
@@ -37,8 +37,8 @@ type Client struct {
 // NewClient returns a client with the settings of opts. It sends nothing and
 // reads no environment. Errors match [ErrInvalidArgument].
 //
-// Without an option for credentials, requests carry no Authorization header,
-// which is of use behind a gateway or a transport that adds one.
+// Without an option for credentials, requests have no Authorization header. This is
+// for gateways and transports that add one.
 func NewClient(opts ...Option) (*Client, error) {
 	o := options{
 		base:   EUWest,
@@ -92,11 +92,10 @@ func newClient(o *options) *Client {
 	return &Client{send: s.send, closeIdle: closeIdle, base: o.base}
 }
 
-// NewClientFromEnv is [NewClient] with the client credentials in EPCC_CLIENT_ID
-// and EPCC_CLIENT_SECRET, and the base URL in EPCC_API_BASE_URL, which is
-// [EUWest] when not set. opts come after these and may replace their values, but
-// not add another kind of credentials. The error names the variables that are
-// missing.
+// NewClientFromEnv returns a client with the client credentials in EPCC_CLIENT_ID
+// and EPCC_CLIENT_SECRET. The base URL is that in EPCC_API_BASE_URL, or [EUWest]
+// when it is not set. opts are applied after these. They may replace the values,
+// but not add another kind of credentials. The error names missing variables.
 func NewClientFromEnv(opts ...Option) (*Client, error) {
 	var missing []string
 	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET"} {
@@ -114,8 +113,8 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 	return NewClient(append(env, opts...)...)
 }
 
-// CloseIdleConnections closes the connections that are not in use. A transport
-// that came by [WithHTTPClient] is its owner's to close, and left alone.
+// CloseIdleConnections closes the connections that are not in use. It does nothing
+// to the transport of [WithHTTPClient], which its owner closes.
 func (c *Client) CloseIdleConnections() { c.closeIdle() }
 
 // list gets one page of the list at path.
@@ -130,8 +129,8 @@ func list[T any](ctx context.Context, c *Client, opts *ListOptions, path ...stri
 	return page, nil
 }
 
-// get asks for the resource at path, whose elements are names and ids, and
-// decodes the answer into out.
+// get asks for the resource at path and decodes the response into out. The elements
+// of path are names and ids.
 func (c *Client) get(ctx context.Context, out json.Unmarshaler, opts *ListOptions, path ...string) error {
 	for _, element := range path {
 		if err := checkID(element); err != nil {
@@ -154,8 +153,8 @@ func (c *Client) get(ctx context.Context, out json.Unmarshaler, opts *ListOption
 	return c.send(r)
 }
 
-// checkID refuses what cannot be one element of a path. An empty id would ask
-// for another list.
+// checkID returns an error if id cannot be one element of a path. An empty id would
+// ask for another list.
 func checkID(id string) error {
 	if id == "" {
 		return invalid("an id is empty")
@@ -170,8 +169,7 @@ func checkID(id string) error {
 	return nil
 }
 
-// maxIdleConns is how many connections are kept for the next requests, one for
-// each that may be under way at a time.
+// maxIdleConns is how many connections are kept open for later requests.
 const maxIdleConns = 64
 
 func newTransport() *http.Transport {
@@ -179,8 +177,8 @@ func newTransport() *http.Transport {
 		Proxy:             http.ProxyFromEnvironment,
 		DialContext:       (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2: true,
-		// A dead connection is found out before the attempt is over, and the next one
-		// takes another.
+		// A dead connection is noticed within an attempt, so that the next one takes
+		// another.
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 		MaxIdleConns:          maxIdleConns,
 		MaxIdleConnsPerHost:   maxIdleConns,

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// envelope is every form in which the API's documents show a list: with meta and
-// results, with links, with both nested in meta, and with data alone.
+// envelope has the members of every form in which the API's documents show a list:
+// with meta and results, with links, with both nested in meta, and with data alone.
 type envelope[E any] struct {
 	Data []E `json:"data"`
 	Meta *struct {
@@ -26,18 +26,18 @@ type envelope[E any] struct {
 	Links   *PageLinks   `json:"links"`
 }
 
-// UnmarshalJSON reads a list in any of the forms in which the API's documents
-// show it, nested paging members included. It refuses a list without data, and
-// its errors name the record and the member that cannot be read.
+// UnmarshalJSON decodes a list in any of the forms that the API's documents show. A
+// list without the member data is an error. Errors name the record and the member
+// that cannot be decoded.
 func (p *Page[T]) UnmarshalJSON(body []byte) error {
-	list := envelope[T]{Data: []T{}} // so that null, which sets it to nil, is not taken for a missing member
+	list := envelope[T]{Data: []T{}} // null makes it nil, a missing member leaves it
 	err := json.Unmarshal(body, &list)
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
 		return err
 	case err != nil || hasZero(list.Data):
-		// Wrong, or written in a way that is rare: take the list apart.
+		// It is wrong, or written in a rare way.
 		if list.Data, err = decodeRecords[T](body); err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func (r *resource[T]) UnmarshalJSON(body []byte) error {
 	return decodeRecord(members["data"], &r.Data, "data")
 }
 
-// requireData refuses a JSON value that is not an object with a member data.
+// requireData returns an error if body is not a JSON object with a member data.
 func requireData(body []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
@@ -85,7 +85,8 @@ func requireData(body []byte) error {
 	return nil
 }
 
-// hasZero reports whether a record is its zero value, as null would leave it.
+// hasZero reports whether one of the records is its zero value. That is what null
+// leaves.
 func hasZero[T any](records []T) bool {
 	for i := range records {
 		if reflect.ValueOf(&records[i]).Elem().IsZero() {
@@ -95,8 +96,8 @@ func hasZero[T any](records []T) bool {
 	return false
 }
 
-// decodeRecords reads the records of a list one by one. It is slow, knows which
-// record is wrong, and takes members in all types that the service sends.
+// decodeRecords decodes the records of a list one by one. That is slow, but it knows
+// which record is wrong, and accepts members in all types that the service sends.
 func decodeRecords[T any](body []byte) ([]T, error) {
 	decode := func(body []byte) ([]json.RawMessage, error) {
 		var list envelope[json.RawMessage]
@@ -116,13 +117,13 @@ func decodeRecords[T any](body []byte) ([]T, error) {
 	return records, nil
 }
 
-// looseUnmarshaler is a record whose members come in more types than its fields
-// have.
+// looseUnmarshaler is implemented by records that accept members in more types than
+// their fields have.
 type looseUnmarshaler interface {
 	unmarshalLoosely(raw []byte) error
 }
 
-// decodeRecord reads one record; name is how errors call it.
+// decodeRecord decodes one record. name stands for it in errors.
 func decodeRecord[T any](raw []byte, record *T, name string) error {
 	if string(raw) == "null" {
 		return fmt.Errorf("%s: null is not a record", name)
@@ -139,11 +140,11 @@ func decodeRecord[T any](raw []byte, record *T, name string) error {
 	return nil
 }
 
-// blame puts the path of the member that decode refuses before err. The standard
-// library's own errors name it in some cases and some releases only.
+// blame returns err with the path of the member that decode refuses. The errors of
+// the standard library have it in some cases and some releases only.
 func blame(path string, raw []byte, err error, decode func([]byte) error) error {
 	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) == nil && decode([]byte("{}")) == nil { // it is not the object itself
+	if json.Unmarshal(raw, &members) == nil && decode([]byte("{}")) == nil { // so one of the members is wrong
 		for _, name := range slices.Sorted(maps.Keys(members)) {
 			key, _ := json.Marshal(name) // a string always encodes
 			inner := func(value []byte) error {
@@ -174,13 +175,13 @@ func (n *number) UnmarshalJSON(value []byte) error {
 }
 
 func (n number) int() (int, error) {
-	if float64(n) != math.Trunc(float64(n)) || math.Abs(float64(n)) >= 1<<53 { // from there on it may have been rounded
+	if float64(n) != math.Trunc(float64(n)) || math.Abs(float64(n)) >= 1<<53 { // a larger one may have been rounded
 		return 0, fmt.Errorf("%v is not an integer", float64(n))
 	}
 	return int(n), nil
 }
 
-// isCut reports whether the JSON in body stops before its end, or never begins.
+// isCut reports whether body is the beginning of a JSON value, or empty.
 func isCut(body []byte) bool {
 	err := json.NewDecoder(bytes.NewReader(body)).Decode(new(json.RawMessage))
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)

@@ -43,8 +43,8 @@ const maxErrorBody = 64 << 10
 // Then StatusCode is 429, Attempts is 0, RetryAfter is the time that is left of
 // the pause, and Errors, Header and Body are empty.
 type APIError struct {
-	// StatusCode is the HTTP status. It decides; what the body says of a status
-	// is in Errors.
+	// StatusCode is the HTTP status. The body may name another one, which is in
+	// Errors.
 	StatusCode int
 	Method     string
 	URL        string // without credentials
@@ -53,9 +53,8 @@ type APIError struct {
 	// the first of them.
 	Errors []ErrorBody
 	Header http.Header
-	// Body is what was received, at most 64 KiB. It is empty for the token
-	// endpoint, and where it repeats the bearer token that was sent, the token is
-	// replaced.
+	// Body is what was received, at most 64 KiB. It is empty for the token endpoint.
+	// If it repeats the bearer token that was sent, the token is replaced.
 	Body []byte
 	// RetryAfter is the wait that the server asked for; 0 when it named none.
 	RetryAfter time.Duration
@@ -143,8 +142,8 @@ type ErrorBody struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail,omitempty"` // optional
-	// RequestID is for the vendor's support to find the request; mostly sent with
-	// a 500, often missing.
+	// RequestID lets the vendor's support find the request. It is often missing, and
+	// mostly sent with a 500.
 	RequestID string `json:"request_id,omitempty"`
 }
 
@@ -161,9 +160,9 @@ func (b *ErrorBody) Error() string {
 	return b.Title + ": " + b.Detail
 }
 
-// parseErrors reads what it can of an error response's body. Elements that are
-// not objects are left out, and members of the wrong type are empty: the status
-// has already decided, and half a message is better than none.
+// parseErrors decodes what it can of the body of an error response. Elements that are
+// not objects are left out, and members of the wrong type are empty: half a message
+// is better than none.
 func parseErrors(body []byte) []ErrorBody {
 	var list struct {
 		Errors []json.RawMessage `json:"errors"`
@@ -180,7 +179,7 @@ func parseErrors(body []byte) []ErrorBody {
 		var e ErrorBody
 		var status any
 		for name, value := range map[string]any{"title": &e.Title, "detail": &e.Detail, "request_id": &e.RequestID, "status": &status} {
-			_ = json.Unmarshal(members[name], value) // which stays empty where it cannot be read
+			_ = json.Unmarshal(members[name], value) // value stays empty if it cannot be decoded
 		}
 		switch status := status.(type) {
 		case float64:

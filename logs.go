@@ -34,9 +34,9 @@ type IntegrationLog struct {
 	Meta ResourceMeta `json:"meta,omitzero"`
 }
 
-// unmarshalLoosely reads a log whose numbers may be written as strings. Fields of
-// a type of their own would do so without a second reading, and slow down every
-// page for the sake of a few.
+// unmarshalLoosely decodes a log whose numbers may be written as strings. It is for
+// the few pages that need it: fields of a type that accepts both would slow down all
+// pages.
 func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
 	loose := struct {
 		*IntegrationLog

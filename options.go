@@ -23,20 +23,20 @@ const (
 type Option func(*options) error
 
 type options struct {
-	sender    sender // as far as single options set it
+	sender    sender // only what one option sets alone; see newClient for the rest
 	base      string
 	tokens    func(s sender, base string) tokenSource
-	kind      string // the option that set tokens; empty when none did
-	http      *http.Client
-	timeout   *time.Duration
+	kind      string         // the option that set tokens; empty when none did
+	http      *http.Client   // nil: the library's own transport
+	timeout   *time.Duration // nil: that of http, or the default
 	rateLimit float64
 	product   string // of the caller, for the User-Agent header
 }
 
-// WithBaseURL sets the host of the API; the default is [EUWest]. The URL may
-// have a path prefix, as a gateway adds, and may end in /v2, in a slash, or in
-// neither. Credentials with plain http are refused unless the host is localhost
-// or a loopback address.
+// WithBaseURL sets the host of the API. The default is [EUWest]. The URL may have a
+// path, as that of a gateway, and may end in /v2, in a slash, or in neither.
+// Credentials over plain http are refused unless the host is localhost or a loopback
+// address.
 func WithBaseURL(url string) Option {
 	return func(o *options) (err error) {
 		o.base, err = cleanBaseURL(url)
@@ -68,8 +68,8 @@ func isPort(s string) bool {
 	return err == nil
 }
 
-// WithToken sends the same bearer token with every request. The API's tokens
-// live one hour: this is for short programs.
+// WithToken sends the same bearer token with every request. The API's tokens expire
+// after one hour, so this is for short programs.
 func WithToken(token string) Option {
 	return func(o *options) error {
 		if !isToken(token) {
@@ -81,11 +81,12 @@ func WithToken(token string) Option {
 	}
 }
 
-// WithTokenFunc calls f for the bearer token of each request that is sent,
-// retries included, with the context of the call. f must be safe for concurrent
-// use. Its error ends the call, which returns it wrapped. It is called when the
-// request's turn has come, so that no token grows old in the queue: where f takes
-// long, the requests that wait for it are sent closer together than
+// WithTokenFunc calls f for the bearer token of each request, retries included, with
+// the context of the call. f must be safe for concurrent use. If it returns an error,
+// the call ends and returns that error, wrapped.
+//
+// f is called when the rate limit allows the request, so that tokens do not expire
+// while requests wait. If f is slow, requests may be sent closer together than
 // [WithRateLimit] says.
 func WithTokenFunc(f func(context.Context) (string, error)) Option {
 	return func(o *options) error {
@@ -125,11 +126,11 @@ func (o *options) authorize(kind string, tokens func(sender, string) tokenSource
 	return nil
 }
 
-// WithHTTPClient sends requests by the transport of hc, for a proxy, custom
-// certificates, or tracing. hc is not modified, and its connections are never
-// closed by this library. Its Timeout bounds each attempt unless [WithTimeout]
-// does. Its CheckRedirect and Jar are not used: redirects are not followed and
-// cookies not kept.
+// WithHTTPClient sends requests with the transport of hc: for a proxy, custom
+// certificates, or tracing. The library does not modify hc and does not close its
+// connections. Its Timeout bounds each attempt, unless [WithTimeout] is given. Its
+// CheckRedirect and Jar are not used: redirects are not followed, and cookies are
+// not kept.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(o *options) error {
 		if hc == nil {
@@ -140,8 +141,8 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithTimeout bounds one attempt, from the sending to the last byte of the
-// response's body. The default is 30 seconds, 0 means no bound. A whole call is
+// WithTimeout bounds one attempt, from the sending of the request to the last byte
+// of the response. The default is 30 seconds. 0 means no bound. A whole call is
 // bounded by its context.
 func WithTimeout(d time.Duration) Option {
 	return func(o *options) error {
@@ -185,8 +186,9 @@ func WithRateLimit(requestsPerSecond float64) Option {
 	}
 }
 
-// WithMaxResponseSize bounds the body of a response, in bytes after
-// decompression. The default is 64 MiB. A longer one is [ErrResponseTooLarge].
+// WithMaxResponseSize bounds the body of a response, in bytes after decompression.
+// The default is 64 MiB. A longer response is an error that matches
+// [ErrResponseTooLarge].
 func WithMaxResponseSize(bytes int64) Option {
 	return func(o *options) error {
 		if bytes <= 0 {
@@ -227,7 +229,7 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// exposed reports whether what is sent to base can be read on the way.
+// exposed reports whether others can read what is sent to base.
 func exposed(base string) bool {
 	u, err := url.Parse(base)
 	if err != nil {
