@@ -62,20 +62,27 @@ func (f *failure) Error() string { return f.err.Error() }
 // succeeded. n counts this attempt too.
 func (s *sender) attempt(r *request, req *http.Request, n tally) *failure {
 	turn, token, err := s.await(req.Context())
-	var pause pauseError
-	switch {
-	case errors.As(err, &pause):
-		return &failure{err: r.notSent(time.Duration(pause)), pause: time.Duration(pause)}
-	case err != nil:
-		return &failure{err: r.fail(err)}
+	if err != nil {
+		return notSent(r, err)
 	}
+	x := exchange{sender: s, request: r, hidden: r.hidden, turn: turn, n: n}
+	x.hidden.token = token
 	started := time.Now()
-	f := s.exchange(r, req, turn, token, n)
+	f := x.do(req)
 	if f != nil {
 		f.sent, f.token, err = true, token, f.err
 	}
 	logAttempt(req.Context(), s.logger, r, n.sent, time.Since(started), err)
 	return f
+}
+
+// notSent returns the failure of an attempt that ends before its request is sent.
+func notSent(r *request, err error) *failure {
+	var pause pauseError
+	if errors.As(err, &pause) {
+		return &failure{err: r.pausedError(time.Duration(pause)), pause: time.Duration(pause)}
+	}
+	return &failure{err: r.fail(err)}
 }
 
 // await returns when the request may be sent, with its token.
@@ -95,102 +102,103 @@ func (s *sender) await(ctx context.Context) (turn sending, token string, err err
 	return turn, token, nil
 }
 
-// paused returns an error at once if the client is paused for longer than a call
-// with ctx waits. Otherwise it returns a channel that is closed when the next pause
-// begins.
-func (s *sender) paused(ctx context.Context) (<-chan struct{}, error) {
-	return s.pace.watch(ctx)
+// exchange is one request that is sent, and its response.
+type exchange struct {
+	*sender
+	request *request
+	hidden  redaction // with the token of the request
+	turn    sending
+	n       tally
+}
+
+// do sends the request and reads the response.
+func (x exchange) do(req *http.Request) *failure {
+	caller := req.Context()
+	ctx := caller
+	if x.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, x.timeout)
+		defer cancel()
+	}
+	req = req.Clone(ctx)
+	req.Header.Set("User-Agent", x.userAgent)
+	if token := x.hidden.token; token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := x.transport(req)
+	if err == nil && resp == nil {
+		err = errors.New("the transport returned neither a response nor an error")
+	}
+	if err != nil {
+		return x.broken(caller, ctx, err)
+	}
+	if resp.Body == nil { // as RoundTrippers in tests return it
+		resp.Body = http.NoBody
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return x.refusal(ctx, resp)
+	}
+	f, err := x.read(resp)
+	if err != nil {
+		return x.broken(caller, ctx, err)
+	}
+	return f
+}
+
+// read reads a response with status 200. The error is that of a body which ends
+// early.
+func (x exchange) read(resp *http.Response) (*failure, error) {
+	buf := buffers.Get().(*bytes.Buffer)
+	defer release(buf)
+	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, x.maxResponseSize+1)); err != nil {
+		return nil, err
+	}
+	body := buf.Bytes()
+	if int64(len(body)) > x.maxResponseSize {
+		return &failure{err: x.request.fail(fmt.Errorf("%w: over %d bytes", ErrResponseTooLarge, x.maxResponseSize))}, nil
+	}
+	if err := x.request.read(resp.Header, body); err != nil {
+		return &failure{err: x.request.decodeError(resp, body, x.hidden, err), temporary: isCut(body), header: resp.Header}, nil
+	}
+	return nil, nil
+}
+
+// refusal reads a response with another status. The status decides, however much of
+// the body arrives.
+func (x exchange) refusal(ctx context.Context, resp *http.Response) *failure {
+	f := &failure{temporary: isTemporary(resp.StatusCode), status: resp.StatusCode, header: resp.Header}
+	if resp.StatusCode == http.StatusTooManyRequests {
+		// At once: the body may be long in coming.
+		f.pause, f.free = x.throttled(ctx, resp.Header)
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, int64(x.hidden.needed())))
+	f.err = x.request.apiError(resp, body, x.hidden, x.n.sent)
+	return f
 }
 
 // throttled pauses the client after a 429: for as long as the server asks, or for
 // the wait of the policy. It returns what is left of the pause. free is true when
 // the request was under way already when the pause began: then the response says
 // nothing new.
-func (s *sender) throttled(turn sending, h http.Header, n tally) (left time.Duration, free bool) {
-	left, began := s.pace.throttled(turn, s.retry.wait(n.counted, h))
-	return left, !began && s.retry.MaxAttempts > 1
-}
-
-// exchange sends the request and reads the response.
-func (s *sender) exchange(r *request, req *http.Request, turn sending, token string, n tally) *failure {
-	caller := req.Context()
-	ctx := caller
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
-	req = req.Clone(ctx)
-	req.Header.Set("User-Agent", s.userAgent)
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	hidden := r.hidden
-	hidden.token = token
-
-	resp, err := s.transport(req)
-	if err == nil && resp == nil {
-		err = errors.New("the transport returned neither a response nor an error")
-	}
-	if err != nil {
-		return s.broken(r, hidden, caller, ctx, err)
-	}
-	if resp.Body == nil { // as RoundTrippers in tests return it
-		resp.Body = http.NoBody
-	}
-	defer resp.Body.Close()
-	f, err := s.receive(r, hidden, resp, turn, n)
-	if err != nil {
-		return s.broken(r, hidden, caller, ctx, err)
-	}
-	return f
-}
-
-// receive reads the response. The error is that of a body which ends early.
-func (s *sender) receive(r *request, hidden redaction, resp *http.Response, turn sending, n tally) (*failure, error) {
-	if resp.StatusCode != http.StatusOK {
-		return s.refusal(r, hidden, resp, turn, n), nil
-	}
-	buf := buffers.Get().(*bytes.Buffer)
-	defer release(buf)
-	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, s.maxResponseSize+1)); err != nil {
-		return nil, err
-	}
-	body := buf.Bytes()
-	if int64(len(body)) > s.maxResponseSize {
-		return &failure{err: r.fail(fmt.Errorf("%w: over %d bytes", ErrResponseTooLarge, s.maxResponseSize))}, nil
-	}
-	if err := r.read(resp.Header, body); err != nil {
-		return &failure{err: r.decodeError(resp, body, hidden, err), temporary: isCut(body), header: resp.Header}, nil
-	}
-	return nil, nil
-}
-
-// refusal reads a response that is no 200. The status decides, however much of the
-// body arrives.
-func (s *sender) refusal(r *request, hidden redaction, resp *http.Response, turn sending, n tally) *failure {
-	f := &failure{temporary: isTemporary(resp.StatusCode), status: resp.StatusCode, header: resp.Header}
-	if resp.StatusCode == http.StatusTooManyRequests {
-		f.pause, f.free = s.throttled(turn, resp.Header, n) // at once: the body may be long in coming
-	}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, int64(hidden.needed())))
-	f.err = r.apiError(resp, body, hidden, n.sent)
-	return f
+func (x exchange) throttled(ctx context.Context, h http.Header) (left time.Duration, free bool) {
+	left, began := x.pace.throttled(ctx, x.turn, x.retry.wait(x.n.counted, h))
+	return left, !began && x.retry.MaxAttempts > 1
 }
 
 // broken returns the failure of an attempt without a whole response. The time-out
 // of the attempt must not look like that of the caller.
-func (s *sender) broken(r *request, hidden redaction, caller, attempt context.Context, err error) *failure {
+func (x exchange) broken(caller, attempt context.Context, err error) *failure {
 	temporary := !isPermanent(err)
 	if ended(caller) == nil {
 		switch {
 		case attempt.Err() != nil:
-			err = timeoutError(fmt.Sprintf("no whole response within %v", s.timeout))
+			err = timeoutError(fmt.Sprintf("no whole response within %v", x.timeout))
 		case errors.Is(err, context.DeadlineExceeded): // as that of a Dialer
 			err = timeoutError(err.Error())
 		}
 	}
-	return &failure{err: r.fail(hidden.inError(err)), temporary: temporary}
+	return &failure{err: x.request.fail(x.hidden.inError(err)), temporary: temporary}
 }
 
 // buffers hold the bodies while they are decoded, which copies what it keeps.

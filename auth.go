@@ -112,7 +112,7 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 	f.waiting++
 	for {
 		// The fetch has no deadline, so it waits for the end of a pause. This call may not.
-		paused, err := c.sender.paused(ctx)
+		paused, err := c.sender.pace.watch(ctx)
 		if gives, token, err := c.givesUp(ctx, f, err); gives {
 			c.leave(f)
 			return token, err
@@ -141,7 +141,7 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 // holds mu, as for lasts, start and leave.
 func (c *credentials) givesUp(ctx context.Context, f *flight, pause error) (gives bool, token string, err error) {
 	switch over := ctx.Err(); {
-	case c.lasts() && (f.failure != nil || !time.Now().Before(f.late)):
+	case c.lasts() && f.doubtful():
 		return true, c.current, nil
 	case over != nil && f.failure != nil:
 		return true, "", fmt.Errorf("%w; the last attempt failed: %w", over, f.failure)
@@ -152,6 +152,9 @@ func (c *credentials) givesUp(ctx context.Context, f *flight, pause error) (give
 	}
 	return pause != nil, "", pause
 }
+
+// doubtful reports whether f has failed once, or takes long.
+func (f *flight) doubtful() bool { return f.failure != nil || !time.Now().Before(f.late) }
 
 // lasts reports whether there is a token that is still good.
 func (c *credentials) lasts() bool { return c.current != "" && time.Now().Before(c.expires) }

@@ -195,7 +195,7 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration) {
 // throttled takes note of a 429 to s, which asks for a pause. It returns how much
 // of the pause is left, and whether s was sent after the one before had ended, so
 // that the server refused what was allowed.
-func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, began bool) {
+func (p *pace) throttled(ctx context.Context, s sending, pause time.Duration) (left time.Duration, began bool) {
 	p.mu.Lock()
 	now := time.Now()
 	if s.at.Before(p.resume) {
@@ -218,7 +218,7 @@ func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, be
 	rate := p.rate()
 	p.logged = rate
 	p.mu.Unlock()
-	p.log(context.Background(), rate, pause)
+	p.log(ctx, rate, pause)
 	return pause, true
 }
 

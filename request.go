@@ -60,9 +60,9 @@ func (r *request) apiError(resp *http.Response, body []byte, hidden redaction, a
 	return e
 }
 
-// notSent returns the error of an attempt that would have to wait too long for the
-// end of the client's pause.
-func (r *request) notSent(left time.Duration) *APIError {
+// pausedError returns the error of an attempt that would have to wait too long for
+// the end of the client's pause.
+func (r *request) pausedError(left time.Duration) *APIError {
 	return &APIError{StatusCode: http.StatusTooManyRequests, Method: r.Method, URL: r.URL.String(), RetryAfter: left}
 }
 
