@@ -6,10 +6,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,101 +18,47 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
-// limited is a transport to a store of total records with a rate limit: a bucket
-// of burst requests that fills at rate a second. It takes latency to answer,
-// 429s too unless eager.
-type limited struct {
-	rate, burst float64
-	latency     time.Duration
-	eager       bool
-	total       int
-
-	mu        sync.Mutex
-	tokens    float64
-	at        time.Time
-	times     []time.Time // of all requests
-	throttled int
-}
-
-func (l *limited) allow() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if l.at.IsZero() {
-		l.tokens = l.burst
-	} else {
-		l.tokens = min(l.burst, l.tokens+now.Sub(l.at).Seconds()*l.rate)
-	}
-	l.at = now
-	l.times = append(l.times, now)
-	if l.rate > 0 && l.tokens < 1 {
-		l.throttled++
-		return false
-	}
-	l.tokens--
-	return true
-}
-
-func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r}
-	ok := l.allow()
-	if ok || !l.eager {
-		select {
-		case <-time.After(l.latency):
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
-	}
-	if !ok {
-		resp.StatusCode = http.StatusTooManyRequests
-		resp.Header.Set("Retry-After", "1")
-		resp.Body = http.NoBody
-		return resp, nil
-	}
-	offset, _ := strconv.Atoi(r.FormValue("page[offset]"))
-	limit, _ := strconv.Atoi(r.FormValue("page[limit]"))
-	var body bytes.Buffer
-	body.WriteString(`{"data":[`)
-	for i := offset; i < min(offset+limit, l.total); i++ {
-		if i > offset {
-			body.WriteByte(',')
-		}
-		fmt.Fprintf(&body, `{"id":"%d"}`, i)
-	}
-	fmt.Fprintf(&body, `],"results":{"total":%d}}`, l.total)
-	resp.Body = io.NopCloser(&body)
-	return resp, nil
-}
-
-func limitedClient(t *testing.T, l *limited, opts ...epcclogs.Option) *epcclogs.Client {
+// untold returns a client that nothing but the options has been told.
+func untold(t *testing.T, transport http.RoundTripper, opts ...epcclogs.Option) *epcclogs.Client {
 	t.Helper()
-	opts = append([]epcclogs.Option{epcclogs.WithHTTPClient(&http.Client{Transport: l})}, opts...)
-	c, err := epcclogs.NewClient(opts...)
+	c, err := epcclogs.NewClient(append(opts, over(transport))...)
 	require.NoError(t, err)
 	return c
 }
 
-// Told the limit, the client keeps to it: nothing is refused.
+// together makes so many calls at once, and returns their errors.
+func together(t *testing.T, c *epcclogs.Client, calls int) []error {
+	t.Helper()
+	var under []<-chan error
+	for range calls {
+		under = append(under, begin(t.Context(), c))
+	}
+	var errs []error
+	for _, ended := range under {
+		errs = append(errs, <-ended)
+	}
+	return errs
+}
+
+// Told the limit, the client keeps to it: requests leave evenly, and none is late.
 func TestRateLimitIsKept(t *testing.T) {
+	const latency = 80 * time.Millisecond
+	list := wire.List{All: wire.Records(0, 20_000), Write: wire.Envelopes["meta"]}
 	for _, rate := range []float64{25, 60, 100} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := &limited{rate: rate, burst: rate / 10, latency: 80 * time.Millisecond, total: 100_000}
-				start := time.Now()
-				n := 0
-				for _, err := range limitedClient(t, l, epcclogs.WithRateLimit(rate)).IntegrationLogs(integration, nil).Concurrent(16).All(t.Context()) {
-					require.NoError(t, err)
-					n++
-				}
-				assert.Equal(t, l.total, n)
-				assert.Zero(t, l.throttled)
-				assert.Greater(t, float64(n)/100/rate/time.Since(start).Seconds(), 0.95)
-				for i := range l.times {
-					if i > 0 {
-						require.GreaterOrEqual(t, l.times[i].Sub(l.times[i-1]), time.Duration(0.99*float64(time.Second)/rate), "evenly spaced")
-					}
+				s := wire.Steps(wire.After(latency, list.Answer))
+				ids, err := idsOf(t, untold(t, s, epcclogs.WithRateLimit(rate)).IntegrationLogs(integration, nil).Concurrent(16))
+				require.NoError(t, err)
+				assert.Len(t, ids, 20_000)
+				times := s.Times()
+				for i, at := range times {
+					due := float64(i) / rate
+					require.GreaterOrEqual(t, at.Sub(times[0]).Seconds(), due-1e-6)
+					require.Less(t, at.Sub(times[0]).Seconds(), due+2*latency.Seconds(), "the first one tells of the others")
 				}
 			})
 		})
@@ -124,33 +68,12 @@ func TestRateLimitIsKept(t *testing.T) {
 // All calls share the pace, those for tokens and retries too.
 func TestRateLimitCountsEveryRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var times []time.Time
-		c, err := epcclogs.NewClient(epcclogs.WithRateLimit(2), epcclogs.WithClientCredentials("not-a-real-id", "not-a-real-secret"),
-			epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2, MinWait: time.Millisecond, MaxWait: time.Millisecond}),
-			epcclogs.WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				times = append(times, time.Now())
-				body, status := bare(), http.StatusOK
-				if r.Method == http.MethodPost {
-					body = string(fixture(t, "token.json"))
-				} else if len(times) == 2 {
-					status = http.StatusServiceUnavailable
-				}
-				return &http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewBufferString(body)), Request: r}, nil
-			})}))
-		require.NoError(t, err)
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				_, err := c.ListStoreLogs(t.Context(), nil)
-				assert.NoError(t, err)
-			}()
+		s := wire.Steps(wire.OK(wire.Fixture(t, "token.json")), wire.Reply(503, ""), wire.OK(wire.Page()))
+		c := untold(t, s, epcclogs.WithRateLimit(2), withSecret, quick)
+		for _, err := range together(t, c, 4) {
+			require.NoError(t, err)
 		}
-		wg.Wait()
+		times := s.Times()
 		require.Len(t, times, 6, "a token, four calls, a retry")
 		for i := range times {
 			assert.Equal(t, time.Duration(i)*500*time.Millisecond, times[i].Sub(times[0]))
@@ -158,45 +81,30 @@ func TestRateLimitCountsEveryRequest(t *testing.T) {
 	})
 }
 
-// busy is a transport that answers 429 to the requests that arrive in the first
-// second, each after a tenth of one.
-func busy(times *[]time.Time, retryAfter string) epcclogs.Option {
-	var mu sync.Mutex
+// busy answers 429 to the requests that come in the first second, and to each
+// request after a tenth of one.
+func busy(retryAfter string) *wire.Script {
 	start := time.Now()
-	return epcclogs.WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		mu.Lock()
-		*times = append(*times, time.Now())
-		mu.Unlock()
-		resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewBufferString(bare())), Request: r}
+	return wire.Each(func(int) wire.Step {
 		if time.Since(start) < time.Second {
-			resp.StatusCode = http.StatusTooManyRequests
-			resp.Header.Set("Retry-After", retryAfter)
+			return wire.After(100*time.Millisecond, wire.Reply(429, "", "Retry-After", retryAfter))
 		}
-		time.Sleep(100 * time.Millisecond)
-		return resp, nil
-	})})
+		return wire.After(100*time.Millisecond, wire.OK(wire.Page()))
+	})
 }
 
 // Ten calls that are refused together make one pause, which costs one of them an
 // attempt, and go on evenly.
 func TestOnePauseForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var times []time.Time
+		s := busy("3")
 		start := time.Now()
-		c, err := epcclogs.NewClient(busy(&times, "3"), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2}))
-		require.NoError(t, err)
-		var wg sync.WaitGroup
-		for range 10 {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				_, err := c.ListStoreLogs(t.Context(), nil)
-				assert.NoError(t, err)
-			}()
+		c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2}))
+		for _, err := range together(t, c, 10) {
+			require.NoError(t, err)
 		}
-		wg.Wait()
-		require.Len(t, times, 20)
-		for i, at := range times[10:] {
+		require.Len(t, s.Sent(), 20)
+		for i, at := range s.Times()[10:] {
 			want := 3100*time.Millisecond + time.Duration(float64(i)*float64(time.Second)/100)
 			assert.InDelta(t, want.Seconds(), at.Sub(start).Seconds(), 0.001)
 		}
@@ -206,15 +114,12 @@ func TestOnePauseForAll(t *testing.T) {
 // A call that is refused in its turn, after a pause, has used an attempt.
 func TestThrottledAfterThePauseCosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var times []time.Time
-		c, err := epcclogs.NewClient(busy(&times, "0.2"), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3}))
-		require.NoError(t, err)
-		_, err = c.ListStoreLogs(t.Context(), nil)
+		s := busy("0.2")
+		c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3}))
+		err := call(t.Context(), c)
 		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-		var status *epcclogs.APIError
-		require.ErrorAs(t, err, &status)
-		assert.Equal(t, 3, status.Attempts)
-		assert.Len(t, times, 3)
+		assert.Equal(t, 3, as[*epcclogs.APIError](t, err).Attempts)
+		assert.Len(t, s.Sent(), 3)
 	})
 }
 
@@ -222,9 +127,8 @@ func TestThrottledAfterThePauseCosts(t *testing.T) {
 // begins in it, nor by one that the pause finds waiting for its turn.
 func TestDeadlineWithinThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var times []time.Time
-		c, err := epcclogs.NewClient(busy(&times, "20"), epcclogs.WithRateLimit(1))
-		require.NoError(t, err)
+		s := busy("20")
+		c := untold(t, s, epcclogs.WithRateLimit(1))
 		start := time.Now()
 		var wg sync.WaitGroup
 		for range 3 { // the second and the third wait for the rate limit when the pause begins
@@ -233,7 +137,7 @@ func TestDeadlineWithinThePause(t *testing.T) {
 				defer wg.Done()
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
-				_, err := c.ListStoreLogs(ctx, nil)
+				err := call(ctx, c)
 				assert.ErrorIs(t, err, epcclogs.ErrRateLimited)
 				assert.NotErrorIs(t, err, context.DeadlineExceeded)
 			}()
@@ -242,13 +146,12 @@ func TestDeadlineWithinThePause(t *testing.T) {
 		assert.Equal(t, 100*time.Millisecond, time.Since(start))
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err = c.ListStoreLogs(ctx, nil)
+		err := call(ctx, c)
 		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
 		assert.Equal(t, 100*time.Millisecond, time.Since(start))
-		assert.Len(t, times, 1)
+		assert.Len(t, s.Sent(), 1)
 
-		_, err = c.ListStoreLogs(t.Context(), nil) // without a deadline it waits
-		require.NoError(t, err)
+		require.NoError(t, call(t.Context(), c), "without a deadline it waits")
 		assert.Equal(t, 20200*time.Millisecond, time.Since(start))
 	})
 }
@@ -256,57 +159,48 @@ func TestDeadlineWithinThePause(t *testing.T) {
 // The same for a call that waits for a token, whose request the pause holds up.
 func TestDeadlineWithinThePauseOfATokenRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var times []time.Time
-		c, err := epcclogs.NewClient(busy(&times, "20"), epcclogs.WithClientCredentials("not-a-real-id", "not-a-real-secret"))
-		require.NoError(t, err)
+		s := busy("20")
+		c := untold(t, s, withSecret)
 		start := time.Now()
 		for want := 100 * time.Millisecond; want < 101*time.Millisecond; want += time.Millisecond {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			_, err = c.ListStoreLogs(ctx, nil)
+			err := call(ctx, c)
 			cancel()
 			require.ErrorIs(t, err, epcclogs.ErrRateLimited)
 			require.NotErrorIs(t, err, context.DeadlineExceeded)
 			assert.Equal(t, want, time.Since(start))
 		}
-		assert.Len(t, times, 1)
+		assert.Len(t, s.Sent(), 1)
 	})
 }
 
-// refusing is a transport that answers 429 as long as refuse is above 0, which it
-// counts down. It keeps when the requests came.
+// refusing is an API that answers 429 as long as refuse is above 0, which it counts
+// down.
 type refusing struct {
-	refuse     int
-	retryAfter string
-	times      []time.Time
+	*wire.Script
+	refuse int
 }
 
-func (r *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.times = append(r.times, time.Now())
-	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewBufferString(bare())), Request: req}
-	if r.refuse > 0 {
-		r.refuse--
-		resp.StatusCode = http.StatusTooManyRequests
-		resp.Header.Set("Retry-After", r.retryAfter)
-	}
-	return resp, nil
+func newRefusing(retryAfter string) *refusing {
+	r := new(refusing)
+	r.Script = wire.Each(func(int) wire.Step {
+		if r.refuse > 0 {
+			r.refuse--
+			return wire.Reply(429, "", "Retry-After", retryAfter)
+		}
+		return wire.OK(wire.Page())
+	})
+	return r
 }
 
-// get makes calls one after the other, and returns how long they take.
-func (r *refusing) get(t *testing.T, c *epcclogs.Client, calls int) time.Duration {
+// timed makes calls one after the other, and returns how long they take.
+func timed(t *testing.T, c *epcclogs.Client, calls int) time.Duration {
 	t.Helper()
 	start := time.Now()
 	for range calls {
-		_, err := c.ListStoreLogs(t.Context(), nil)
-		require.NoError(t, err)
+		require.NoError(t, call(t.Context(), c))
 	}
 	return time.Since(start)
-}
-
-func (r *refusing) client(t *testing.T, opts ...epcclogs.Option) *epcclogs.Client {
-	t.Helper()
-	c, err := epcclogs.NewClient(append(opts, epcclogs.WithHTTPClient(&http.Client{Transport: r}))...)
-	require.NoError(t, err)
-	return c
 }
 
 // Told nothing, a client sends 100 requests a second, and with WithRateLimit as
@@ -323,8 +217,7 @@ func TestBound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var r refusing
-				assert.Equal(t, 99*tt.want, r.get(t, r.client(t, tt.opts...), 100))
+				assert.Equal(t, 99*tt.want, timed(t, untold(t, done, tt.opts...), 100))
 			})
 		})
 	}
@@ -334,15 +227,15 @@ func TestBound(t *testing.T) {
 // does not slow down what comes later.
 func TestStrayRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := refusing{retryAfter: "1"}
-		c := r.client(t)
+		r := newRefusing("1")
+		c := untold(t, r)
 		for range 20 {
 			time.Sleep(time.Minute)
 			r.refuse = 1
-			assert.Equal(t, time.Second, r.get(t, c, 1))
+			assert.Equal(t, time.Second, timed(t, c, 1))
 		}
 		time.Sleep(time.Minute)
-		assert.Equal(t, 990*time.Millisecond, r.get(t, c, 100))
+		assert.Equal(t, 990*time.Millisecond, timed(t, c, 100))
 	})
 }
 
@@ -350,16 +243,16 @@ func TestStrayRefusals(t *testing.T) {
 // nothing is refused any more, it comes back to its bound within half a minute.
 func TestPaceComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := refusing{retryAfter: "1"}
-		c := r.client(t)
+		r := newRefusing("1")
+		c := untold(t, r)
 		for range 4 {
-			r.get(t, c, 10)
+			timed(t, c, 10)
 			r.refuse = 1
-			assert.GreaterOrEqual(t, r.get(t, c, 1), time.Second)
+			assert.GreaterOrEqual(t, timed(t, c, 1), time.Second)
 		}
-		assert.Greater(t, r.get(t, c, 20), time.Second)
+		assert.Greater(t, timed(t, c, 20), time.Second)
 		start := time.Now()
-		for r.get(t, c, 10) > 100*time.Millisecond {
+		for timed(t, c, 10) > 100*time.Millisecond {
 			require.Less(t, time.Since(start), 30*time.Second)
 		}
 	})
@@ -369,12 +262,14 @@ func TestPaceComesBack(t *testing.T) {
 // up to 10 s, and leaves the rate as it is.
 func TestPauseThatIsTooShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := refusing{retryAfter: "1.5", refuse: 5}
-		r.get(t, r.client(t, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 6})), 11)
+		r := newRefusing("1.5")
+		r.refuse = 5
+		timed(t, untold(t, r, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 6})), 11)
 		want := []float64{1.5, 3, 6, 10, 10, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01}
-		require.Len(t, r.times, len(want)+1)
+		times := r.Times()
+		require.Len(t, times, len(want)+1)
 		for i, seconds := range want {
-			assert.InDelta(t, seconds, r.times[i+1].Sub(r.times[i]).Seconds(), 1e-6, i)
+			assert.InDelta(t, seconds, times[i+1].Sub(times[i]).Seconds(), 1e-6, i)
 		}
 	})
 }
@@ -384,11 +279,11 @@ func TestPaceIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var records bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		r := refusing{retryAfter: "1"}
-		c := r.client(t, epcclogs.WithLogger(logger))
-		r.get(t, c, 10)
+		r := newRefusing("1")
+		c := untold(t, r, epcclogs.WithLogger(logger))
+		timed(t, c, 10)
 		r.refuse = 1
-		r.get(t, c, 2000)
+		timed(t, c, 2000)
 		var pace []string
 		for line := range strings.Lines(records.String()) {
 			if _, attributes, found := strings.Cut(line, `msg="epcclogs: pace" `); found {
@@ -402,38 +297,28 @@ func TestPaceIsLogged(t *testing.T) {
 // Waiting for the rate limit ends with the context.
 func TestRateLimitIsCancellable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var times []time.Time
-		c, err := epcclogs.NewClient(busy(&times, "1"), epcclogs.WithRateLimit(0.001))
-		require.NoError(t, err)
+		s := busy("1")
+		c := untold(t, s, epcclogs.WithRateLimit(0.001))
 		time.Sleep(2 * time.Second) // the server is no longer busy
-		_, err = c.ListStoreLogs(t.Context(), nil)
-		require.NoError(t, err)
+		require.NoError(t, call(t.Context(), c))
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, err = c.ListStoreLogs(ctx, nil)
+		err := call(ctx, c)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 5*time.Second, time.Since(start))
-		assert.Len(t, times, 1)
+		assert.Len(t, s.Sent(), 1)
 	})
 }
 
 // With a policy of one attempt, a 429 is returned, whenever its request was sent.
 func TestOneAttemptIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var times []time.Time
-		c, err := epcclogs.NewClient(busy(&times, "1"), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
-		require.NoError(t, err)
-		var wg sync.WaitGroup
-		for range 5 {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				_, err := c.ListStoreLogs(t.Context(), nil)
-				assert.ErrorIs(t, err, epcclogs.ErrRateLimited)
-			}()
+		s := busy("1")
+		c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
+		for _, err := range together(t, c, 5) {
+			require.ErrorIs(t, err, epcclogs.ErrRateLimited)
 		}
-		wg.Wait()
-		assert.Len(t, times, 5)
+		assert.Len(t, s.Sent(), 5)
 	})
 }

@@ -80,6 +80,18 @@ func Hold(until <-chan struct{}, then Step) Step {
 	}
 }
 
+// After waits, and then takes the step.
+func After(d time.Duration, then Step) Step {
+	return func(r *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(d):
+			return then(r)
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+}
+
 func respond(r *http.Request, status int, body io.Reader, header []string) *http.Response {
 	resp := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(body), Request: r}
 	resp.Header.Set("Content-Type", "application/json")
