@@ -409,7 +409,7 @@ func TestTokenFuncFails(t *testing.T) {
 			require.Error(t, err)
 			if row.err != nil {
 				require.ErrorIs(t, err, row.err)
-				as[*net.OpError](t, err)
+				require.ErrorAs(t, err, new(*net.OpError))
 				assert.Contains(t, err.Error(), "connection refused")
 			}
 			assert.Equal(t, 1, calls, "not retried")

@@ -129,7 +129,7 @@ func TestIntegrations(t *testing.T) {
 	} {
 		s = wire.Steps(wire.OK(body))
 		_, err = clientOf(t, s).GetIntegration(t.Context(), integration)
-		as[*epcclogs.DecodeError](t, err)
+		require.ErrorAs(t, err, new(*epcclogs.DecodeError))
 		require.ErrorContains(t, err, want)
 	}
 }
