@@ -137,7 +137,7 @@ func (x exchange) do(req *http.Request) *failure {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return x.refusal(ctx, resp)
+		return x.refusal(resp)
 	}
 	f, err := x.read(resp)
 	if err != nil {
@@ -166,11 +166,11 @@ func (x exchange) read(resp *http.Response) (*failure, error) {
 
 // refusal reads a response with another status. The status decides, however much of
 // the body arrives.
-func (x exchange) refusal(ctx context.Context, resp *http.Response) *failure {
+func (x exchange) refusal(resp *http.Response) *failure {
 	f := &failure{temporary: isTemporary(resp.StatusCode), status: resp.StatusCode, header: resp.Header}
 	if resp.StatusCode == http.StatusTooManyRequests {
 		// At once: the body may be long in coming.
-		f.pause, f.free = x.throttled(ctx, resp.Header)
+		f.pause, f.free = x.throttled(resp.Header)
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, int64(x.hidden.needed())))
 	f.err = x.request.apiError(resp, body, x.hidden, x.n.sent)
@@ -181,8 +181,8 @@ func (x exchange) refusal(ctx context.Context, resp *http.Response) *failure {
 // the wait of the policy. It returns what is left of the pause. free is true when
 // the request was under way already when the pause began: then the response says
 // nothing new.
-func (x exchange) throttled(ctx context.Context, h http.Header) (left time.Duration, free bool) {
-	left, began := x.pace.throttled(ctx, x.turn, x.retry.wait(x.n.counted, h))
+func (x exchange) throttled(h http.Header) (left time.Duration, free bool) {
+	left, began := x.pace.throttled(x.turn, x.retry.wait(x.n.counted, h))
 	return left, !began && x.retry.MaxAttempts > 1
 }
 

@@ -215,10 +215,10 @@ func WithUserAgent(product string) Option {
 // before its wait. Both have the attributes method, path, query (offset and limit
 // of a page, such as page[limit]=100&page[offset]=200; left out when there is none)
 // and attempt (from 1). An attempt also has status or error, and duration; a retry
-// has wait, and reason (why the attempt failed). When the pace of all requests
-// changes by much, a record at debug level has the new rate, in requests a second,
-// and the pause before it. Nothing else is logged, and never a token. The default
-// is silence.
+// has wait, and reason (why the attempt failed). When the rate at which all calls
+// together send requests changes by a fifth, a record at debug level has the new
+// rate, in requests a second. Nothing else is logged, and never a token. The
+// default is silence.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) error {
 		if l == nil {

@@ -13,17 +13,17 @@ import (
 // hardly ever exceeded. All requests of a client share one.
 //
 // The rate begins at its bound. A 429 pauses all requests, once: those already
-// under way then begin no pause of their own. After the pause the rate starts
-// below the one that was refused and climbs back to it in a straight line, which
-// costs as many requests as the pause did. If nothing is refused on the way, the
-// limit has risen: from there the rate grows faster and faster, up to the bound.
-// It starts lower the sooner the refusal came: what a limiter has saved up for a
-// burst lets a rate pass for a short time, so one that passed for long was hardly
-// too high. Only time in which requests wait for their turn counts.
+// under way then begin no pause of their own. After the pause, the rate starts
+// below the one that was refused, and climbs back to it in a straight line that
+// costs as many requests as the pause did. When nothing is refused on the way, the
+// limit has risen: then the rate grows faster and faster, up to the bound. The
+// sooner the refusal came, the lower is the start: limiters that have saved up for
+// a burst let any rate pass for a while. Only time in which requests wait for
+// their turn counts.
 //
-// A 429 to the first request after a pause says that the pause was too short. The
+// A 429 to the first request after a pause means that the pause was too short: the
 // next one is twice as long, and the rate stays. A 429 to a request that came
-// alone, after a time without any, is other clients' doing, and only pauses.
+// after a time without any is other clients' doing, and changes no rate either.
 type pace struct {
 	turn   chan struct{} // held by the request that goes next
 	bound  float64       // in requests a second
@@ -31,59 +31,37 @@ type pace struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
-	refused float64       // the rate that the latest 429 refused; the bound before the first
-	gap     float64       // how far below that the climb begins, as a part of it
-	way     float64       // how long the climb takes, in seconds
+	refused float64       // the rate that was refused last; the bound when none was
+	gap     float64       // how far below it the climb starts, as a part of it
+	climb   float64       // how long the climb takes, in seconds
 	worked  float64       // seconds since the latest pause in which requests waited for their turn
 	sent    int           // requests since the latest pause
 	due     time.Time     // when the latest request was due
-	resume  time.Time     // when the latest pause ends
 	length  time.Duration // of the latest pause
+	resume  time.Time     // when it ends
 	paused  chan struct{} // closed when the next one begins
 	logged  float64       // the rate in the latest log record
 }
 
 const (
-	// defaultRate is what the API's documents allow a production store.
-	defaultRate = 100.0
-
-	// saved is what a limiter is thought to save up for a burst, in seconds at its
-	// rate. One that saves more is found in two or three pauses instead of one, and
-	// gives back during a pause what that costs.
-	saved = 0.25
-
-	// minGap keeps refusals rare: 3 % less makes the climb 67 times as long as the
-	// pause. maxGap is for a rate that was refused at once.
-	minGap, maxGap = 0.03, 0.5
-
-	// minPause is what a pause is taken to cost at least, so that a server that asks
-	// for very short ones is not refused all the time.
-	minPause = time.Second
-
-	// maxDoubled is how long a pause may become by doubling.
-	maxDoubled = 10 * time.Second
-
-	// growth is the time in which a rate that is refused no more grows by the factor
-	// e. The first seconds change little: a burst must be used up before the refusal
-	// comes. The rate is twofold after 11 seconds.
-	growth = 13.0
-
-	// lateness is what requests make up for when timers are late, and no stall of a
-	// busy machine.
-	lateness = 50 * time.Millisecond
-
-	// idle is the time without requests after which one comes alone.
-	idle = 2 * time.Second
+	defaultRate = 100.0                 // what the API's documents allow a production store
+	saved       = 0.25                  // what a limiter may save up, in seconds; where it is more, a pause costs less
+	minGap      = 0.03                  // a climb of 67 times the pause: hardly a refusal in 1,000 requests
+	maxGap      = 0.5                   // after a refusal at once
+	minCost     = time.Second           // of a pause, so that the shortest ones are not provoked all the time
+	maxDoubled  = 10 * time.Second      // that a pause becomes by doubling: the longest window that limiters use
+	growth      = 13.0                  // seconds to e times the rate, to be twice as fast after 11
+	lateness    = 50 * time.Millisecond // of timers, which the next requests make up for; more is a stall
+	idle        = 2 * time.Second       // without requests, after which one comes alone; more than a stall
 )
 
-// sending tells when a request was sent, and how the pace stood then.
+// sending tells when a request was sent, and how the pace was then.
 type sending struct {
 	at     time.Time
 	rate   float64
 	worked float64
-	first  bool // after a pause
-	alone  bool // after a time without requests
-	logged bool // whether the rate is worth a log record
+	first  bool // since the pause
+	alone  bool
 }
 
 // pauseError is the time for which the client is still paused.
@@ -105,11 +83,11 @@ func newPace(bound float64, most time.Duration, logger *slog.Logger) *pace {
 	}
 }
 
-// rate returns the current rate. It is called with mu held.
+// rate is called with mu held.
 func (p *pace) rate() float64 {
-	factor := math.Exp(math.Pow((p.worked-p.way)/growth, 2))
-	if p.worked < p.way {
-		factor = 1 - p.gap*(p.way-p.worked)/p.way
+	factor := math.Exp(math.Pow((p.worked-p.climb)/growth, 2))
+	if p.worked < p.climb {
+		factor = 1 - p.gap*(1-p.worked/p.climb)
 	}
 	return min(p.refused*factor, p.bound)
 }
@@ -126,11 +104,11 @@ func (p *pace) wait(ctx context.Context) (sending, error) {
 		}
 		var timer <-chan time.Time
 		if turn == nil {
-			s, wait := p.send(waited)
+			s, wait, log := p.send(waited)
+			if log {
+				p.logger.LogAttrs(ctx, slog.LevelDebug, "epcclogs: pace", slog.Float64("rate", math.Round(100*s.rate)/100))
+			}
 			if wait == 0 {
-				if s.logged {
-					p.log(ctx, s.rate, 0)
-				}
 				return s, nil
 			}
 			timer = time.After(wait)
@@ -162,14 +140,15 @@ func (p *pace) watch(ctx context.Context) (paused <-chan struct{}, err error) {
 }
 
 // send takes note that the request that holds the turn is sent now, or returns how
-// long it has to wait until then. waited tells that it has done so before.
-func (p *pace) send(waited bool) (s sending, wait time.Duration) {
+// long it has to wait for that. waited tells whether it has waited before; log,
+// whether the rate has changed by much.
+func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, rate := time.Now(), p.rate()
 	interval := float64(time.Second) / rate
 	if interval > 1 {
-		interval = math.Ceil(interval) // not even a nanosecond too early
+		interval = math.Ceil(interval) // not a nanosecond too early
 	}
 	due := p.due.Add(time.Duration(min(interval, math.MaxInt64/2)))
 	if due.Before(p.resume) {
@@ -177,29 +156,29 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration) {
 	}
 	late := now.Sub(due)
 	if late < 0 {
-		return s, -late
+		return s, -late, false
 	}
 	s = sending{at: now, rate: rate, worked: p.worked, first: p.sent == 0, alone: late > idle}
-	if s.logged = rate > 1.5*p.logged || rate == p.bound && rate > p.logged; s.logged {
-		p.logged = rate
-	}
 	p.sent++
 	p.due = now
 	if waited && late < lateness {
-		p.due = due // the next requests make up for it
+		p.due = due
 		p.worked += interval / float64(time.Second)
 	}
-	return s, 0
+	if change := rate / p.logged; change >= 1.25 || change <= 0.8 || change > 1 && rate == p.bound {
+		p.logged, log = rate, true
+	}
+	return s, 0, log
 }
 
 // throttled takes note of a 429 to s, which asks for a pause. It returns how much
 // of the pause is left, and whether s was sent after the one before had ended, so
 // that the server refused what was allowed.
-func (p *pace) throttled(ctx context.Context, s sending, pause time.Duration) (left time.Duration, began bool) {
+func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, began bool) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
 	if s.at.Before(p.resume) {
-		defer p.mu.Unlock()
 		return max(p.resume.Sub(now), 0), false
 	}
 	switch {
@@ -209,22 +188,11 @@ func (p *pace) throttled(ctx context.Context, s sending, pause time.Duration) (l
 	default:
 		p.refused = s.rate
 		p.gap = min(max(saved/(s.worked+saved), minGap), maxGap)
-		p.way = 2 / p.gap * max(pause, minPause).Seconds()
+		p.climb = 2 * max(pause, minCost).Seconds() / p.gap
 	}
 	p.worked, p.sent = 0, 0
 	p.length, p.resume = pause, now.Add(pause)
 	close(p.paused)
 	p.paused = make(chan struct{})
-	rate := p.rate()
-	p.logged = rate
-	p.mu.Unlock()
-	p.log(ctx, rate, pause)
 	return pause, true
-}
-
-// log tells the rate, and the pause that comes before it. It is called without mu,
-// which the logger might wait for.
-func (p *pace) log(ctx context.Context, rate float64, pause time.Duration) {
-	p.logger.LogAttrs(ctx, slog.LevelDebug, "epcclogs: pace",
-		slog.Float64("rate", math.Round(100*rate)/100), slog.Duration("pause", pause))
 }

@@ -290,7 +290,7 @@ func TestPaceIsLogged(t *testing.T) {
 				pace = append(pace, strings.TrimSpace(attributes))
 			}
 		}
-		assert.Equal(t, []string{"rate=50 pause=1s", "rate=75.03 pause=0s", "rate=100 pause=0s"}, pace)
+		assert.Equal(t, []string{"rate=50", "rate=62.67", "rate=78.46", "rate=98.15", "rate=100"}, pace)
 	})
 }
 

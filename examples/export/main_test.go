@@ -42,7 +42,7 @@ func oddLogs(id string) []epcclogs.IntegrationLog {
 
 func newClient(t *testing.T, srv *epcclogstest.Server, opts ...epcclogs.Option) *epcclogs.Client {
 	t.Helper()
-	opts = append([]epcclogs.Option{epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("example-token")}, opts...)
+	opts = append([]epcclogs.Option{epcclogs.WithRateLimit(1e10), epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("example-token")}, opts...)
 	client, err := epcclogs.NewClient(opts...)
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)

@@ -24,6 +24,7 @@ type Drain struct {
 	Requests int     // 20,000 unless set
 	Pause    string  // Retry-After: "" means 1, "none" none, "date" the next second as a date
 	Latency  float64 // 0.08 unless set; a quarter of it goes by before the limiter decides
+	Jitter   float64 // of the way to the limiter
 	Tenant   bool    // another client takes half of the limit in the middle third
 	Halves   bool    // the limit is half in the middle third
 	Clients  int     // that read at the same time; 1 unless set
@@ -37,9 +38,8 @@ type Result struct {
 }
 
 const (
-	perPage = 4                     // records, of which the first is the last of the page before
-	jitter  = 0.3                   // of the latency, after the limiter has decided
-	spread  = 10 * time.Millisecond // of the way to the limiter, where there are several clients
+	perPage = 4   // records, of which the first is the last of the page before
+	spread  = 0.3 // of the latency, after the limiter has decided
 )
 
 // Run reads the list with the client, which must return every record once. It must
@@ -168,19 +168,16 @@ func (s *store) allow() (ok bool, rest time.Duration) {
 	if !ok {
 		s.refused++
 	}
-	return ok, seconds(s.Latency * (0.75 + jitter*(2*s.random.Float64()-1)))
+	return ok, seconds(s.Latency * (0.75 + spread*(2*s.random.Float64()-1)))
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func (s *store) RoundTrip(r *http.Request) (*http.Response, error) {
-	before := seconds(s.Latency / 4)
-	if s.Clients > 1 {
-		s.mu.Lock()
-		before += time.Duration(s.random.Int64N(int64(spread)))
-		s.mu.Unlock()
-	}
-	time.Sleep(before)
+	s.mu.Lock()
+	before := s.Latency/4 + s.Jitter*s.random.Float64()
+	s.mu.Unlock()
+	time.Sleep(seconds(before))
 	ok, rest := s.allow()
 	decided := time.Now()
 	time.Sleep(rest)
