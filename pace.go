@@ -46,7 +46,7 @@ type pace struct {
 const (
 	defaultRate = 100.0                 // what the API's documents allow a production store
 	saved       = 0.25                  // what a limiter may save up, in seconds; where it is more, a pause costs less
-	minGap      = 0.03                  // a climb of 67 times the pause: hardly a refusal in 1,000 requests
+	minGap      = 0.03                  // a climb 67 times as long as the pause, so that refusals stay rare
 	maxGap      = 0.5                   // after a refusal at once
 	minCost     = time.Second           // of a pause, so that the shortest ones are not provoked all the time
 	maxDoubled  = 10 * time.Second      // that a pause becomes by doubling: the longest window that limiters use

@@ -99,6 +99,11 @@ func BenchmarkLimit(b *testing.B) {
 			b.Run(name+"late/client=sequential/n=1", func(b *testing.B) { measure(b, server, late, 1, sequentialDrainer) })
 		}
 	}
+	for _, limiter := range []string{"bucket of 1", "bucket of R", "nginx, burst 20", "fixed window, 1 s", "sliding count, 10 s"} {
+		store := store{records: 500_000, rate: 60, latency: 80 * time.Millisecond, limiter: limiter}
+		name := fmt.Sprintf("rate=60/latency=80ms/limiter=%s/client=epcclogs/n=16", limiter)
+		b.Run(name, func(b *testing.B) { measure(b, server, store, 16, epcclogsDrainer()) })
+	}
 }
 
 // BenchmarkHeap reports the most memory that a listing holds. It looks a hundred

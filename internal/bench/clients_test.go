@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -54,14 +55,16 @@ func startServer(b *testing.B) *server {
 type store struct {
 	records int
 	latency time.Duration
-	rate    int  // requests a second; 0: no limit
-	early   bool // a 429 comes before the latency
+	rate    int    // requests a second; 0: no limit
+	early   bool   // a 429 comes before the latency
+	limiter string // "": a bucket that holds a tenth of a second's requests
 }
 
 // add returns the base URL of a new store.
 func (s *server) add(store store) string {
 	s.stores++
-	return fmt.Sprintf("%s/records=%d&latency=%v&rate=%d&early=%t&run=%d", s.url, store.records, store.latency, store.rate, store.early, s.stores)
+	return fmt.Sprintf("%s/records=%d&latency=%v&rate=%d&early=%t&limiter=%s&run=%d",
+		s.url, store.records, store.latency, store.rate, store.early, url.QueryEscape(store.limiter), s.stores)
 }
 
 // counts are what a store has counted.

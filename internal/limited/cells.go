@@ -67,7 +67,7 @@ func Cells() []Cell {
 				c.Least = c.Goal - 0.02
 				short := kind == "bucket of 1" || kind == "nginx, burst 0"
 				switch {
-				case d.Clients > 1 && short:
+				case (d.Clients > 1 || d.Tenant) && short:
 					continue // what comes less than 1/R after another client's is refused, whatever the pace
 				case d.Clients > 1 && kind == "bucket of R/10" && d.Rate == 25:
 					c.Least = 0.70 // a burst of two requests

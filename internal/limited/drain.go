@@ -56,7 +56,7 @@ func (d Drain) Run(ctx context.Context, seed uint64) (Result, error) {
 	if bound == 0 {
 		bound = 100
 	}
-	s := &store{Drain: d, limiter: limiters[d.Limiter](), random: rand.New(rand.NewPCG(seed, 0)), start: time.Now()}
+	s := &store{Drain: d, limiter: New(d.Limiter), random: rand.New(rand.NewPCG(seed, 0)), start: time.Now()}
 	s.phase = 1000 + s.random.Float64() // windows begin at any moment
 	whole := float64(d.Requests) / d.Rate * 6 / 5
 	s.from, s.to = whole/3, 2*whole/3
@@ -103,7 +103,7 @@ func (d Drain) Run(ctx context.Context, seed uint64) (Result, error) {
 // store is the transport to the store.
 type store struct {
 	Drain
-	limiter  limiter
+	limiter  Limiter
 	start    time.Time
 	phase    float64
 	from, to float64 // the middle third
@@ -155,7 +155,7 @@ func (s *store) allow() (ok bool, rest time.Duration) {
 			break
 		}
 		s.tenants++
-		if s.limiter.allow(s.phase+at, s.Rate) {
+		if s.limiter.Allow(s.phase+at, s.Rate) {
 			s.tenant++
 		}
 	}
@@ -163,7 +163,7 @@ func (s *store) allow() (ok bool, rest time.Duration) {
 	if s.Halves && s.from <= t && t < s.to {
 		rate /= 2
 	}
-	ok = s.limiter.allow(s.phase+t, rate)
+	ok = s.limiter.Allow(s.phase+t, rate)
 	s.requests++
 	if !ok {
 		s.refused++

@@ -4,30 +4,36 @@ package limited
 
 import "math"
 
-// A limiter decides whether a request at time t is allowed, in seconds, when rate
+// A Limiter decides whether a request at time t is allowed, in seconds, when rate
 // requests a second are. It is told of all requests, in the order of time.
-type limiter interface {
-	allow(t, rate float64) bool
+type Limiter interface {
+	Allow(t, rate float64) bool
 }
 
-// limiters are the kinds of limiters by their names. Each call makes another.
-var limiters = map[string]func() limiter{
-	"bucket of 1":        func() limiter { return &bucket{} },
-	"bucket of R/10":     func() limiter { return &bucket{size: 0.1} },
-	"bucket of R/2":      func() limiter { return &bucket{size: 0.5} },
-	"bucket of R":        func() limiter { return &bucket{size: 1} },
-	"bucket of 2R":       func() limiter { return &bucket{size: 2} },
-	"bucket of 10R":      func() limiter { return &bucket{size: 10} },
-	"nginx, burst 0":     func() limiter { return &nginx{} },
-	"nginx, burst 20":    func() limiter { return &nginx{burst: 20} },
-	"GCRA, 0.1 s":        func() limiter { return &gcra{ahead: 0.1} },
-	"GCRA, 0.5 s":        func() limiter { return &gcra{ahead: 0.5} },
-	"fixed window, 1 s":  func() limiter { return &fixedWindow{} },
-	"sliding log, 1 s":   func() limiter { return &slidingLog{} },
-	"sliding count, 1 s": func() limiter { return &slidingCount{length: 1} },
-	"sliding count, 10 s": func() limiter {
-		return &slidingCount{length: 10}
-	},
+// New returns a limiter, nil for a name that is not one of limiters.
+func New(name string) Limiter {
+	if limiters[name] == nil {
+		return nil
+	}
+	return limiters[name]()
+}
+
+// limiters are the kinds of limiters by their names.
+var limiters = map[string]func() Limiter{
+	"bucket of 1":         func() Limiter { return &bucket{} },
+	"bucket of R/10":      func() Limiter { return &bucket{size: 0.1} },
+	"bucket of R/2":       func() Limiter { return &bucket{size: 0.5} },
+	"bucket of R":         func() Limiter { return &bucket{size: 1} },
+	"bucket of 2R":        func() Limiter { return &bucket{size: 2} },
+	"bucket of 10R":       func() Limiter { return &bucket{size: 10} },
+	"nginx, burst 0":      func() Limiter { return &nginx{} },
+	"nginx, burst 20":     func() Limiter { return &nginx{burst: 20} },
+	"GCRA, 0.1 s":         func() Limiter { return &gcra{ahead: 0.1} },
+	"GCRA, 0.5 s":         func() Limiter { return &gcra{ahead: 0.5} },
+	"fixed window, 1 s":   func() Limiter { return &fixedWindow{} },
+	"sliding log, 1 s":    func() Limiter { return &slidingLog{} },
+	"sliding count, 1 s":  func() Limiter { return &slidingCount{length: 1} },
+	"sliding count, 10 s": func() Limiter { return &slidingCount{length: 10} },
 }
 
 // rounding is what sums of times may be wrong by.
@@ -39,7 +45,7 @@ type bucket struct {
 	tokens, at float64
 }
 
-func (b *bucket) allow(t, rate float64) bool {
+func (b *bucket) Allow(t, rate float64) bool {
 	b.tokens = min(b.tokens+(t-b.at)*rate, max(b.size*rate, 1)) // t is large at first: full
 	b.at = t
 	if b.tokens < 1-rounding {
@@ -56,7 +62,7 @@ type nginx struct {
 	excess, last int
 }
 
-func (n *nginx) allow(t, rate float64) bool {
+func (n *nginx) Allow(t, rate float64) bool {
 	ms := int(t * 1000)
 	excess := max(n.excess-int(rate)*(ms-n.last), -1000) + 1000
 	if excess > 1000*n.burst {
@@ -70,7 +76,7 @@ func (n *nginx) allow(t, rate float64) bool {
 // their times.
 type gcra struct{ ahead, next float64 }
 
-func (g *gcra) allow(t, rate float64) bool {
+func (g *gcra) Allow(t, rate float64) bool {
 	if t < g.next-g.ahead-rounding {
 		return false
 	}
@@ -81,7 +87,7 @@ func (g *gcra) allow(t, rate float64) bool {
 // fixedWindow counts from one whole second to the next.
 type fixedWindow struct{ window, count float64 }
 
-func (w *fixedWindow) allow(t, rate float64) bool {
+func (w *fixedWindow) Allow(t, rate float64) bool {
 	if window := math.Floor(t); window != w.window {
 		w.window, w.count = window, 0
 	}
@@ -95,7 +101,7 @@ func (w *fixedWindow) allow(t, rate float64) bool {
 // slidingLog counts the requests of the second before each.
 type slidingLog struct{ times []float64 }
 
-func (l *slidingLog) allow(t, rate float64) bool {
+func (l *slidingLog) Allow(t, rate float64) bool {
 	for len(l.times) > 0 && l.times[0] <= t-1+rounding {
 		l.times = l.times[1:]
 	}
@@ -110,7 +116,7 @@ func (l *slidingLog) allow(t, rate float64) bool {
 // sliding window would still reach.
 type slidingCount struct{ length, window, count, before float64 }
 
-func (c *slidingCount) allow(t, rate float64) bool {
+func (c *slidingCount) Allow(t, rate float64) bool {
 	window := math.Floor(t / c.length)
 	if window != c.window {
 		c.before = 0

@@ -7,14 +7,16 @@
 //	/records=10000&latency=50ms&rate=100&run=3/v2/integrations/ID/logs
 //
 // are 10,000 records, each request takes 50 ms, and 100 a second are allowed,
-// with a burst of 10. Requests above that are answered 429, with a Retry-After of
-// one second, after the latency, or at once with early=true. Another run is
-// another store. GET /.../counts tells how many requests a store got.
+// with a burst of 10, or as another limiter of package limited allows them.
+// Requests above that are answered 429, with a Retry-After of one second, after the
+// latency, or at once with early=true. Another run is another store. GET /.../counts tells how many requests a store got.
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -25,6 +27,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/epcclogs/epcclogs/internal/limited"
 )
 
 func main() {
@@ -127,8 +131,7 @@ type store struct {
 	early   bool    // a 429 comes at once
 
 	mu        sync.Mutex
-	tokens    float64
-	at        time.Time // when tokens was true
+	limiter   limited.Limiter
 	requests  int
 	throttled int
 }
@@ -138,7 +141,7 @@ func newStore(name string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{at: time.Now()}
+	s := new(store)
 	if s.records, err = strconv.Atoi(q.Get("records")); err != nil {
 		return nil, fmt.Errorf("records: %w", err)
 	}
@@ -151,25 +154,19 @@ func newStore(name string) (*store, error) {
 		}
 	}
 	s.early = q.Get("early") == "true"
-	s.tokens = s.rate / 10
+	if s.limiter = limited.New(cmp.Or(q.Get("limiter"), "bucket of R/10")); s.limiter == nil {
+		return nil, errors.New("limiter: " + q.Get("limiter"))
+	}
 	return s, nil
 }
 
-// allow takes a token from a bucket that holds a tenth of a second's.
 func (s *store) allow() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests++
-	if s.rate == 0 {
-		return true
-	}
-	now := time.Now()
-	s.tokens = min(s.rate/10, s.tokens+now.Sub(s.at).Seconds()*s.rate)
-	s.at = now
-	if s.tokens < 1 {
+	ok := s.rate == 0 || s.limiter.Allow(float64(time.Now().UnixNano())/1e9, s.rate)
+	if !ok {
 		s.throttled++
-		return false
 	}
-	s.tokens--
-	return true
+	return ok
 }
