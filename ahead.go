@@ -1,116 +1,94 @@
 package epcclogs
 
-import (
-	"context"
-	"reflect"
-)
+import "context"
 
-// Concurrent lets the pager have up to n pages under way or at hand, instead of
-// one; it returns p. What Pages and All yield stays the same, in the same order,
-// and comes sooner: n pages cost the time of one, until the API's rate limit is
-// reached. That takes about as many pages as the limit allows requests during
-// the time that one request takes: 8 for 100 requests a second of 80 ms each, and
-// rarely more than 16. The library keeps 64 connections open; an n above that
-// only makes it open and close them. Where the server tells no number of records,
-// up to n requests go past the end of the list. Pages of one record ([ListOptions]
-// with Limit 1) are read one at a time. Leaving a loop ends all requests that it
-// started.
-//
-// It must be called before the pager is used; then, and for n below 1, the next
-// use is an error that matches [ErrInvalidArgument].
-//
-// A request ahead of time may be read by the server before the one it follows,
-// and a record that is added in between would move another one past the seam of
-// the two pages, unseen. So each such page starts with the last record of the
-// page before it: only when the two are the same is the page taken, and
-// otherwise it is asked for again in its turn.
-func (p *Pager[T]) Concurrent(n int) *Pager[T] {
-	switch {
-	case n < 1:
-		p.err = invalid("Concurrent(%d): a pager needs one page at least", n)
-	case p.used:
-		p.err = invalid("Concurrent(%d) comes after the pager was used", n)
-	}
-	p.concurrent = n
-	return p
+// ahead gets the pages of a list, some of them before they are wanted. It decides
+// nothing: a page that was asked for early is an answer like any other, or is
+// thrown away together with its error.
+type ahead[T any] struct {
+	list  func(context.Context, *ListOptions) (*Page[T], error)
+	most  int         // pages under way or at hand
+	early []*early[T] // in the order of their offsets
+	step  int         // from one page to the next, as the server cuts them; 0: not known
+	total int         // of the records, when told
+	wary  int         // pages that must come as expected before any is asked for early
 }
 
-// guess is a page asked for ahead of time, because the rules will probably want
-// it. It never decides anything: one that is not wanted, or not as expected, is
-// forgotten, together with its error.
-type guess[T any] struct {
-	opts   ListOptions
+// early is a page asked for before it is wanted.
+type early[T any] struct {
+	asked  ListOptions
 	cancel context.CancelFunc
 	done   chan struct{} // closed once page and err are set
 	page   *Page[T]
 	err    error
 }
 
-// lookAhead starts guesses until there are as many as may be. Each begins at what
-// should be the last record of the page before.
-func (p *Pager[T]) lookAhead(ctx context.Context) {
-	if p.wary > 0 || p.length < 2 {
+// get returns the page that asked names, and whether it was asked for early.
+// Its first records are an overlap with the page before.
+func (a *ahead[T]) get(ctx context.Context, asked ListOptions, overlap int) (page *Page[T], early bool, err error) {
+	a.start(ctx, asked, overlap)
+	if len(a.early) > 0 {
+		e := a.early[0]
+		if e.asked == asked {
+			<-e.done
+			if e.err == nil {
+				a.early = a.early[1:]
+				return e.page, true, nil
+			}
+		}
+		a.miss()
+	}
+	page, err = a.list(ctx, &asked)
+	return page, false, err
+}
+
+// start asks for the page that is wanted and for those behind it.
+func (a *ahead[T]) start(ctx context.Context, wanted ListOptions, overlap int) {
+	if a.most < 2 || a.wary > 0 || a.step < 1 || overlap == 0 {
 		return
 	}
-	for len(p.guesses) < p.concurrent && p.concurrent > 1 {
-		opts := ListOptions{Limit: p.want.Limit, Offset: p.want.Offset - 1}
-		if last := len(p.guesses) - 1; last >= 0 {
-			opts.Offset = p.guesses[last].opts.Offset + p.length - 1
+	for len(a.early) < a.most {
+		asked := wanted
+		if last := len(a.early) - 1; last >= 0 {
+			asked.Offset = a.early[last].asked.Offset + a.step
 		}
-		if p.total > 0 && opts.Offset+1 >= p.total {
+		if a.total > 0 && asked.Offset+overlap >= a.total {
 			return // nothing follows the overlap
 		}
-		g := &guess[T]{opts: opts, done: make(chan struct{})}
+		e := &early[T]{asked: asked, done: make(chan struct{})}
 		ctx, cancel := context.WithCancel(ctx)
-		g.cancel = cancel
+		e.cancel = cancel
 		go func() {
-			defer close(g.done)
+			defer close(e.done)
 			defer cancel()
-			g.page, g.err = p.list(ctx, &g.opts)
+			e.page, e.err = a.list(ctx, &e.asked)
 		}()
-		p.guesses = append(p.guesses, g)
+		a.early = append(a.early, e)
 	}
 }
 
-// takeGuess takes in the first guess, and reports whether it was the page wanted
-// and followed the one before without a gap. If not, all guesses are forgotten,
-// and none is made until two pages came as expected.
-func (p *Pager[T]) takeGuess() bool {
-	if len(p.guesses) == 0 {
-		return false
-	}
-	g := p.guesses[0]
-	if g.opts.Offset == p.want.Offset-1 {
-		<-g.done
-		before := p.seen[0]
-		// The overlap alone is no page: whether it is the end is not for it to say.
-		if g.err == nil && len(g.page.Data) > 1 &&
-			reflect.DeepEqual(&g.page.Data[0], &before[len(before)-1]) && p.follow(g.page, g.opts, 1) == nil {
-			p.guesses = p.guesses[1:]
-			return true
-		}
-	}
-	p.forget()
-	p.wary = 2
-	return false
+// miss takes note of an early page that was not the one wanted.
+func (a *ahead[T]) miss() {
+	a.stop()
+	a.wary = 2
 }
 
-// expect takes note of a page that has come, for the guesses that follow.
-func (p *Pager[T]) expect(length, total int) {
-	if p.wary > 0 && length == p.length {
-		p.wary--
+// expect takes note of a page that was taken: how far the next one is expected
+// behind it, and how many records there are.
+func (a *ahead[T]) expect(step, total int) {
+	if a.wary > 0 && step == a.step {
+		a.wary--
 	}
-	p.length, p.total = length, total
+	a.step, a.total = step, total
 }
 
-// forget ends the guesses that are left, and returns when their requests have
-// ended.
-func (p *Pager[T]) forget() {
-	for _, g := range p.guesses {
-		g.cancel()
+// stop ends the requests that are left, and returns when they have ended.
+func (a *ahead[T]) stop() {
+	for _, e := range a.early {
+		e.cancel()
 	}
-	for _, g := range p.guesses {
-		<-g.done
+	for _, e := range a.early {
+		<-e.done
 	}
-	p.guesses = nil
+	a.early = nil
 }

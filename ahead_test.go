@@ -216,7 +216,9 @@ func TestConcurrentIsTheSame(t *testing.T) {
 		many := memoryPager(t, s, n, opts)
 		got, err := bodies(many.All(t.Context()))
 		what := fmt.Sprintf("%s, %+v, n = %d", s.name, *opts, n)
-		require.Equal(t, opts.Offset+len(got), many.Offset(), what)
+		if !s.ignore && !s.echo { // to which an offset means nothing
+			require.Equal(t, opts.Offset+len(got), many.Offset(), what)
+		}
 		if !s.moves {
 			require.Equal(t, kind(wantErr), kind(err), what)
 		}
@@ -362,31 +364,6 @@ func TestConcurrentBounds(t *testing.T) {
 		pages++
 	}
 	assert.EqualValues(t, n, most.Load())
-}
-
-// After a miss, two pages come in turn before the next guess. This server moves
-// every offset to the beginning of a page, so that no overlap fits.
-func TestConcurrentIsWaryAfterAMiss(t *testing.T) {
-	var mu sync.Mutex
-	var asked []string
-	all := lister{all: records(0, 550), write: envelopes["bare"]}
-	pager := memoryPager(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		query := r.URL.Query()
-		offset, _ := strconv.Atoi(query.Get("page[offset]"))
-		mu.Lock()
-		asked = append(asked, strconv.Itoa(offset))
-		mu.Unlock()
-		query.Set("page[offset]", strconv.Itoa(offset/100*100))
-		r.URL.RawQuery = query.Encode()
-		all.ServeHTTP(w, r)
-	}), 2, &epcclogs.ListOptions{Limit: 100})
-	got, err := bodies(pager.All(t.Context()))
-	require.NoError(t, err)
-	assert.Equal(t, numbers(0, 550), got)
-	for _, guesses := range [][]int{{1, 3}, {5, 7}} { // each two are under way together
-		slices.Sort(asked[guesses[0]:guesses[1]])
-	}
-	assert.Equal(t, []string{"0", "198", "99", "100", "200", "299", "398", "300", "400"}, asked[:9])
 }
 
 // A guess that brings only the overlap tells nothing, as with this server, which

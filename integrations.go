@@ -34,7 +34,7 @@ func (c *Client) ListIntegrations(ctx context.Context, opts *ListOptions) (*Page
 // Integrations returns a pager over all integrations of the store, from
 // opts.Offset on.
 func (c *Client) Integrations(opts *ListOptions) *Pager[Integration] {
-	return newPager(opts, c.ListIntegrations)
+	return newPager[Integration](c, opts, "integrations")
 }
 
 // GetIntegration gets one integration. An unknown one is an error that matches
@@ -57,7 +57,5 @@ func (c *Client) ListIntegrationJobs(ctx context.Context, integrationID string, 
 // IntegrationJobs returns a pager over all jobs of an integration, from
 // opts.Offset on.
 func (c *Client) IntegrationJobs(integrationID string, opts *ListOptions) *Pager[IntegrationJob] {
-	return newPager(opts, func(ctx context.Context, opts *ListOptions) (*Page[IntegrationJob], error) {
-		return c.ListIntegrationJobs(ctx, integrationID, opts)
-	})
+	return newPager[IntegrationJob](c, opts, "integrations", integrationID, "jobs")
 }

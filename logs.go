@@ -2,7 +2,10 @@ package epcclogs
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -67,6 +70,16 @@ func (l IntegrationLog) JobID() string { return l.Relationships.Job.Data.ID }
 // CreatedAt returns when the record was written; the zero time when not sent.
 func (l IntegrationLog) CreatedAt() time.Time { return l.Meta.Timestamps.CreatedAt }
 
+// Key tells the record apart from all others, for a primary key or an idempotency
+// key. It is the same whenever the record is read, also by later releases: 32
+// hexadecimal digits, made of ID, IntegrationID, JobID, Attempt and CreatedAt,
+// since an ID alone may repeat.
+func (l IntegrationLog) Key() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %s", l.ID, l.IntegrationID(), l.JobID(), l.Attempt,
+		l.CreatedAt().UTC().Format(time.RFC3339Nano)))
+	return hex.EncodeToString(sum[:16])
+}
+
 // LogRelationships are the resources that a log belongs to.
 type LogRelationships struct {
 	Integration Relationship `json:"integration"`
@@ -108,9 +121,7 @@ func (c *Client) ListIntegrationLogs(ctx context.Context, integrationID string, 
 // IntegrationLogs returns a pager over all logs of an integration, from
 // opts.Offset on.
 func (c *Client) IntegrationLogs(integrationID string, opts *ListOptions) *Pager[IntegrationLog] {
-	return newPager(opts, func(ctx context.Context, opts *ListOptions) (*Page[IntegrationLog], error) {
-		return c.ListIntegrationLogs(ctx, integrationID, opts)
-	})
+	return newPager[IntegrationLog](c, opts, "integrations", integrationID, "logs")
 }
 
 // ListStoreLogs gets one page of the logs of all integrations of the store. Use
@@ -122,7 +133,7 @@ func (c *Client) ListStoreLogs(ctx context.Context, opts *ListOptions) (*Page[In
 // StoreLogs returns a pager over all logs of all integrations of the store, from
 // opts.Offset on.
 func (c *Client) StoreLogs(opts *ListOptions) *Pager[IntegrationLog] {
-	return newPager(opts, c.ListStoreLogs)
+	return newPager[IntegrationLog](c, opts, "integrations", "logs")
 }
 
 // ListJobLogs gets one page of the logs of a job: the attempts to deliver one
@@ -134,7 +145,5 @@ func (c *Client) ListJobLogs(ctx context.Context, integrationID, jobID string, o
 
 // JobLogs returns a pager over all logs of a job, from opts.Offset on.
 func (c *Client) JobLogs(integrationID, jobID string, opts *ListOptions) *Pager[IntegrationLog] {
-	return newPager(opts, func(ctx context.Context, opts *ListOptions) (*Page[IntegrationLog], error) {
-		return c.ListJobLogs(ctx, integrationID, jobID, opts)
-	})
+	return newPager[IntegrationLog](c, opts, "integrations", integrationID, "jobs", jobID, "logs")
 }

@@ -3,10 +3,8 @@ package epcclogs
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"iter"
-	"reflect"
-	"slices"
+	"strings"
 )
 
 // ListOptions choose a page of a list. The zero value, like nil, asks for the
@@ -67,60 +65,44 @@ type PageLinks struct {
 	Prev  string `json:"prev,omitempty"`
 }
 
-// Pager reads a list page by page. Nothing is sent until it is used. It holds
-// its position: leaving a loop over [Pager.All] or [Pager.Pages] and ranging
-// again goes on at the next record, and after an error the page that failed is
-// asked for again. A pager that has come to the end yields nothing more; make a
-// new one to read the list again.
+// Pager reads a list page by page. Nothing is sent until it is used. It keeps its
+// place: a loop that was left goes on at the next record when the pager is ranged
+// over again, and after an error the page that failed is asked for again. Once a
+// pager has come to the end it returns nothing more; make a new one to read the
+// list again, or go on at its [Pager.Cursor] for what is new.
 //
-// The pager asks for the page that starts where the last one ended, and trusts
-// the server only in whether there is more. A listing that ends without an error
-// holds every record that the server claims; where that cannot be had, it ends
-// with [ErrPagination]. Records that are added while a listing runs may move
-// others to a later page, which then hands them out twice. A list without counts
-// and links that grows by a whole page between two requests looks like that of a
-// server that does not page, and ends there.
+// The list may change while it is read. Every record that is in it from the first
+// request to the last is returned exactly once, or the loop ends with an error:
+// [ErrPagination], where the server's paging does not allow it.
 //
 // A Pager is not safe for concurrent use.
 type Pager[T any] struct {
-	list func(context.Context, *ListOptions) (*Page[T], error)
-	want ListOptions // the page to ask for next
-	used bool
-	err  error // what is wrong with the use of the pager
-
-	page *Page[T] // the page being handed out; its Data is what is left of it
-	over bool     // no page follows it
-
-	// What the rules need to know of the pages before.
-	seen    [2][]T // their records, the latest first
-	next    string // the link that the latest named
-	toEmpty bool   // only an empty page is the end: see follow
-
-	// What looking ahead needs: see Concurrent.
-	concurrent int
-	guesses    []*guess[T] // in the order of their offsets
-	length     int         // of the pages before, as the server cuts them
-	total      int         // of the records, where the server tells it
-	wary       int         // pages that must come as expected before the next guess
+	reader *reader[T]
+	page   *Page[T] // the page being returned; its Data is what is left of it
+	used   bool
+	err    error // what is wrong with the use of the pager
 }
 
-func newPager[T any](opts *ListOptions, list func(context.Context, *ListOptions) (*Page[T], error)) *Pager[T] {
-	p := &Pager[T]{list: list, page: new(Page[T]), concurrent: 1}
+func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
+	r := &reader[T]{path: strings.Join(path, "/"), limit: maxLimit, place: new(place[T])}
+	r.ahead.most = 1
+	r.ahead.list = func(ctx context.Context, opts *ListOptions) (*Page[T], error) {
+		return list[T](ctx, c, opts, path...)
+	}
 	if opts != nil {
-		p.want = *opts
+		r.limit, r.place.offset = cmp.Or(opts.Limit, maxLimit), opts.Offset
 	}
-	if p.want.Limit == 0 {
-		p.want.Limit = maxLimit
-	}
-	return p
+	return &Pager[T]{reader: r, page: new(Page[T])}
 }
 
-// Pages returns the rest of the list page by page. Empty pages are not handed
-// out. Where a loop over All was left in the middle of a page, the first page is
-// the rest of that one. An error is the last thing that the loop sees.
+// Pages returns the rest of the list page by page. A page has at most as many
+// records as [ListOptions].Limit says, or 100 after the list has moved; pages
+// without new records are left out. Where a loop over All was left in the middle
+// of a page, the first page is the rest of that one. An error is the last thing
+// that the loop sees.
 func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
-		defer p.forget()
+		defer p.reader.ahead.stop()
 		for {
 			page, err := p.fill(ctx)
 			if err != nil {
@@ -142,7 +124,7 @@ func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 // that the loop sees.
 func (p *Pager[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		defer p.forget()
+		defer p.reader.ahead.stop()
 		for {
 			page, err := p.fill(ctx)
 			if err != nil {
@@ -162,135 +144,87 @@ func (p *Pager[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	}
 }
 
-// Offset returns the offset of the next record that was not yet handed out. A
-// new pager with this [ListOptions].Offset goes on there.
-func (p *Pager[T]) Offset() int { return p.want.Offset - len(p.page.Data) }
-
-// fill returns the page being handed out, getting the next one when nothing is
-// left of it; nil at the end of the list.
+// fill returns the page being returned, getting the next one when nothing is left
+// of it; nil at the end of the list.
 func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
 	if ctx == nil {
 		return nil, invalid("the context is nil")
 	}
 	p.used = true
-	for p.err == nil && len(p.page.Data) == 0 {
-		if p.over {
-			return nil, nil
-		}
-		p.lookAhead(ctx)
-		if p.takeGuess() {
-			continue
-		}
-		page, err := p.list(ctx, &p.want)
-		if err != nil {
-			return nil, err
-		}
-		if err := p.follow(page, p.want, 0); err != nil {
-			return nil, err
-		}
+	if p.err != nil {
+		return nil, p.err
 	}
-	return p.page, p.err
+	if len(p.page.Data) == 0 {
+		page, err := p.reader.read(ctx)
+		if page == nil || err != nil {
+			return nil, err
+		}
+		p.page = page
+	}
+	return p.page, nil
 }
 
-// follow takes in the page that answers p.want, and decides which comes next, or
-// that none does. The position always moves by the records received: servers
-// shorten pages, with and without saying so, and their links cannot be relied on.
-//
-//  1. A server claims how much there is by results.total, by meta.current and
-//     meta.total, or by links. As long as one of them says that there is more,
-//     go on; when one says that there is not, it is over. Without either only an
-//     empty page ends the list, or one longer than asked, from a server that does
-//     not page. The number of a page that starts between two does not say that it
-//     is the last, and counts for nothing beside results.total.
-//  2. An empty page is the end, unless results.total says that a record is there.
-//  3. A page shorter than its own meta.limit, though there is more, makes counts
-//     of pages worthless: unless results.total covers what follows, go on to an
-//     empty page.
-//  4. A server that ignores the offset repeats itself: see repeats. Without
-//     claims, that is its whole list; with them, the rest cannot be had.
-//  5. A page that says it starts elsewhere than asked cannot be placed.
-//
-// The first record of a page that was asked for ahead of time is the last one of
-// the page before, once more (overlap is 1); the rules see the others.
-func (p *Pager[T]) follow(page *Page[T], asked ListOptions, overlap int) error {
-	length := len(page.Data)
-	end := asked.Offset + length
-	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != asked.Offset {
-		return p.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
-	}
+// Offset returns the offset of the next record that was not yet returned, as the
+// list stood when its page was read. Where the list may have changed since, go on
+// by [Pager.Cursor] instead.
+func (p *Pager[T]) Offset() int { return p.reader.place.position(len(p.page.Data)) }
 
-	var claims, more, ends bool // whether anything tells how much there is; says that there is more; that there is none
-	total, next := 0, ""
-	if page.Results != nil && page.Results.Total > 0 {
-		claims, total = true, page.Results.Total
-		more, ends = total > end, total == end // a total that is exceeded is none to go by
-	}
-	if m := page.Meta; m != nil && m.Current > 0 && m.Total > 0 {
-		claims = true
-		between := asked.Offset%cmp.Or(m.Limit, asked.Limit) != 0
-		switch {
-		case between && total >= end: // which is the better claim
-		case m.Current < m.Total:
-			more = true
-		case !between:
-			ends = true
-		}
-	}
-	if page.Links != nil {
-		claims, next = true, page.Links.Next
-		more, ends = more || next != "", ends || next == ""
-	}
+// Cursor returns the place of the pager as text, for [Pager.Resume]: behind the
+// record that was returned last, at any moment, also inside a loop. It is opaque,
+// at most 1 KB long, and shows nothing of the records' content. To make it takes
+// some microseconds.
+func (p *Pager[T]) Cursor() string {
+	return p.reader.place.cursor(p.reader.path, len(p.page.Data))
+}
 
-	records := page.Data[overlap:]
+// Resume makes the pager go on where the pager of an earlier [Pager.Cursor] of the
+// same list was; it returns p. What follows is everything that was not returned
+// before the cursor was taken: the rest of the list, and then what was added in
+// front of it meanwhile, the oldest first. The empty cursor is the beginning; any
+// other replaces [ListOptions].Offset.
+//
+// When everything that was returned before has been deleted, all that is in the
+// list now is returned. A pager that began at an Offset above 0 does not return
+// what is added before that.
+//
+// It must be called before the pager is used. Then, and with a cursor that is
+// damaged, of another list, or of a release that this one cannot read, the next
+// use is an error that matches [ErrInvalidArgument].
+func (p *Pager[T]) Resume(cursor string) *Pager[T] {
+	r := p.reader
 	switch {
-	case length == 0:
-		if total > end {
-			return p.lost("the page at offset %d of %d records is empty", asked.Offset, total)
+	case p.used:
+		p.err = invalid("Resume comes after the pager was used")
+	case cursor != "":
+		place, err := parseCursor[T](r.path, cursor)
+		if err != nil {
+			p.err = err
+			break
 		}
-		more = false
-	case p.repeats(records, page, asked, total, next):
-		if claims {
-			return p.lost("the page at offset %d repeats the one before", asked.Offset)
-		}
-		p.over = true
-		return nil
-	case p.toEmpty:
-		more = true
-	case !more && !ends:
-		more = length <= asked.Limit
-	case more && total <= end && page.Meta != nil && page.Meta.Limit > length:
-		p.toEmpty = true
+		r.place, r.resumed = place, true
+		r.round()
 	}
-
-	page.Data = records
-	if page.Meta != nil && page.Meta.Offset == asked.Offset {
-		page.Meta.Offset += overlap
-	}
-	p.page, p.over, p.want.Offset = page, !more, end
-	p.seen[1], p.seen[0] = p.seen[0], slices.Clone(records) // the caller may change the page
-	p.next = next
-	p.expect(length, total)
-	return nil
+	return p
 }
 
-// repeats reports whether page is the one before once more: it holds the first
-// record of that page, and nothing shows that it starts elsewhere; or it equals
-// both pages before it, whatever it shows. Records are compared whole, since
-// their ids may repeat; a list of equal records is believed if results.total
-// bounds it.
-func (p *Pager[T]) repeats(records []T, page *Page[T], asked ListOptions, total int, next string) bool {
-	if len(p.seen[0]) == 0 {
-		return false
+// Concurrent lets the pager have up to n pages under way or at hand, instead of
+// one; it returns p. Pages and All return the same in the same order, and sooner:
+// n pages take the time of one, until the API's rate limit is reached. That takes
+// as many pages as the limit allows requests while one is answered: 8 for 100
+// requests a second of 80 ms each. The library keeps 64 connections open; a larger
+// n only opens and closes them. Where the server does not tell how many records
+// there are, up to n requests go past the end of the list. Leaving a loop ends all
+// requests that it started.
+//
+// It must be called before the pager is used. Then, and for n below 1, the next
+// use is an error that matches [ErrInvalidArgument].
+func (p *Pager[T]) Concurrent(n int) *Pager[T] {
+	switch {
+	case n < 1:
+		p.err = invalid("Concurrent(%d): a pager needs one page at least", n)
+	case p.used:
+		p.err = invalid("Concurrent(%d) comes after the pager was used", n)
 	}
-	placed := page.Meta != nil && page.Meta.Offset == asked.Offset || next != p.next
-	if !placed && slices.ContainsFunc(records, func(r T) bool { return reflect.DeepEqual(r, p.seen[0][0]) }) {
-		return true
-	}
-	differ := func(r T) bool { return !reflect.DeepEqual(r, records[0]) }
-	return reflect.DeepEqual(records, p.seen[0]) && reflect.DeepEqual(records, p.seen[1]) &&
-		(total == 0 || slices.ContainsFunc(records, differ))
-}
-
-func (p *Pager[T]) lost(format string, args ...any) error {
-	return fmt.Errorf("epcclogs: %w: %s", ErrPagination, fmt.Sprintf(format, args...))
+	p.reader.ahead.most = n
+	return p
 }

@@ -1,0 +1,124 @@
+package epcclogs
+
+import "context"
+
+// front is about what was added in front of the part of the list that was read.
+type front[T any] struct {
+	zero    []T  // the records at offset 0, when this round has got them
+	visited bool // the front was looked at in this round
+	offset  int  // of the page to read next
+	skipped int  // where to go on if the head is not where it should be; 0: nowhere
+}
+
+// readFront reads a page of what was added in front; nil when it has nothing new.
+// It looks for the head from offset 0 on, and goes back from there, so that the
+// oldest come first.
+func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
+	f, p := &r.front, r.place
+	page := &Page[T]{Data: f.zero}
+	if f.zero == nil || f.visited {
+		var err error
+		if page, err = r.getFront(ctx); err != nil {
+			return nil, err
+		}
+	}
+	first := !f.visited
+	f.visited = true
+	fresh, last, sawTail := p.lookFront(page.Data)
+	if last < 0 {
+		return nil, r.noHead(ctx, page.Data, first, sawTail)
+	}
+	page.Data = p.takeFront(f.offset, page.Data, fresh, last)
+	if p.shift = f.offset; f.offset == 0 {
+		r.stage = readAll
+	}
+	f.offset = max(0, f.offset-stride(r.server.length))
+	return page, nil
+}
+
+func (r *reader[T]) getFront(ctx context.Context) (*Page[T], error) {
+	f, p := &r.front, r.place
+	asked := ListOptions{Limit: min(r.limit+lookBack, maxLimit), Offset: f.offset}
+	if f.visited {
+		asked.Limit = maxLimit // to be done with it soon
+	}
+	page, err := r.ahead.list(ctx, &asked)
+	if err != nil {
+		return nil, err
+	}
+	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != asked.Offset {
+		return nil, r.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
+	}
+	r.server.length = max(r.server.length, len(page.Data))
+	total := claimsOf(page, asked).total
+	if total > 0 && p.total > 0 && !p.found && !f.visited {
+		p.shift += max(total-p.total, 0)
+	}
+	p.total = total
+	if asked.Offset == 0 {
+		f.zero = page.Data
+	}
+	return page, nil
+}
+
+// noHead goes on after a page that does not show the head: it stands further on,
+// or was deleted.
+func (r *reader[T]) noHead(ctx context.Context, records []T, first, sawTail bool) error {
+	f, p := &r.front, r.place
+	next := f.offset + stride(len(records))
+	if !first && len(records) > 1 && p.found && f.offset >= p.shift+remembered {
+		// So much was not added in front, unless it was just now.
+		still, err := r.stands(ctx)
+		if err != nil {
+			return err
+		}
+		sawTail = sawTail || still
+	}
+	switch over := sawTail || len(records) < 2; {
+	case first && !over:
+		f.offset = max(next, p.shift-r.server.length/2) // where it should be by how far the list has moved
+		if f.offset > next {
+			f.skipped = next
+		}
+	case !over:
+		f.offset = next
+	case f.skipped > 0:
+		f.offset, f.skipped = f.skipped, 0
+	case sawTail:
+		// The store has deleted the head; so it adds nothing in front.
+		p.capture(f.zero)
+		r.stage = readAll
+	default:
+		r.restart()
+	}
+	return nil
+}
+
+// stands reports whether the place is where it was, or before.
+func (r *reader[T]) stands(ctx context.Context) (bool, error) {
+	p := r.place
+	asked := p.next(0, lookBack, false)
+	page, err := r.ahead.list(ctx, &asked)
+	if err != nil {
+		return false, err
+	}
+	v := p.look(asked.Offset, page.Data)
+	if p.found = v.known >= 0; !p.found {
+		return false, nil
+	}
+	moved := p.moves(v)
+	p.offset += moved
+	p.shift += max(moved, 0)
+	return moved <= 0, nil
+}
+
+// captureHead reads the first records of a list that was not read from its
+// beginning.
+func (r *reader[T]) captureHead(ctx context.Context) error {
+	_, err := r.getFront(ctx)
+	if err == nil {
+		r.place.capture(r.front.zero)
+		r.front.visited = true
+	}
+	return err
+}

@@ -1,0 +1,409 @@
+package epcclogs
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+)
+
+const (
+	// remembered is how many of the latest records a place recognizes.
+	remembered = 200
+	// lookBack is how many records at each end a cursor holds. A record that the
+	// store commits late, fewer than this many places from a growing end, is found.
+	lookBack = 16
+	// settled is the length from which on a list shows by its ends which one grows.
+	// In a shorter one a late record may come to stand at the wrong end.
+	settled = 2 * lookBack
+)
+
+// mark identifies a record: a hash of all its members.
+type mark uint64
+
+func markOf[T any](record *T) mark {
+	b, _ := json.Marshal(record) // what was decoded can be encoded
+	sum := sha256.Sum256(b)
+	return mark(binary.BigEndian.Uint64(sum[:]))
+}
+
+// seen is a record that was received.
+type seen[T any] struct {
+	record *T // nil once the mark is known, which is expensive
+	mark   mark
+	page   int // on which it was new; 0 for one from a cursor
+	nth    int // in the order in which the new records of that page are returned
+}
+
+func (s *seen[T]) id() mark {
+	if s.record != nil {
+		s.mark, s.record = markOf(s.record), nil
+	}
+	return s.mark
+}
+
+// end is an end of a list.
+type end byte
+
+const (
+	unknownEnd end = iota
+	frontEnd
+	tailEnd
+)
+
+// place is where a pager is in a list that may change between any two requests:
+// the records that it has received from there, at both ends of the part that is
+// read, and where they stood. It decides which records of a page are new.
+type place[T any] struct {
+	offset int       // of the record that comes next
+	tail   []seen[T] // the latest records received from behind, in the order of the list
+	at     int       // tail[:at] stand before offset; the others were received before the list moved
+	head   []seen[T] // the first records of the list; nil when they were not read
+	total  int       // number of records in the list; 0 when not told
+	found  bool      // the place was seen since its reader began to look for new records
+	shift  int       // how far it was found to have moved to the right since the head was seen
+	moved  int       // how far to the left it was found last
+	ended  bool      // the end of the list was reached, and nothing new behind it since
+	grows  end       // where new records appear
+
+	pages   int  // received so far
+	fresh   int  // number of records that were new on the latest of them
+	inFront bool // the latest was read for what was added in front
+	stale   int  // new records since tail[at:] was last seen
+}
+
+// next returns the page to ask for: the records that come next, and before them
+// the overlap by which the place is recognized. Where records that were received
+// before the list moved come next, a jump passes over them.
+func (p *place[T]) next(limit, overlap int, jump bool) ListOptions {
+	overlap = min(overlap, len(p.tail))
+	asked := ListOptions{Limit: min(limit+overlap, maxLimit)}
+	if skip := len(p.tail) - p.at; skip > 0 {
+		asked.Limit = maxLimit // to be done with it soon
+		if jump && skip > maxLimit/2 {
+			overlap -= skip
+		}
+	}
+	asked.Offset = max(p.offset-overlap, 0)
+	return asked
+}
+
+// view is what a place makes of a page.
+type view[T any] struct {
+	offset  int // of the page
+	records []T
+	marks   []mark // of the records; nil where the overlap is in place
+	known   int    // index of the first record that is known; -1: none is
+	rank    int    // index of that record in place.tail
+	last    int    // index in place.tail of the record furthest on that the page shows; -1: none
+	fresh   []T    // the new records
+	nth     []int  // indexes of the new records in records; nil where they are its last
+}
+
+// look compares a page at offset with what is known.
+//
+// Where the overlap is in place, all that follows it is new. Elsewhere the list
+// has moved: new is what stands behind the first known record of the page and is
+// not known itself. What stands before that record may have been returned long
+// ago.
+func (p *place[T]) look(offset int, records []T) view[T] {
+	v := view[T]{offset: offset, records: records, known: -1, last: -1}
+	if n := p.offset - offset; p.inPlace(records, n) {
+		v.known, v.rank, v.last, v.fresh = 0, p.at-n, p.at-1, records[n:]
+		return v
+	}
+	v.marks = marksOf(records)
+	ranks := make(map[mark]int, len(p.tail))
+	for i := range p.tail {
+		ranks[p.tail[i].id()] = i
+	}
+	head := p.inHead()
+	for i, m := range v.marks {
+		rank, ok := ranks[m]
+		switch {
+		case ok:
+			if v.known < 0 {
+				v.known, v.rank = i, rank
+			}
+			v.last = max(v.last, rank)
+		case v.known >= 0 && !head[m]:
+			v.fresh, v.nth = append(v.fresh, records[i]), append(v.nth, i)
+		}
+	}
+	return v
+}
+
+// inPlace reports whether a page starts with the last n records received.
+func (p *place[T]) inPlace(records []T, n int) bool {
+	if n < 1 || n > len(records) || n > p.at || p.at != len(p.tail) {
+		return false
+	}
+	for i := range n {
+		if markOf(&records[i]) != p.tail[p.at-n+i].id() {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *place[T]) inHead() map[mark]bool {
+	head := make(map[mark]bool, len(p.head))
+	for i := range p.head {
+		head[p.head[i].id()] = true
+	}
+	return head
+}
+
+func marksOf[T any](records []T) []mark {
+	marks := make([]mark, len(records))
+	for i := range records {
+		marks[i] = markOf(&records[i])
+	}
+	return marks
+}
+
+// further reports whether the page of v shows known records further on than the
+// page before it did.
+func (p *place[T]) further(v view[T]) bool { return v.last >= p.at }
+
+// first returns the index of the first new record of v's page.
+func (v view[T]) first() int {
+	if v.nth != nil {
+		return v.nth[0]
+	}
+	return len(v.records) - len(v.fresh)
+}
+
+// endsNew reports whether the last record of v's page is new.
+func (v view[T]) endsNew() bool {
+	if v.nth != nil {
+		return v.nth[len(v.nth)-1] == len(v.records)-1
+	}
+	return len(v.fresh) > 0
+}
+
+// take moves the place behind the page of v.
+func (p *place[T]) take(v view[T]) {
+	p.pages++
+	p.fresh, p.inFront = len(v.fresh), false
+	added := make([]seen[T], len(v.fresh))
+	own := slices.Clone(v.fresh) // the caller may change the page
+	for i := range own {
+		added[i] = seen[T]{record: &own[i], page: p.pages, nth: i}
+	}
+	p.fillHead(added)
+	if p.ended && p.offset >= settled && v.last >= 0 && v.last == len(p.tail)-1 && v.endsNew() {
+		p.grows = tailEnd
+	}
+	p.ended = p.ended && len(v.fresh) == 0
+	if v.marks == nil {
+		p.moved /= 2
+		drop := max(p.at-remembered, 0)
+		p.tail = append(slices.Delete(p.tail, 0, drop), added...)
+		p.at = len(p.tail)
+	} else {
+		p.merge(v, added)
+	}
+	p.offset = v.offset + len(v.records)
+}
+
+// moves returns how far to the right the known records of v's page have moved.
+func (p *place[T]) moves(v view[T]) int { return v.offset + v.known - (p.offset - p.at + v.rank) }
+
+// fillHead adds new records to a head that is short because the list was, and
+// still holds all that was received.
+func (p *place[T]) fillHead(added []seen[T]) {
+	n := len(p.head)
+	if n > 0 && n < lookBack && len(p.tail) > 0 && p.head[n-1].id() == p.tail[len(p.tail)-1].id() {
+		p.head = append(p.head, added[:min(lookBack-n, len(added))]...)
+	}
+}
+
+// merge puts the page of v, with its new records added, in place of what is known
+// of that part of the list.
+func (p *place[T]) merge(v view[T], added []seen[T]) {
+	shift := p.moves(v)
+	p.shift += max(shift, 0)
+	p.moved = max(-shift, 0)
+	p.mergeHead(v, added)
+	tail := slices.Clone(p.tail[max(v.rank-remembered, 0):v.rank])
+	for i := v.known; i < len(v.records); i++ {
+		if len(v.nth) > 0 && v.nth[0] == i {
+			tail, added, v.nth = append(tail, added[0]), added[1:], v.nth[1:]
+		} else {
+			tail = append(tail, seen[T]{mark: v.marks[i]})
+		}
+	}
+	p.at = len(tail)
+	// The known records further on will be met again, or were deleted.
+	if p.stale += p.fresh; p.stale <= remembered {
+		tail = append(tail, p.tail[v.last+1:]...)
+	}
+	p.tail = tail
+	if p.at == len(p.tail) {
+		p.stale = 0
+	}
+}
+
+// mergeHead puts new records that stand between two of the head into it.
+func (p *place[T]) mergeHead(v view[T], added []seen[T]) {
+	if len(p.head) == 0 {
+		return
+	}
+	head := p.inHead()
+	before := -1 // index in p.head of the record of the head that stands before
+	for i, m := range v.marks {
+		if head[m] {
+			before = slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m })
+			continue
+		}
+		nth := slices.Index(v.nth, i)
+		within := before >= 0 && slices.ContainsFunc(v.marks[i:], func(m mark) bool { return head[m] })
+		if within && nth >= 0 {
+			before++
+			p.head = slices.Insert(p.head, before, added[nth])
+			p.head[before].id()
+		}
+	}
+}
+
+// takeUnchecked moves the place behind a page all of whose records are new: the
+// first one, or that of a server that allows no overlap.
+func (p *place[T]) takeUnchecked(offset int, records []T) {
+	p.tail, p.stale = p.tail[:p.at], 0
+	p.take(view[T]{offset: offset, records: records, fresh: records, known: -1, last: -1})
+	if offset == 0 && p.head == nil && p.at == len(records) {
+		p.head = slices.Clone(p.tail[:min(lookBack, len(p.tail))])
+	}
+}
+
+// end takes note of the end of the list.
+func (p *place[T]) end() {
+	p.ended, p.tail, p.stale = true, p.tail[:p.at], 0
+}
+
+// moveToEnd puts the place at the end of the list, whose last page shows the marks,
+// from the head on: the records behind the head were received.
+func (p *place[T]) moveToEnd(offset int, marks []mark) {
+	p.offset = offset
+	if len(marks) == 0 {
+		return
+	}
+	head := p.inHead()
+	p.tail, p.stale = nil, 0
+	for i, m := range marks {
+		if head[m] || p.indexHead(marks[i:]) < 0 {
+			p.tail = append(p.tail, seen[T]{mark: m})
+		}
+	}
+	p.at = len(p.tail)
+}
+
+// indexHead returns the index of the first mark of a record of the head, or -1.
+func (p *place[T]) indexHead(marks []mark) int {
+	head := p.inHead()
+	return slices.IndexFunc(marks, func(m mark) bool { return head[m] })
+}
+
+// capture makes the first records of the list the head: those that stand before
+// the place, and so were read or skipped.
+func (p *place[T]) capture(records []T) {
+	p.head, p.shift = nil, 0
+	marks, last := marksOf(records), -1
+	for i := range p.tail {
+		last = max(last, slices.Index(marks, p.tail[i].id()))
+	}
+	if last >= 0 {
+		marks = marks[:last+1]
+	}
+	for _, m := range marks[:min(lookBack, len(marks))] {
+		p.head = append(p.head, seen[T]{mark: m})
+	}
+}
+
+// restart forgets what is known, all of which has been deleted.
+func (p *place[T]) restart() {
+	p.offset, p.tail, p.at, p.stale, p.head, p.shift, p.ended = 0, nil, 0, 0, nil, 0, false
+}
+
+// lookFront compares a page at offset, which is in front of the place, with the
+// head: new is what stands before the last record of the head and is not known.
+// It returns the indexes of these, that of the last record of the head (-1 when
+// the page shows none of it), and whether it shows any of the tail.
+func (p *place[T]) lookFront(records []T) (fresh []int, last int, sawTail bool) {
+	if p.headInPlace(records) {
+		return nil, len(p.head) - 1, false
+	}
+	marks, head := marksOf(records), p.inHead()
+	tail := make(map[mark]bool, len(p.tail))
+	for i := range p.tail {
+		tail[p.tail[i].id()] = true
+	}
+	last = -1
+	for i, m := range marks {
+		if head[m] {
+			last = i
+		}
+		sawTail = sawTail || tail[m]
+	}
+	for i, m := range marks[:last+1] {
+		if !head[m] && !tail[m] {
+			fresh = append(fresh, i)
+		}
+	}
+	return fresh, last, sawTail
+}
+
+func (p *place[T]) headInPlace(records []T) bool {
+	if len(p.head) == 0 || len(p.head) > len(records) {
+		return false
+	}
+	for i := range p.head {
+		if markOf(&records[i]) != p.head[i].id() {
+			return false
+		}
+	}
+	return true
+}
+
+// takeFront makes the first records of the page at offset the head, those at the indexes
+// fresh being new, and returns these, the oldest first.
+func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T {
+	p.pages++
+	p.fresh, p.inFront = len(fresh), true
+	if offset == 0 && len(fresh) > 0 && fresh[0] == 0 && p.offset >= settled {
+		p.grows = frontEnd
+	}
+	// Of a page that does not begin the list, part of the head may stand before.
+	before := 0
+	if offset > 0 {
+		marks := marksOf(records[:last+1])
+		before = slices.IndexFunc(p.head, func(s seen[T]) bool { return slices.Contains(marks, s.id()) })
+	}
+	p.head = slices.Clone(p.head[:before])
+	own := slices.Clone(records[:last+1])
+	for i := range own {
+		p.head = append(p.head, seen[T]{record: &own[i]})
+	}
+	newest := make([]T, 0, len(fresh))
+	for nth, i := range slices.Backward(fresh) {
+		nth = len(fresh) - 1 - nth
+		p.head[before+i].page, p.head[before+i].nth = p.pages, nth
+		newest = append(newest, records[i])
+	}
+	return newest
+}
+
+// position returns the offset of the next record when rest of the new records of
+// the latest page were not returned yet.
+func (p *place[T]) position(rest int) int {
+	if p.inFront {
+		return p.offset
+	}
+	return p.offset - rest
+}
+
+// returned reports whether s was returned, likewise.
+func (p *place[T]) returned(s seen[T], rest int) bool {
+	return s.page == 0 || s.page != p.pages || s.nth < p.fresh-rest
+}
