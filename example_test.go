@@ -154,8 +154,8 @@ func ExamplePager_Pages() {
 	}
 	// Output:
 	// 100 100
-	// 100 200
-	// 50 250
+	// 99 199
+	// 51 250
 }
 
 // A program that stops can go on later where it stopped.

@@ -59,7 +59,7 @@ func ExampleNewServer() {
 	// 60 <nil>
 	// true
 	// page%5Blimit%5D=100
-	// page%5Blimit%5D=100&page%5Boffset%5D=50
+	// page%5Blimit%5D=100&page%5Boffset%5D=49
 	// page%5Blimit%5D=100
 }
 
