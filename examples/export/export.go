@@ -1,109 +1,50 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/epcclogs/epcclogs"
 )
 
-// export writes the logs of an integration to the file at path, from where it
-// ends. It returns how many records were in the file before and how many are now.
-// report is called at the beginning and after each page; a total of 0 is not
-// known.
-func export(ctx context.Context, client *epcclogs.Client, id, path string, form format, report func(records, total int),
+// export appends to the file at path the logs of an integration that are not in
+// it yet. It returns how many records were in the file before and how many are
+// now. report is called at the beginning and after each page, with the records in
+// the file and those that are left in the list, 0 where that is not known.
+func export(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog], id, path string, form format,
+	report func(records, left int),
 ) (before, records int, err error) {
-	// Only the owner may read it: the bodies may hold personal data.
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := openFile(path, id, form)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
+	defer func() { err = errors.Join(err, file.close()) }()
+	before = file.place.Records
+	report(before, 0)
 
-	before, size, err := form.complete(file, id)
-	if err != nil {
-		return 0, 0, fmt.Errorf("%s: %w", path, err)
-	}
-	records = before
-	if err := file.Truncate(size); err != nil {
-		return before, records, err
-	}
-	if _, err := file.Seek(size, io.SeekStart); err != nil {
-		return before, records, err
-	}
-	report(records, 0)
-
-	w := bufio.NewWriter(file)
-	if size == 0 {
-		if _, err := w.WriteString(form.header); err != nil {
-			return before, records, err
+	offset := pager.Resume(file.place.Cursor).Offset()
+	for page, err := range pager.Pages(ctx) {
+		if file.place.Cursor != "" && errors.Is(err, epcclogs.ErrInvalidArgument) {
+			err = file.unrelated(err.Error())
 		}
-	}
-	for page, err := range client.IntegrationLogs(id, &epcclogs.ListOptions{Offset: records}).Pages(ctx) {
 		if err != nil {
-			return before, records, err
+			return before, file.place.Records, err
 		}
-		if err := form.write(w, page.Data); err != nil {
-			return before, records, err
+		if err := file.append(page.Data, pager.Cursor()); err != nil {
+			return before, file.place.Records, fmt.Errorf("%s: %w", path, err)
 		}
-		if err := w.Flush(); err != nil {
-			return before, records, err
+		// What was added in front is read last. The offset then stays where it is,
+		// and does not tell how much is left.
+		left := 0
+		if page.Results != nil && pager.Offset() > offset {
+			left = max(0, page.Results.Total-pager.Offset())
 		}
-		records += len(page.Data)
-		total := 0
-		if page.Results != nil {
-			total = page.Results.Total
-		}
-		report(records, total)
+		offset = pager.Offset()
+		report(file.place.Records, left)
 	}
-	if err := w.Flush(); err != nil { // the header, where there are no records
-		return before, records, err
+	if err := file.finish(pager.Cursor()); err != nil {
+		return before, file.place.Records, fmt.Errorf("%s: %w", path, err)
 	}
-	return before, records, file.Sync()
-}
-
-// complete reads a file from its beginning and returns the number of complete
-// records in it and the size of the part that they fill, header included. What
-// follows was cut while it was written. A file that this program has not written
-// for the integration is an error.
-func (f format) complete(file io.Reader, id string) (records int, size int64, err error) {
-	r := bufio.NewReader(file)
-	begin := f.header
-	if begin == "" {
-		begin = f.begin
-	}
-	for {
-		record, cut, err := f.next(r)
-		if err != nil {
-			return 0, 0, err
-		}
-		n := min(len(begin), len(record))
-		if string(record[:n]) != begin[:n] {
-			return 0, 0, fmt.Errorf("not an export of this format (byte %d); choose another file", size)
-		}
-		whole := !cut || f.header == "" && json.Valid(record) // the newline alone may be missing
-		if !whole {
-			return records, size, nil
-		}
-		if size > 0 || f.header == "" {
-			of, err := f.integration(record)
-			if err != nil {
-				return 0, 0, fmt.Errorf("not an export of this format (byte %d: %w); choose another file", size, err)
-			}
-			if of != "" && of != id {
-				return 0, 0, fmt.Errorf("holds logs of integration %s; choose another file", of)
-			}
-			if cut {
-				return records, size, nil
-			}
-			records++
-		}
-		size += int64(len(record))
-		begin = f.begin
-	}
+	return before, file.place.Records, nil
 }

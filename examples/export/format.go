@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -18,12 +15,9 @@ import (
 
 // format is a way to write logs, each of them ended by a newline.
 type format struct {
+	name   string
 	header string // the first line of the file; empty when there is none
-	begin  string // how every record begins
-	quoted bool   // a newline between quotes is part of the record
-
-	write       func(w io.Writer, logs []epcclogs.IntegrationLog) error
-	integration func(record []byte) (id string, err error) // also checks the record
+	write  func(w io.Writer, logs []epcclogs.IntegrationLog) error
 }
 
 func formatOf(path, name string) (format, error) {
@@ -42,29 +36,10 @@ func formatOf(path, name string) (format, error) {
 	return format{}, fmt.Errorf("unknown format %q", name)
 }
 
-// next reads one record, its newline included. At the end of the file it returns
-// what is left: nothing, or a record that was cut.
-func (f format) next(r *bufio.Reader) (record []byte, cut bool, err error) {
-	quotes := 0
-	for {
-		line, err := r.ReadBytes('\n')
-		record = append(record, line...)
-		if errors.Is(err, io.EOF) {
-			return record, true, nil
-		}
-		// Quotes within quotes are doubled, so that outside of them, and there
-		// only, the number of all quotes before is even.
-		quotes += bytes.Count(line, []byte{'"'})
-		if err != nil || !f.quoted || quotes%2 == 0 {
-			return record, false, err
-		}
-	}
-}
-
 // jsonLines has the API's JSON of a log in each line. JSON text written by
 // package json holds no newline.
 var jsonLines = format{
-	begin: `{"id":"`,
+	name: "jsonl",
 	write: func(w io.Writer, logs []epcclogs.IntegrationLog) error {
 		lines := json.NewEncoder(w)
 		for _, l := range logs {
@@ -74,22 +49,12 @@ var jsonLines = format{
 		}
 		return nil
 	},
-	integration: func(record []byte) (string, error) {
-		var l epcclogs.IntegrationLog
-		if err := json.Unmarshal(record, &l); err != nil {
-			return "", err
-		}
-		if again, err := json.Marshal(l); err != nil || !bytes.Equal(again, bytes.TrimSuffix(record, []byte{'\n'})) {
-			return "", errors.New("not written by this program")
-		}
-		return l.IntegrationID(), nil
-	},
 }
 
 // commaSeparated is CSV as RFC 4180 describes it, but with lines that end in LF.
 var commaSeparated = format{
+	name:   "csv",
 	header: "id,created_at,succeeded,attempt,status_code,processing_time,integration_id,job_id,error_detail,body\n",
-	quoted: true,
 	write: func(w io.Writer, logs []epcclogs.IntegrationLog) error {
 		lines := csv.NewWriter(w)
 		for _, l := range logs {
@@ -115,14 +80,5 @@ var commaSeparated = format{
 		}
 		lines.Flush()
 		return lines.Error()
-	},
-	integration: func(record []byte) (string, error) {
-		c := csv.NewReader(bytes.NewReader(record))
-		c.FieldsPerRecord = 10
-		fields, err := c.Read()
-		if err != nil {
-			return "", err
-		}
-		return fields[6], nil
 	},
 }

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +23,7 @@ import (
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
-const kills = 10 // of each format
+const kills = 10 // of each list
 
 // longLogs take the program a while to write, so that it can be killed at it.
 func longLogs(id string) []epcclogs.IntegrationLog {
@@ -28,83 +34,242 @@ func longLogs(id string) []epcclogs.IntegrationLog {
 	return logs
 }
 
-// The program is killed at points spread over the whole export, two thirds
-// of them while it writes and the others while it waits for a page, and started again until
-// it ends.
-func TestKill(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "export.exe")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
+// program is the built program, to be run on a service and killed.
+type program struct {
+	binary string
+	srv    *epcclogstest.Server
+	random *rand.Rand
+	args   []string // but the file and the id
+	id     string
+	kills  int
+}
 
-	for name, envelope := range map[string]epcclogstest.Envelope{"jsonl": epcclogstest.Meta, "csv": epcclogstest.Links} {
-		t.Run(name, func(t *testing.T) {
-			sample := epcclogstest.SampleIntegration(0)
-			srv := newServer(t,
-				epcclogstest.WithIntegration(sample, longLogs(sample.ID)...),
-				epcclogstest.WithClientCredentials("example-id", "example-secret", 0),
-				epcclogstest.WithEnvelope(envelope),
-				epcclogstest.WithLatency(time.Millisecond),
-			)
-			start := func(path string) *exec.Cmd {
-				cmd := exec.CommandContext(t.Context(), program, "-format", name, path, sample.ID)
-				cmd.Env = append(os.Environ(), "EPCC_CLIENT_ID=example-id", "EPCC_CLIENT_SECRET=example-secret",
-					"EPCC_API_BASE_URL="+srv.URL)
-				cmd.Stderr = os.Stderr
-				require.NoError(t, cmd.Start())
-				return cmd
+func (p *program) start(t *testing.T, path string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), p.binary, append(slices.Clone(p.args), path, p.id)...)
+	cmd.Env = append(os.Environ(), "EPCC_CLIENT_ID=example-id", "EPCC_CLIENT_SECRET=example-secret",
+		"EPCC_API_BASE_URL="+p.srv.URL)
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	return cmd
+}
+
+// kill starts the program and kills it within the next step bytes of the file: in
+// turn while it waits for a page, while it writes, and while it saves the place.
+// It reports whether the program did not end before. onRequest is called for each
+// request meanwhile.
+func (p *program) kill(t *testing.T, path string, step int, onRequest func()) bool {
+	t.Helper()
+	moment := p.kills % 3
+	p.kills++
+	point := size(path) + 1 + p.random.IntN(step)
+	cmd := p.start(t, path)
+	kill := func() { _ = cmd.Process.Kill() } // the program may have just ended
+	p.srv.OnRequest(func(int, epcclogstest.Request) {
+		onRequest()
+		if moment == 0 && size(path) >= point {
+			kill()
+		}
+	})
+	ended, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		if moment == 0 {
+			return
+		}
+		for size(path) < point || moment == 2 && size(path+".cursor.new") == 0 {
+			select {
+			case <-ended:
+				return
+			default:
+				runtime.Gosched()
 			}
-
-			undisturbed := filepath.Join(t.TempDir(), "undisturbed")
-			require.NoError(t, start(undisturbed).Wait())
-			want := readFile(t, undisturbed)
-
-			seed := rand.Uint64()
-			t.Logf("seed %d", seed)
-			random := rand.New(rand.NewPCG(seed, 0))
-			path := filepath.Join(t.TempDir(), "killed")
-			killed, cut := 0, 0
-			for range kills {
-				point := size(path) + 1 + random.IntN(len(want)/kills)
-				cmd := start(path)
-				if random.IntN(3) == 0 { // while it waits for a page
-					srv.OnRequest(func(int, epcclogstest.Request) {
-						if size(path) >= point {
-							_ = cmd.Process.Kill() // repeated, or it has just ended
-						}
-					})
-				} else { // while it writes
-					go func() {
-						for size(path) < min(point, len(want)) && t.Context().Err() == nil {
-							runtime.Gosched()
-						}
-						_ = cmd.Process.Kill()
-					}()
-				}
-				_ = cmd.Wait() // an end by itself shows below
-				if !cmd.ProcessState.Exited() {
-					killed++
-				} else {
-					require.True(t, cmd.ProcessState.Success(), "the program may end before it is killed, but without an error")
-				}
-				srv.OnRequest(nil)
-
-				now := readFile(t, path)
-				require.True(t, strings.HasPrefix(want, now), "what is in the file is right, if not whole")
-				_, complete, err := formats[name].complete(strings.NewReader(now), sample.ID)
-				require.NoError(t, err)
-				if int(complete) < len(now) {
-					cut++
-				}
-			}
-			require.NoError(t, start(path).Wait())
-			if want != readFile(t, path) { // too long to be shown
-				t.Error("the file differs from that of an undisturbed run")
-			}
-			t.Logf("killed %d times of %d, %d times with a record cut", killed, kills, cut)
-			assert.Positive(t, killed)
-		})
+		}
+		kill()
+	}()
+	_ = cmd.Wait() // how it ended shows below
+	close(ended)
+	<-watched
+	p.srv.OnRequest(nil)
+	if cmd.ProcessState.Exited() {
+		require.True(t, cmd.ProcessState.Success(), "the program may end before it is killed, but without an error")
+		return false
 	}
+	return true
+}
+
+func TestKill(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "export.exe")
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	t.Run("jsonl", func(t *testing.T) { killWhileTheListStands(t, binary, "jsonl", epcclogstest.Meta) })
+	t.Run("csv", func(t *testing.T) { killWhileTheListStands(t, binary, "csv", epcclogstest.Links) })
+	t.Run("oldest first", func(t *testing.T) { killWhileTheListMoves(t, binary) })
+	t.Run("newest first", func(t *testing.T) { killWhileTheListMoves(t, binary, epcclogstest.WithNewestFirst()) })
+}
+
+// The list stands still: the file must be that of an undisturbed run, byte for
+// byte, and what is in it meanwhile a part of that.
+func killWhileTheListStands(t *testing.T, binary, format string, envelope epcclogstest.Envelope) {
+	sample := epcclogstest.SampleIntegration(0)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	p := &program{
+		binary: binary,
+		srv: newServer(t,
+			epcclogstest.WithIntegration(sample, longLogs(sample.ID)...),
+			epcclogstest.WithClientCredentials("example-id", "example-secret", 0),
+			epcclogstest.WithEnvelope(envelope),
+			epcclogstest.WithLatency(time.Millisecond),
+		),
+		random: rand.New(rand.NewPCG(seed, 0)),
+		args:   []string{"-format", format, "-n", "2"},
+		id:     sample.ID,
+	}
+	undisturbed := filepath.Join(t.TempDir(), "undisturbed")
+	require.NoError(t, p.start(t, undisturbed).Wait())
+	want := readFile(t, undisturbed)
+
+	path := filepath.Join(t.TempDir(), "killed")
+	killed, more := 0, 0
+	for range kills {
+		if p.kill(t, path, len(want)/kills, func() {}) {
+			killed++
+		}
+		require.True(t, strings.HasPrefix(want, readFile(t, path)), "what is in the file is right, if not whole")
+		if int64(size(path)) > savedSize(t, path) {
+			more++
+		}
+	}
+	require.NoError(t, p.start(t, path).Wait())
+	if want != readFile(t, path) { // too long to be shown
+		t.Error("the file differs from that of an undisturbed run")
+	}
+	t.Logf("killed %d times of %d, %d times with more in the file than the place says", killed, kills, more)
+	assert.Positive(t, killed)
+}
+
+// The list moves while the program is killed again and again: with each request,
+// records arrive and the oldest expire. Once the list stands still, the file must
+// hold every record that is in it exactly once, and no expired one twice.
+func killWhileTheListMoves(t *testing.T, binary string, order ...epcclogstest.Option) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	list := &movingList{id: "moving", random: rand.New(rand.NewPCG(seed, 1))}
+	p := &program{
+		binary: binary,
+		srv: newServer(t, append(order,
+			epcclogstest.WithIntegration(epcclogs.Integration{ID: list.id}, list.arrivals(2000)...),
+			epcclogstest.WithClientCredentials("example-id", "example-secret", 0),
+			epcclogstest.WithLatency(time.Millisecond),
+		)...),
+		random: random,
+		args:   []string{"-n", "4"},
+		id:     list.id,
+	}
+	list.srv = p.srv
+	path := filepath.Join(t.TempDir(), "moving.jsonl")
+	killed := 0
+	// At first all records are new to the file, and then those of each round.
+	for range 2 {
+		list.let(true)
+		for range kills {
+			list.add(100)
+			if p.kill(t, path, 100_000, list.move) {
+				killed++
+			}
+		}
+		list.let(false)
+		require.NoError(t, p.start(t, path).Wait())
+	}
+
+	times := make(map[string]int)
+	for line := range strings.Lines(readFile(t, path)) {
+		var l epcclogs.IntegrationLog
+		require.NoError(t, json.Unmarshal([]byte(line), &l))
+		times[l.ID]++
+		require.Equal(t, 1, times[l.ID], "record %s", l.JobID())
+	}
+	var lost []string
+	p.srv.RemoveLogs(list.id, func(l epcclogs.IntegrationLog) bool {
+		if times[l.ID] == 0 {
+			lost = append(lost, l.JobID())
+		}
+		return false
+	})
+	if len(lost) > 0 {
+		t.Errorf("%d records are lost, among them %s and %s", len(lost), lost[0], lost[len(lost)-1])
+	}
+	t.Logf("killed %d times of %d; %d records arrived, %d expired, %d are in the file",
+		killed, 2*kills, list.arrived, list.expired, len(times))
+	assert.Positive(t, killed)
+}
+
+// movingList makes records arrive and expire.
+type movingList struct {
+	srv    *epcclogstest.Server
+	id     string
+	random *rand.Rand
+
+	mu               sync.Mutex
+	moves            bool
+	arrived, expired int
+}
+
+// let says whether the list moves. Requests of a killed program may still be
+// answered after its end: they must not change a list that stands still.
+func (m *movingList) let(move bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.moves = move
+}
+
+// arrivals returns n new logs.
+func (m *movingList) arrivals(n int) []epcclogs.IntegrationLog {
+	first := time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC)
+	logs := make([]epcclogs.IntegrationLog, n)
+	for i := range logs {
+		logs[i] = epcclogstest.Log(m.id, fmt.Sprintf("job-%d", m.arrived), 1, first.Add(time.Duration(m.arrived)*time.Second))
+		m.arrived++
+	}
+	return logs
+}
+
+// add makes n records arrive.
+func (m *movingList) add(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.srv.AddLogs(m.id, m.arrivals(n)...)
+}
+
+// move changes the list as a store does between two requests.
+func (m *movingList) move() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.moves {
+		return
+	}
+	m.srv.AddLogs(m.id, m.arrivals(m.random.IntN(6))...)
+	oldest := m.random.IntN(4)
+	m.expired += m.srv.RemoveLogs(m.id, func(epcclogs.IntegrationLog) bool {
+		oldest--
+		return oldest >= 0
+	})
+}
+
+// savedSize returns the size of the part of a file that its place says is right,
+// 0 when there is no place yet.
+func savedSize(t *testing.T, path string) int64 {
+	t.Helper()
+	var saved place
+	text, err := os.ReadFile(path + ".cursor")
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &saved))
+	return saved.Size
 }
 
 // size returns 0 while there is no file.

@@ -1,40 +1,39 @@
-// Export writes all logs of an integration to a file, as JSON Lines or as CSV,
-// and goes on where the file ends when it is started again:
+// Export writes all logs of an integration to a file, as JSON Lines or as CSV.
+// Started again, it goes on where it was stopped, and later appends what is new:
 //
 //	go run ./examples/export logs.jsonl
-//	go run ./examples/export -format csv logs.txt
+//	go run ./examples/export -slow logs.csv
 //
-// With nothing set it runs on an embedded service with sample data. With
-// EPCC_CLIENT_ID, EPCC_CLIENT_SECRET and, for other hosts than epcclogs.EUWest,
+// With nothing set it runs on an embedded service with made-up data. Try to kill
+// it: with -slow it takes twenty seconds. With EPCC_CLIENT_ID,
+// EPCC_CLIENT_SECRET and, for other hosts than epcclogs.EUWest,
 // EPCC_API_BASE_URL set, and the id of an integration as second argument, it
-// runs on the real service.
+// runs on the real service. The requests count against the rate limit of the
+// store, which its shop shares.
 //
 // # What is guaranteed
 //
 // The program may be interrupted or killed at any time, and started again with
-// the same arguments. It removes a record that was cut at the end of the file
-// and asks for the list from the offset that follows the complete records. When
-// it ends with exit status 0 and the list did not change meanwhile, the file is
-// byte for byte that of an undisturbed run.
+// the same arguments. After a run with exit status 0, each record that was in the
+// list from the first request of the first run to the last request of this run is
+// in the file exactly once, whatever the order of the list and whatever was added
+// or removed meanwhile. What was added during a run may be left to the next one.
+// New records are appended, oldest first.
 //
-// The service has offsets only, no positions that stay, and new logs keep
-// arriving. Where it lists the oldest first, they come at the end, and nothing
-// is lost or repeated. Where it lists the newest first, each of them moves the
-// others: as many records are repeated in the file as arrived since the first
-// run began, and those that arrived are missing. Nothing else is lost. (Tell
-// repeats by the whole record: ids are not promised to be unique.) Where the
-// service removes logs from before the offset, as many that follow are missed.
-// Past an offset of 10,000 it may answer with an error some day.
+// # The cursor file
 //
-// A crash of the whole machine, not just of the program, may spoil more than the
-// last record, because the file is synced to the disk only at the end.
-// A file that holds anything else than what this program writes for the
-// integration is refused and left as it is. One program at a time may write to a
-// file.
+// Beside logs.jsonl the program keeps logs.jsonl.cursor: the place in the list
+// that follows the records in the file, and the size of the file with them. It is
+// replaced after each page, once the records are on the disk. What was written
+// after it is removed by the next run, which reads it again.
+//
+// The program refuses files that do not belong together, and changes nothing: a
+// file without a cursor file, one that holds another integration or format, one
+// that is shorter than the cursor file says or ends in other bytes. Changes
+// further in front are not noticed. One program at a time may write to a file.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -43,14 +42,18 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"time"
+	"syscall"
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
+	"github.com/epcclogs/epcclogs/examples/internal/service"
 )
 
+const slowRate = 5 // requests a second
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr, isTerminal(os.Stderr))
 	stop()
 	os.Exit(status)
@@ -67,11 +70,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 	flags := flag.NewFlagSet("export", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		messages.Print("usage: export [-format jsonl|csv] file [integration id]\n" +
-			"The id is for the real service, with EPCC_CLIENT_ID and EPCC_CLIENT_SECRET set.")
+		messages.Print("usage: export [-format jsonl|csv] [-n pages] [-slow] file [integration id]\n" + service.Usage)
 		flags.PrintDefaults()
 	}
 	formatName := flags.String("format", "", "`name` of the format, jsonl or csv (default: the extension of the file)")
+	n := flags.Int("n", 8, "`pages` to request at the same time")
+	slow := flags.Bool("slow", false, fmt.Sprintf("make no more than %d requests a second", slowRate))
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -83,45 +87,48 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 		return 2
 	}
 	form, err := formatOf(path, *formatName)
+	if err == nil && *n < 1 {
+		err = fmt.Errorf("-n %d: at least one page must be requested", *n)
+	}
 	if err != nil {
 		messages.Print("export: ", err)
 		flags.Usage()
 		return 2
 	}
 
-	var client *epcclogs.Client
-	if cmp.Or(id, os.Getenv("EPCC_CLIENT_ID"), os.Getenv("EPCC_CLIENT_SECRET"), os.Getenv("EPCC_API_BASE_URL")) != "" {
-		client, err = epcclogs.NewClientFromEnv()
-		if err == nil && id == "" {
-			flags.Usage()
-			return 2
+	var opts []epcclogs.Option
+	if *slow {
+		opts = append(opts, epcclogs.WithRateLimit(slowRate))
+	}
+	sample := epcclogstest.SampleIntegration(0)
+	s, err := service.Connect(id, func() *epcclogstest.Server {
+		return epcclogstest.NewServer(
+			epcclogstest.WithIntegration(sample, epcclogstest.SampleLogs(sample.ID, 10_000)...))
+	}, opts...)
+	if err == nil {
+		defer s.Close()
+		if s.Embedded != nil {
+			id = sample.ID
+			messages.Print("No credentials are set, so the data are made up.")
+		} else if id == "" {
+			err = service.ErrNoID
 		}
-	} else {
-		sample := epcclogstest.SampleIntegration(0)
-		logs := epcclogstest.SampleLogs(sample.ID, 2500)
-		srv := epcclogstest.NewServer(epcclogstest.WithIntegration(sample, logs...))
-		defer srv.Close()
-		id = sample.ID
-		client, err = epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
 	}
 	if err != nil {
 		messages.Print("export: ", err)
 		return 1
 	}
 
-	report := func(int, int) {}
-	if terminal {
-		report = progress(stderr, time.Now)
-	}
-	before, records, err := export(ctx, client, id, path, form, report)
-	if terminal {
-		messages.Println() // ends the line of the progress
+	shown := &progress{w: stderr, terminal: terminal}
+	stop := shown.start()
+	before, records, err := export(ctx, s.Client.IntegrationLogs(id, nil).Concurrent(*n), id, path, form, shown.report)
+	stop()
+	if errors.Is(err, context.Canceled) {
+		messages.Printf("export: interrupted with %d records in %s; the same command goes on from there", records, path)
+		return 1
 	}
 	if err != nil {
 		messages.Print("export: ", err)
-		if errors.Is(err, context.Canceled) {
-			messages.Printf("Interrupted with %d records in %s. The same command goes on from there.", records, path)
-		}
 		return 1
 	}
 	if _, err := fmt.Fprintf(stdout, "%d records in %s, %d of them from an earlier run\n", records, path, before); err != nil {
@@ -129,24 +136,4 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 		return 1
 	}
 	return 0
-}
-
-// progress returns a function that shows on w how many records are in the file,
-// how many there are (0: not known), and how fast they come.
-func progress(w io.Writer, now func() time.Time) func(records, total int) {
-	first := -1
-	var started time.Time
-	return func(records, total int) {
-		if first < 0 {
-			first, started = records, now()
-		}
-		text := fmt.Sprintf("%d records", records)
-		if total > 0 {
-			text = fmt.Sprintf("%d of %d records", records, total)
-		}
-		if seconds := now().Sub(started).Seconds(); seconds > 0 {
-			text += fmt.Sprintf(", %.0f/s", float64(records-first)/seconds)
-		}
-		_, _ = fmt.Fprintf(w, "\r%-60s", text) // of no importance where it fails
-	}
 }

@@ -40,9 +40,15 @@ func oddLogs(id string) []epcclogs.IntegrationLog {
 	return logs
 }
 
+// exportLogs runs an export that requests three pages at a time.
+func exportLogs(t *testing.T, client *epcclogs.Client, id, path string, form format) (before, records int, err error) {
+	t.Helper()
+	return export(t.Context(), client.IntegrationLogs(id, nil).Concurrent(3), id, path, form, func(int, int) {})
+}
+
 func newClient(t *testing.T, srv *epcclogstest.Server, opts ...epcclogs.Option) *epcclogs.Client {
 	t.Helper()
-	opts = append([]epcclogs.Option{epcclogs.WithRateLimit(1e10), epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("example-token")}, opts...)
+	opts = append([]epcclogs.Option{epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("example-token")}, opts...)
 	client, err := epcclogs.NewClient(opts...)
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
@@ -63,51 +69,14 @@ func readFile(t *testing.T, path string) string {
 	return string(content)
 }
 
-func silent(int, int) {}
-
 var formats = map[string]format{"jsonl": jsonLines, "csv": commaSeparated}
-
-// A file may be cut anywhere: the next run must make it whole.
-func TestResumeAtEveryByte(t *testing.T) {
-	for name, envelope := range map[string]epcclogstest.Envelope{"jsonl": epcclogstest.Meta, "csv": epcclogstest.Links} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			form, logs := formats[name], oddLogs("odd")
-			if name == "jsonl" {
-				logs = logs[len(logs)-3:] // they are long
-			}
-			srv := newServer(t, epcclogstest.WithEnvelope(envelope),
-				epcclogstest.WithIntegration(epcclogs.Integration{ID: "odd"}, logs...))
-			client := newClient(t, srv)
-			path := filepath.Join(t.TempDir(), "logs")
-			before, records, err := export(t.Context(), client, "odd", path, form, silent)
-			require.NoError(t, err)
-			require.Zero(t, before)
-			require.Equal(t, len(logs), records)
-			whole := readFile(t, path)
-
-			last := 0
-			for cut := range len(whole) + 1 {
-				require.NoError(t, os.WriteFile(path, []byte(whole[:cut]), 0o600))
-				before, records, err := export(t.Context(), client, "odd", path, form, silent)
-				require.NoError(t, err, "cut at %d: %q", cut, whole[:cut])
-				require.Equal(t, whole, readFile(t, path), "cut at %d: %q", cut, whole[:cut])
-				require.Equal(t, len(logs), records)
-				require.GreaterOrEqual(t, before, last)
-				require.LessOrEqual(t, before, last+1)
-				last = before
-			}
-			assert.Equal(t, len(logs), last, "the whole file holds all records")
-		})
-	}
-}
 
 func TestContent(t *testing.T) {
 	logs := oddLogs("odd")
 	srv := newServer(t, epcclogstest.WithIntegration(epcclogs.Integration{ID: "odd"}, logs...))
 	client := newClient(t, srv)
 	path := filepath.Join(t.TempDir(), "logs")
-	_, _, err := export(t.Context(), client, "odd", path, jsonLines, silent)
+	_, _, err := exportLogs(t, client, "odd", path, jsonLines)
 	require.NoError(t, err)
 	lines := strings.SplitAfter(readFile(t, path), "\n")
 	require.Len(t, lines, len(logs)+1)
@@ -117,8 +86,8 @@ func TestContent(t *testing.T) {
 		assert.Equal(t, string(want)+"\n", lines[i])
 	}
 
-	require.NoError(t, os.Remove(path))
-	_, _, err = export(t.Context(), client, "odd", path, commaSeparated, silent)
+	path = filepath.Join(t.TempDir(), "logs")
+	_, _, err = exportLogs(t, client, "odd", path, commaSeparated)
 	require.NoError(t, err)
 	rows, err := csv.NewReader(strings.NewReader(readFile(t, path))).ReadAll()
 	require.NoError(t, err)
@@ -136,7 +105,7 @@ func TestEmptyList(t *testing.T) {
 	for name, form := range formats {
 		path := filepath.Join(t.TempDir(), name)
 		for range 2 {
-			before, records, err := export(t.Context(), newClient(t, srv), "new", path, form, silent)
+			before, records, err := exportLogs(t, newClient(t, srv), "new", path, form)
 			require.NoError(t, err)
 			assert.Zero(t, before)
 			assert.Zero(t, records)
@@ -151,36 +120,23 @@ func TestLaterRecords(t *testing.T) {
 	srv := newServer(t, epcclogstest.WithIntegration(epcclogs.Integration{ID: "growing"}, logs[:130]...))
 	client := newClient(t, srv)
 	path := filepath.Join(t.TempDir(), "logs")
-	_, _, err := export(t.Context(), client, "growing", path, commaSeparated, silent)
+	_, _, err := exportLogs(t, client, "growing", path, commaSeparated)
 	require.NoError(t, err)
 	srv.AddLogs("growing", logs[130:]...)
-	before, records, err := export(t.Context(), client, "growing", path, commaSeparated, silent)
+	before, records, err := exportLogs(t, client, "growing", path, commaSeparated)
 	require.NoError(t, err)
 	assert.Equal(t, []int{130, 330}, []int{before, records})
 
 	direct := filepath.Join(t.TempDir(), "logs")
-	_, _, err = export(t.Context(), client, "growing", direct, commaSeparated, silent)
+	_, _, err = exportLogs(t, client, "growing", direct, commaSeparated)
 	require.NoError(t, err)
 	assert.Equal(t, readFile(t, direct), readFile(t, path))
-}
 
-// A record that was cut goes even where no other takes its place.
-func TestCutRecordIsGone(t *testing.T) {
-	logs := epcclogstest.SampleLogs("shrunk", 3)
-	srv := newServer(t, epcclogstest.WithIntegration(epcclogs.Integration{ID: "shrunk"}, logs[:2]...))
-	for name, form := range formats {
-		var b bytes.Buffer
-		b.WriteString(form.header)
-		require.NoError(t, form.write(&b, logs[:2]))
-		want := b.String()
-		require.NoError(t, form.write(&b, logs[2:]))
-		path := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(path, b.Bytes()[:b.Len()-1], 0o600))
-		before, records, err := export(t.Context(), newClient(t, srv), "shrunk", path, form, silent)
-		require.NoError(t, err)
-		assert.Equal(t, []int{2, 2}, []int{before, records})
-		assert.Equal(t, want, readFile(t, path))
-	}
+	place := readFile(t, path+".cursor")
+	_, _, err = exportLogs(t, client, "growing", path, commaSeparated)
+	require.NoError(t, err)
+	assert.Equal(t, readFile(t, direct), readFile(t, path), "nothing is new")
+	assert.Equal(t, place, readFile(t, path+".cursor"))
 }
 
 // What the pages before an error held is in the file, and the next run goes on.
@@ -188,62 +144,31 @@ func TestErrorAtThirdPage(t *testing.T) {
 	id := epcclogstest.SampleIntegration(0).ID
 	srv := newServer(t)
 	client := newClient(t, srv, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
+	whole := filepath.Join(t.TempDir(), "logs")
+	_, _, err := exportLogs(t, client, id, whole, jsonLines)
+	require.NoError(t, err)
+
 	path := filepath.Join(t.TempDir(), "logs")
 	srv.FailRequest(3, epcclogstest.GatewayPage(http.StatusBadGateway))
-	_, records, err := export(t.Context(), client, id, path, jsonLines, silent)
+	_, records, err := export(t.Context(), client.IntegrationLogs(id, nil), id, path, jsonLines, func(int, int) {})
 	require.ErrorIs(t, err, epcclogs.ErrServer)
-	assert.Equal(t, 199, records)
-	before, records, err := export(t.Context(), client, id, path, jsonLines, silent)
+	assert.Equal(t, strings.Count(readFile(t, path), "\n"), records)
+	assert.GreaterOrEqual(t, records, 199, "two pages, of which the second may begin with a record of the first")
+	assert.Less(t, records, 250)
+	before, all, err := exportLogs(t, client, id, path, jsonLines)
 	require.NoError(t, err)
-	assert.Equal(t, []int{199, 250}, []int{before, records})
-	assert.Equal(t, 250, strings.Count(readFile(t, path), "\n"))
+	assert.Equal(t, []int{records, 250}, []int{before, all})
+	assert.Equal(t, readFile(t, whole), readFile(t, path))
 }
 
-// A file of someone else is neither changed nor added to.
-func TestForeignFile(t *testing.T) {
-	id := epcclogstest.SampleIntegration(0).ID
-	srv := newServer(t)
-	ours := func(form format) string {
-		var b bytes.Buffer
-		b.WriteString(form.header)
-		require.NoError(t, form.write(&b, epcclogstest.SampleLogs("other", 3)))
-		return b.String()
-	}
-	record := ours(jsonLines)
-	for _, tc := range []struct{ format, content string }{
-		{"jsonl", "Dear diary"},
-		{"jsonl", "\n"},
-		{"jsonl", "[]"},
-		{"jsonl", `{"name":"x"}` + "\n"},
-		{"jsonl", `{"id":5}` + "\n"},
-		{"jsonl", `{"id":"a"} {"id":"b"}` + "\n"},
-		{"jsonl", strings.ReplaceAll(record, "other", id) + "\x00\x00\x00"},
-		{"jsonl", record},
-		{"jsonl", `{"id":"2b9f","precious":true}`}, // whole, but for the newline
-		{"jsonl", `{"id":"a","n":1}` + "\n" + `{"id":"b","n":2}` + "\n"},
-		{"jsonl", strings.ReplaceAll(record, "other", id) + `{"id":"a","n":1}` + "\n"},
-		{"jsonl", commaSeparated.header},
-		{"csv", "id,name\n1,x\n"},
-		{"csv", "Dear diary"},
-		{"csv", commaSeparated.header + "a,b,c\n"},
-		{"csv", commaSeparated.header + `a"b` + "\n\"\n"},
-		{"csv", ours(commaSeparated)},
-		{"csv", record},
-	} {
-		path := filepath.Join(t.TempDir(), "file")
-		require.NoError(t, os.WriteFile(path, []byte(tc.content), 0o600))
-		_, _, err := export(t.Context(), newClient(t, srv), id, path, formats[tc.format], silent)
-		require.ErrorContains(t, err, "choose another file", tc.content)
-		assert.Equal(t, tc.content, readFile(t, path))
-	}
-	assert.Empty(t, srv.Requests())
-}
-
-func TestBadFile(t *testing.T) {
-	srv := newServer(t)
-	_, _, err := export(t.Context(), newClient(t, srv), "id", t.TempDir(), jsonLines, silent)
-	require.Error(t, err)
-	assert.Empty(t, srv.Requests())
+// After an error on the first page there is no file.
+func TestNothingWritten(t *testing.T) {
+	dir := t.TempDir()
+	_, _, err := exportLogs(t, newClient(t, newServer(t)), "unknown", filepath.Join(dir, "logs"), jsonLines)
+	require.ErrorIs(t, err, epcclogs.ErrNotFound)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
 }
 
 // call runs the program with the environment of a user: the pairs in env and no
@@ -258,39 +183,23 @@ func call(t *testing.T, env map[string]string, terminal bool, args ...string) (s
 	return status, out.String(), messages.String()
 }
 
+const madeUp = "No credentials are set, so the data are made up.\n"
+
 func TestDefault(t *testing.T) {
 	for name := range formats {
 		path := filepath.Join(t.TempDir(), "logs."+name)
 		status, stdout, stderr := call(t, nil, false, path)
 		assert.Zero(t, status)
-		assert.Equal(t, "2500 records in "+path+", 0 of them from an earlier run\n", stdout)
-		assert.Empty(t, stderr, "no progress where there is no terminal")
+		assert.Equal(t, "10000 records in "+path+", 0 of them from an earlier run\n", stdout)
+		assert.Equal(t, madeUp, stderr, "no progress within ten seconds where there is no terminal")
 		whole := readFile(t, path)
 
-		require.NoError(t, os.Truncate(path, int64(len(whole)/2)))
-		status, stdout, stderr = call(t, nil, true, "-format", name, path)
+		status, stdout, stderr = call(t, nil, true, "-format", name, "-n", "1", path)
 		assert.Zero(t, status)
-		assert.Regexp(t, `^2500 records in .*, 1\d\d\d of them`, stdout)
-		assert.Regexp(t, `^\r1\d\d\d records[^\r]+\r1\d\d\d of 2500 records, \d+/s +\r`, stderr)
-		assert.Regexp(t, `\r2500 of 2500 records, \d+/s +\n$`, stderr)
+		assert.Equal(t, "10000 records in "+path+", 10000 of them from an earlier run\n", stdout)
+		assert.Regexp(t, "^"+madeUp+`\r10000 records +\n$`, stderr)
 		assert.Equal(t, whole, readFile(t, path))
 	}
-}
-
-func TestProgress(t *testing.T) {
-	now := time.Unix(0, 0)
-	var b bytes.Buffer
-	report := progress(&b, func() time.Time { return now })
-	report(40, 0)
-	now = now.Add(2 * time.Second)
-	report(140, 0)
-	now = now.Add(2 * time.Second)
-	report(240, 250)
-	var lines []string
-	for _, line := range strings.Split(b.String(), "\r") {
-		lines = append(lines, strings.TrimSpace(line))
-	}
-	assert.Equal(t, []string{"", "40 records", "140 records, 50/s", "240 of 250 records, 50/s"}, lines)
 }
 
 func TestService(t *testing.T) {
@@ -307,8 +216,8 @@ func TestService(t *testing.T) {
 	assert.Contains(t, stderr, "404 Not Found")
 
 	status, _, stderr = call(t, env, false, path)
-	assert.Equal(t, 2, status)
-	assert.Contains(t, stderr, "usage: export")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stderr, "export: the id of an integration is missing")
 
 	env["EPCC_CLIENT_SECRET"] = ""
 	status, _, stderr = call(t, env, false, path)
@@ -318,12 +227,19 @@ func TestService(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{}, {"a.csv", "b", "c"}, {"a.txt"}, {"a"}, {"-format", "xml", "a.csv"}, {"-colour", "a.csv"},
+		{},
+		{"a.csv", "b", "c"},
+		{"a.txt"},
+		{"a"},
+		{"-format", "xml", "a.csv"},
+		{"-colour", "a.csv"},
+		{"-n", "0", "a.csv"},
+		{"-n", "many", "a.csv"},
 	} {
 		status, stdout, stderr := call(t, nil, false, args...)
 		assert.Equal(t, 2, status, args)
 		assert.Empty(t, stdout)
-		assert.Contains(t, stderr, "usage: export [-format jsonl|csv] file [integration id]\n")
+		assert.Contains(t, stderr, "usage: export [-format jsonl|csv] [-n pages] [-slow] file [integration id]\n")
 	}
 	status, _, _ := call(t, nil, false, "-h")
 	assert.Zero(t, status)
@@ -343,9 +259,9 @@ func TestInterrupt(t *testing.T) {
 	t.Setenv("EPCC_API_BASE_URL", srv.URL)
 	path := filepath.Join(t.TempDir(), "logs.jsonl")
 	var out, messages bytes.Buffer
-	status := run(ctx, []string{path, epcclogstest.SampleIntegration(0).ID}, &out, &messages, false)
+	status := run(ctx, []string{"-n", "1", path, epcclogstest.SampleIntegration(0).ID}, &out, &messages, false)
 	assert.Equal(t, 1, status)
-	assert.Contains(t, messages.String(), "Interrupted with 100 records in "+path)
+	assert.Equal(t, "export: interrupted with 100 records in "+path+"; the same command goes on from there\n", messages.String())
 	assert.Equal(t, 100, strings.Count(readFile(t, path), "\n"))
 }
 
@@ -363,5 +279,5 @@ func TestWriteFails(t *testing.T) {
 	var messages bytes.Buffer
 	status := run(t.Context(), []string{filepath.Join(t.TempDir(), "logs.csv")}, fullDisk{}, &messages, false)
 	assert.Equal(t, 1, status)
-	assert.Equal(t, "export: no space left\n", messages.String())
+	assert.Equal(t, madeUp+"export: no space left\n", messages.String())
 }
