@@ -85,7 +85,8 @@ func newPace(bound float64, most time.Duration, logger *slog.Logger) *pace {
 
 // rate is called with mu held.
 func (p *pace) rate() float64 {
-	factor := math.Exp(math.Pow((p.worked-p.climb)/growth, 2))
+	past := (p.worked - p.climb) / growth
+	factor := math.Exp(past * past)
 	if p.worked < p.climb {
 		factor = 1 - p.gap*(1-p.worked/p.climb)
 	}

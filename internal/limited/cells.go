@@ -10,7 +10,6 @@ type Cell struct {
 	Drain
 	Group string
 	Goal  float64 // for Result.Used
-	Seeds uint64  // to run it with
 
 	// Least is what Result.Used must be in a test: the goal less 3 percent, by which
 	// seeds differ where the limit changes, or what the pace comes to where the goal is
@@ -28,11 +27,15 @@ func (c Cell) MostRefused() float64 {
 	return 0.01
 }
 
-// Mean runs the cell with each of its seeds.
+// Mean runs the cell, with three seeds where clients share the limit.
 func (c Cell) Mean(run func(seed uint64) Result) Result {
+	seeds := 1
+	if c.Clients > 1 {
+		seeds = 3
+	}
 	var mean Result
-	for seed := range c.Seeds {
-		r, n := run(seed), float64(c.Seeds)
+	for seed := range seeds {
+		r, n := run(uint64(seed)), float64(seeds)
 		mean.Used += r.Used / n
 		mean.Refused += r.Refused / n
 		mean.Share += r.Share / n
@@ -47,38 +50,43 @@ var kinds = []string{
 	"fixed window, 1 s", "sliding log, 1 s", "sliding count, 1 s", "sliding count, 10 s",
 }
 
+// cell returns the cell of d, and false where the table has none.
+func cell(group string, goal float64, d Drain) (c Cell, ok bool) {
+	c = Cell{Drain: d, Group: group, Goal: goal}
+	many := d.Clients > 1
+	switch d.Limiter {
+	case "bucket of 1", "nginx, burst 0":
+		if many || d.Tenant {
+			return c, false // what comes less than 1/R after another client's is refused, whatever the pace
+		}
+	case "sliding count, 10 s":
+		if many || goal < 0.95 && d.Bound == 0 {
+			return c, false // too long for a change to be noticed
+		}
+		c.Goal = min(c.Goal, 0.90)
+	}
+	c.Least = c.Goal - 0.03
+	switch {
+	case many && d.Limiter == "bucket of R/10" && d.Rate == 25:
+		c.Least = 0.70 // a burst of two requests
+	case !many && d.Jitter > 0 && (d.Limiter == "bucket of 1" || d.Limiter == "nginx, burst 0"):
+		c.Least = 0.50 // what comes less than 1/R after the request before is refused
+	}
+	return c, true
+}
+
 // Cells returns the whole table.
 func Cells() []Cell {
 	var cells []Cell
 	add := func(group string, goal float64, d Drain, rates ...float64) {
-		for _, kind := range kinds {
-			ten := kind == "sliding count, 10 s"
-			if ten && (goal < 0.95 && d.Bound == 0 || d.Clients > 1) {
-				continue // too long for a change to be noticed
-			}
+		for _, d.Limiter = range kinds {
 			for _, d.Rate = range rates {
-				if d.Rate < 20 && strings.HasPrefix(kind, "sliding count") {
+				if d.Rate < 20 && strings.HasPrefix(d.Limiter, "sliding count") {
 					continue // counts whole requests
 				}
-				d.Limiter = kind
-				c := Cell{Drain: d, Group: group, Goal: goal, Seeds: 1}
-				if ten {
-					c.Goal = min(c.Goal, 0.90)
+				if c, ok := cell(group, goal, d); ok {
+					cells = append(cells, c)
 				}
-				c.Least = c.Goal - 0.03
-				short := kind == "bucket of 1" || kind == "nginx, burst 0"
-				switch {
-				case (d.Clients > 1 || d.Tenant) && short:
-					continue // what comes less than 1/R after another client's is refused, whatever the pace
-				case d.Clients > 1 && kind == "bucket of R/10" && d.Rate == 25:
-					c.Least = 0.70 // a burst of two requests
-				case d.Clients < 2 && d.Jitter > 0 && short:
-					c.Least = 0.50 // what comes less than 1/R after the request before is refused
-				}
-				if d.Clients > 1 {
-					c.Seeds = 3
-				}
-				cells = append(cells, c)
 			}
 		}
 	}

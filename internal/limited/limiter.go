@@ -4,9 +4,10 @@ package limited
 
 import "math"
 
-// A Limiter decides whether a request at time t is allowed, in seconds, when rate
-// requests a second are. It is told of all requests, in the order of time.
+// A Limiter decides which requests are allowed.
 type Limiter interface {
+	// Allow reports whether a request at time t, in seconds, is allowed when rate
+	// requests a second are. It is called for every request, in the order of time.
 	Allow(t, rate float64) bool
 }
 
