@@ -48,7 +48,7 @@ func exportLogs(t *testing.T, client *epcclogs.Client, id, path string, form for
 
 func newClient(t *testing.T, srv *epcclogstest.Server, opts ...epcclogs.Option) *epcclogs.Client {
 	t.Helper()
-	opts = append([]epcclogs.Option{epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("example-token")}, opts...)
+	opts = append([]epcclogs.Option{epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("example-token"), epcclogs.WithRateLimit(1e10)}, opts...)
 	client, err := epcclogs.NewClient(opts...)
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
