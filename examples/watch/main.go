@@ -1,115 +1,239 @@
-// Watch is a service that reads the logs of an integration again and again and
-// serves the failed deliveries as JSON:
+// Watch is a delivery monitor: it copies the integration logs of a store into a
+// database as they arrive, shows on a page what was delivered and what was not,
+// and posts an alert for each event whose last attempt failed.
 //
-//	go run ./examples/watch
-//	curl http://127.0.0.1:8080/failures
-//	curl http://127.0.0.1:8080/healthz
+//	cd examples/watch && go run .
 //
-// It shows how the library's typed errors become the answers of a service: an
-// integration that is not found is a 404, a rate limit a 503 with Retry-After,
-// anything else a 502. Every request to the API ends with the service's context.
+// With nothing set it runs against an embedded store with made-up deliveries.
+// README.md tells how to run it against a real one.
 //
-// With nothing set it watches an embedded service with sample data. With
-// EPCC_CLIENT_ID, EPCC_CLIENT_SECRET and, for other hosts than epcclogs.EUWest,
-// EPCC_API_BASE_URL set, and the id of an integration as argument, it watches
-// the real one.
+// This is a module of its own, so that package epcclogs does not depend on
+// databases.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/epcclogs/epcclogs"
-	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
-// shutdownTime is how long requests under way may take once the service ends.
+// shutdownTime is how long requests under way may take once the program ends.
 const shutdownTime = 10 * time.Second
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	status := run(ctx, os.Args[1:], os.Stderr)
 	stop()
 	os.Exit(status)
 }
 
-// run returns the exit status: 0 when ctx ends, 1 after an error, 2 for bad
-// arguments.
+// settings are what the user has asked for.
+type settings struct {
+	addr         string
+	database     string
+	interval     time.Duration
+	rate         float64
+	alertURL     string
+	grace        time.Duration
+	integrations []string
+}
+
+var errUsage = errors.New("usage")
+
+// run returns the exit status: 0 when ctx ends, 1 after an error, 2 for a setting
+// that makes no sense.
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	messages := log.New(stderr, "", 0)
+	set, err := readSettings(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage): // the flag package has told it
+		return 2
+	case err != nil:
+		messages.Printf("watch: %v\nSee watch -help.", err)
+		return 2
+	}
+	if err := watch(ctx, set, slog.New(slog.NewTextHandler(stderr, nil)), messages); err != nil {
+		messages.Print("watch: ", err)
+		return 1
+	}
+	return 0
+}
+
+func readSettings(args []string, stderr io.Writer) (*settings, error) {
+	set := &settings{}
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		messages.Print("usage: watch [-addr host:port] [-interval duration] [integration id]\n" +
-			"The id is for the real service, with EPCC_CLIENT_ID and EPCC_CLIENT_SECRET set.")
+		_, _ = fmt.Fprint(stderr, `usage: watch [flags] [integration id ...]
+
+Copies the logs of the whole store, or of the integrations named, into a database
+and serves a page that shows them. The store is that of EPCC_CLIENT_ID and
+EPCC_CLIENT_SECRET, at EPCC_API_BASE_URL (`+epcclogs.EUWest+`
+unless set); with none of them set, it is an embedded one with made-up data.
+DATABASE_URL names a PostgreSQL database to use in place of a file.
+
+`)
 		flags.PrintDefaults()
 	}
-	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen at")
-	interval := flags.Duration("interval", time.Minute, "`time` from the end of one reading to the next")
+	flags.StringVar(&set.addr, "addr", "127.0.0.1:8080", "`host:port` to serve the page at")
+	flags.StringVar(&set.database, "db", "", "SQLite `file` (default watch.db; a temporary file for the embedded store)")
+	flags.DurationVar(&set.interval, "interval", 10*time.Second, "`time` between two readings, at least 100ms")
+	flags.Float64Var(&set.rate, "rate", 0, "`requests` a second to the API at most; 0 is as many as it allows")
+	flags.StringVar(&set.alertURL, "alert-url", "", "`URL` to post undelivered events to")
+	flags.DurationVar(&set.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return 0
+		return nil, err
 	} else if err != nil {
-		return 2
+		return nil, errUsage
 	}
-	if flags.NArg() > 1 || *interval <= 0 {
-		flags.Usage()
-		return 2
-	}
-
-	id := flags.Arg(0)
-	var client *epcclogs.Client
-	var err error
-	if cmp.Or(id, os.Getenv("EPCC_CLIENT_ID"), os.Getenv("EPCC_CLIENT_SECRET"), os.Getenv("EPCC_API_BASE_URL")) != "" {
-		client, err = epcclogs.NewClientFromEnv()
-		if err == nil && id == "" {
-			flags.Usage()
-			return 2
+	set.integrations = flags.Args()
+	for _, id := range set.integrations {
+		if strings.HasPrefix(id, "-") {
+			return nil, fmt.Errorf("the flag %s stands behind an integration id; flags come first", id)
 		}
+	}
+	if set.interval < 100*time.Millisecond {
+		return nil, fmt.Errorf("-interval %v is less than 100ms", set.interval)
+	}
+	if set.rate < 0 {
+		return nil, fmt.Errorf("-rate %v is negative", set.rate)
+	}
+	if set.grace < 0 {
+		return nil, fmt.Errorf("-grace %v is negative", set.grace)
+	}
+	if _, _, err := net.SplitHostPort(set.addr); err != nil {
+		return nil, fmt.Errorf("-addr %q is not host:port: %w", set.addr, err)
+	}
+	if set.alertURL != "" {
+		if u, err := url.Parse(set.alertURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return nil, fmt.Errorf("-alert-url %q is not an http or https URL", set.alertURL)
+		}
+	}
+	if location := os.Getenv("DATABASE_URL"); location != "" {
+		if set.database != "" {
+			return nil, errors.New("-db and DATABASE_URL are both set; unset one")
+		}
+		if !isPostgres(location) {
+			return nil, errors.New("DATABASE_URL does not start with postgres://; name a SQLite file with -db")
+		}
+		set.database = location
+	}
+	return set, nil
+}
+
+// watch runs until ctx ends or something cannot go on.
+func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *log.Logger) (err error) {
+	m := newMetrics()
+	options := []epcclogs.Option{
+		epcclogs.WithLogger(slog.New(requestLog{logger.Handler(), m})),
+		epcclogs.WithRateLimit(set.rate),
+		epcclogs.WithUserAgent("epcclogs-watch"),
+	}
+	var client *epcclogs.Client
+	title := "embedded store, made-up data"
+	if os.Getenv("EPCC_CLIENT_ID")+os.Getenv("EPCC_CLIENT_SECRET")+os.Getenv("EPCC_API_BASE_URL") != "" || len(set.integrations) > 0 {
+		client, err = epcclogs.NewClientFromEnv(options...)
+		title = epcclogs.EUWest
+		if base := os.Getenv("EPCC_API_BASE_URL"); base != "" {
+			title = base
+		}
+		title = strings.TrimPrefix(title, "https://")
 	} else {
-		api := epcclogstest.NewServer()
-		defer api.Close()
-		id = epcclogstest.SampleIntegration(0).ID
-		client, err = epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("not-a-real-token"))
+		demo := startDemo(ctx)
+		defer demo.close()
+		client, err = epcclogs.NewClient(append(options, epcclogs.WithBaseURL(demo.url()), epcclogs.WithToken("not-a-real-token"))...)
+		if set.database == "" {
+			directory, problem := os.MkdirTemp("", "watch-")
+			if problem != nil {
+				return problem
+			}
+			defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
+			set.database = filepath.Join(directory, "watch.db")
+		}
 	}
 	if err != nil {
-		messages.Print("watch: ", err)
-		return 1
+		return err
 	}
+	if set.database == "" {
+		set.database = "watch.db"
+	}
+	s, err := openStore(ctx, set.database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
 
-	w := &watcher{client: client, id: id, logger: slog.New(slog.NewTextHandler(stderr, nil))}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
-	if err != nil {
-		messages.Print("watch: ", err)
-		return 1
+	w := &web{store: s, metrics: m, interval: set.interval, title: title, alerting: set.alertURL != "", logger: logger}
+	lists := set.integrations
+	if len(lists) == 0 {
+		lists = []string{wholeStore}
 	}
-	w.logger.Info("listening", "url", "http://"+listener.Addr().String()+"/failures")
+	for _, list := range lists {
+		w.followers = append(w.followers, &follower{
+			list: list, client: client, store: s, interval: set.interval, metrics: m, logger: logger,
+		})
+	}
+	handler, err := w.handler()
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", set.addr)
+	if err != nil {
+		return err
+	}
+	messages.Printf("Open http://%s/ (end with Ctrl-C)", listener.Addr())
 
-	ctx, cancel := context.WithCancel(ctx)
-	polled := make(chan struct{})
-	go func() {
-		defer close(polled)
-		w.poll(ctx, *interval)
-	}()
-	err = serve(ctx, listener, w.handler())
-	cancel()
-	<-polled
-	if err != nil {
-		messages.Print("watch: ", err)
-		return 1
+	// The first that cannot go on ends all others.
+	running, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var work sync.WaitGroup
+	for _, f := range w.followers {
+		work.Go(func() {
+			if err := f.run(running); err != nil {
+				cancel(err)
+			}
+		})
 	}
-	w.logger.Info("shut down")
-	return 0
+	work.Go(func() { learnNames(running, client, s, logger) })
+	if set.alertURL != "" {
+		a := &alerter{
+			url: set.alertURL, grace: set.grace, store: s, fresh: w.fresh, now: time.Now,
+			client: &http.Client{}, metrics: m, logger: logger,
+		}
+		work.Go(func() { a.run(running) })
+	}
+	work.Go(func() {
+		if err := serve(running, listener, handler); err != nil {
+			cancel(err)
+		}
+	})
+	<-running.Done()
+	work.Wait()
+	client.CloseIdleConnections()
+	if ctx.Err() == nil {
+		return context.Cause(running)
+	}
+	messages.Print("Ended.")
+	return nil
 }
 
 // serve answers requests until ctx ends, and then lets those under way finish.
@@ -118,7 +242,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 	}
 	ended := make(chan error, 1)

@@ -3,12 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"database/sql"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -23,169 +23,48 @@ import (
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
-// setup returns a watcher of the first sample integration, the API that it
-// reads, and the URL that it is served at. It reads when it is told to.
-func setup(t *testing.T) (w *watcher, api *epcclogstest.Server, url string) {
-	t.Helper()
-	api = epcclogstest.NewServer()
-	t.Cleanup(api.Close)
-	w = &watcher{client: newClient(t, api), id: epcclogstest.SampleIntegration(0).ID, logger: slog.New(slog.DiscardHandler)}
-	srv := httptest.NewServer(w.handler())
-	t.Cleanup(srv.Close)
-	return w, api, srv.URL
-}
-
-// newClient returns a client that does not retry.
-func newClient(t *testing.T, api *epcclogstest.Server) *epcclogs.Client {
-	t.Helper()
-	client, err := epcclogs.NewClient(
-		epcclogs.WithBaseURL(api.URL),
-		epcclogs.WithToken("example-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1, MaxWait: time.Millisecond}),
-	)
-	require.NoError(t, err)
-	t.Cleanup(client.CloseIdleConnections)
-	return client
-}
-
-// get returns status, Retry-After and body.
-func get(t *testing.T, url string) (status int, retryAfter, body string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	require.NoError(t, err)
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	content, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	return resp.StatusCode, resp.Header.Get("Retry-After"), string(content)
-}
-
-// failed returns the logs that /failures should hold.
-func failed(logs []epcclogs.IntegrationLog) []epcclogs.IntegrationLog {
-	var out []epcclogs.IntegrationLog
-	for _, l := range logs {
-		if !l.Succeeded {
-			out = append(out, l)
-		}
+// TestMain lets tests start this binary as the program, to kill it.
+func TestMain(m *testing.M) {
+	if os.Getenv("WATCH_TEST_PROGRAM") != "" {
+		main()
 	}
-	return out
+	os.Exit(m.Run())
 }
 
-func TestFailures(t *testing.T) {
-	w, api, url := setup(t)
-	logs := epcclogstest.SampleLogs(w.id, 400)
-	for _, n := range []int{250, 400} {
-		w.read(t.Context())
-		status, _, body := get(t, url+"/failures")
-		assert.Equal(t, http.StatusOK, status)
-		var got reading
-		require.NoError(t, json.Unmarshal([]byte(body), &got))
-		assert.Equal(t, n, got.Logs)
-		assert.Equal(t, failed(logs[:n]), got.Failures)
-		assert.False(t, got.ReadAt.IsZero())
-		if n == 250 {
-			api.AddLogs(w.id, logs[250:]...)
-		}
+// databases make an empty database and return its location, by kind. PostgreSQL
+// is added by the build tag postgres.
+var databases = map[string]func(testing.TB) string{
+	"sqlite": func(t testing.TB) string { return filepath.Join(t.TempDir(), "watch.db") },
+}
+
+// onEach runs a test on each kind of database.
+func onEach(t *testing.T, test func(t *testing.T, location string)) {
+	t.Helper()
+	for kind, location := range databases {
+		t.Run(kind, func(t *testing.T) { test(t, location(t)) })
 	}
 }
 
-func TestNoFailures(t *testing.T) {
-	w, _, url := setup(t)
-	api := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogs.Integration{ID: w.id}))
-	defer api.Close()
-	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
+func open(t testing.TB, location string) *store {
+	t.Helper()
+	s, err := openStore(t.Context(), location)
 	require.NoError(t, err)
-	w.client = client
-	w.read(t.Context())
-	status, _, body := get(t, url+"/failures")
-	assert.Equal(t, http.StatusOK, status)
-	assert.Contains(t, body, `"failures":[]`)
+	t.Cleanup(func() { assert.NoError(t, s.close()) })
+	return s
 }
 
-func TestOtherRequests(t *testing.T) {
-	_, _, url := setup(t)
-	status, _, body := get(t, url+"/healthz")
-	assert.Equal(t, http.StatusOK, status)
-	assert.JSONEq(t, `{"status":"ok"}`, body)
+var silent = slog.New(slog.DiscardHandler)
 
-	status, retryAfter, _ := get(t, url+"/failures")
-	assert.Equal(t, http.StatusServiceUnavailable, status, "nothing has been read yet")
-	assert.Equal(t, "1", retryAfter)
-
-	status, _, _ = get(t, url+"/")
-	assert.Equal(t, http.StatusNotFound, status)
-}
-
-// Each error has its status, and is gone after the next good reading. The second
-// page fails, so that a part of the logs is never taken for all.
-func TestErrors(t *testing.T) {
-	const limited = `{"errors":[{"status":429,"title":"Too Many Requests"}]}`
-	for _, tc := range []struct {
-		fault      epcclogstest.Fault
-		status     int
-		retryAfter string
-		body       string
-	}{
-		{epcclogstest.Status(404, `{"errors":[{"title":"Not Found"}]}`), 404, "", "there is no integration"},
-		{epcclogstest.Status(429, limited), 503, "1", "limits the rate"},
-		{epcclogstest.Status(429, limited).WithHeader("Retry-After", "0"), 503, "1", "limits the rate"},
-		{epcclogstest.Status(429, limited).WithHeader("Retry-After", "0.2"), 503, "1", "limits the rate"},
-		{epcclogstest.Status(429, limited).WithHeader("Retry-After", "7"), 503, "7", "limits the rate"},
-		{epcclogstest.Status(429, limited).WithHeader("Retry-After", "7.01"), 503, "8", "limits the rate"},
-		{epcclogstest.GatewayPage(503), 502, "", "cannot be read"},
-		{epcclogstest.Status(401, ""), 502, "", "cannot be read"},
-		{epcclogstest.Status(200, "[]"), 502, "", "cannot be read"},
-		{epcclogstest.CutLength(), 502, "", "cannot be read"},
-	} {
-		t.Run(tc.fault.String(), func(t *testing.T) {
-			w, api, url := setup(t)
-			api.FailRequest(2, tc.fault)
-			w.read(t.Context())
-			status, retryAfter, body := get(t, url+"/failures")
-			require.Equal(t, tc.status, status)
-			assert.Equal(t, tc.retryAfter, retryAfter)
-			assert.Contains(t, body, tc.body)
-			assert.NotContains(t, body, api.URL)
-			status, _, _ = get(t, url+"/healthz")
-			assert.Equal(t, http.StatusOK, status)
-
-			w.client = newClient(t, api) // a 429 has paused the old one
-			w.read(t.Context())
-			status, _, _ = get(t, url+"/failures")
-			assert.Equal(t, http.StatusOK, status)
-		})
-	}
-}
-
-func TestPause(t *testing.T) {
-	assert.Equal(t, time.Minute, pause(time.Minute, nil))
-	assert.Equal(t, time.Minute, pause(time.Minute, io.EOF))
-	assert.Equal(t, time.Minute, pause(time.Minute, &epcclogs.APIError{RetryAfter: time.Second}))
-	assert.Equal(t, time.Hour, pause(time.Minute, &epcclogs.APIError{RetryAfter: time.Hour}))
-}
-
-// output collects what the program writes, and tells the URL in it.
+// output collects what the program writes.
 type output struct {
-	mu  sync.Mutex
-	b   bytes.Buffer
-	url chan string
+	mu sync.Mutex
+	b  bytes.Buffer
 }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.b.Write(p)
-	if m := regexp.MustCompile(`msg=listening url=(\S+)`).FindSubmatch(p); m != nil {
-		o.url <- string(m[1])
-	}
-	return len(p), nil
-}
-
-func newOutput() *output { return &output{url: make(chan string, 1)} }
-
-func hostOf(url string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/failures")
+	return o.b.Write(p)
 }
 
 func (o *output) String() string {
@@ -194,143 +73,260 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// setenv gives the program the environment of a user: three variables, of which
-// those that are not given are empty.
-func setenv(t *testing.T, values ...string) {
+var address = regexp.MustCompile(`Open (http://\S+/) `)
+
+// url waits for the address that the program prints.
+func (o *output) url(t *testing.T) string {
 	t.Helper()
-	for i, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL"} {
-		value := ""
-		if i < len(values) {
-			value = values[i]
-		}
-		t.Setenv(name, value)
+	var match []string
+	eventually(t, func() bool {
+		match = address.FindStringSubmatch(o.String())
+		return match != nil
+	})
+	require.NotEqual(t, "http://ended/", match[1], o.String())
+	return match[1]
+}
+
+// eventually waits for a condition that other goroutines or processes bring about.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for !condition() {
+		require.True(t, time.Now().Before(deadline), "it did not come to pass within a minute")
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// The whole program, polling a service that is found, lost, and found again.
-func TestRun(t *testing.T) {
-	id := epcclogstest.SampleIntegration(0).ID
-	api := epcclogstest.NewServer(epcclogstest.WithClientCredentials("example-id", "example-secret", 0))
-	t.Cleanup(api.Close)
-	setenv(t, "example-id", "example-secret", api.URL)
+// setenv gives the program the environment of a user of the API, or of nobody
+// when that is nil.
+func setenv(t testing.TB, api *epcclogstest.Server) {
+	t.Helper()
+	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL", "DATABASE_URL"} {
+		t.Setenv(name, "")
+	}
+	if api != nil {
+		t.Setenv("EPCC_CLIENT_ID", "example-id")
+		t.Setenv("EPCC_CLIENT_SECRET", "example-secret")
+		t.Setenv("EPCC_API_BASE_URL", api.URL)
+	}
+}
 
-	// Each request of the program waits here, and 250 logs are three of them.
-	requests, proceed := make(chan struct{}), make(chan struct{})
+// start runs the program and returns its address, and what ends it.
+func start(t *testing.T, args ...string) (url string, end func() (status int, output string)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	api.OnRequest(func(int, epcclogstest.Request) {
-		for _, step := range []chan struct{}{requests, proceed} {
-			select {
-			case step <- struct{}{}:
-			case <-ctx.Done():
-			}
+	out := &output{}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), out)
+		_, _ = io.WriteString(out, "Open http://ended/ ") // for those that still wait for it
+	}()
+	end = sync.OnceValues(func() (int, string) {
+		cancel()
+		return <-ended, out.String()
+	})
+	t.Cleanup(func() { end() })
+	return out.url(t), end
+}
+
+// use makes the program use a database, and returns its arguments for that.
+func use(t *testing.T, location string) []string {
+	t.Helper()
+	if isPostgres(location) {
+		t.Setenv("DATABASE_URL", location)
+		return nil
+	}
+	return []string{"-db", location}
+}
+
+func get(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(content)
+}
+
+func number(t *testing.T, db *sql.DB, query string) (n int) {
+	t.Helper()
+	require.NoError(t, db.QueryRowContext(t.Context(), query).Scan(&n))
+	return n
+}
+
+// stored returns the rows of logs by key.
+func stored(t *testing.T, s *store) map[string]logRow {
+	t.Helper()
+	all := make(map[string]logRow)
+	var r logRow
+	require.NoError(t, each(t.Context(), s.db, `
+		SELECT key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at FROM logs`, nil,
+		[]any{
+			&r.Key, &r.ID, &r.Integration, &r.Job, &r.Attempt, &r.Succeeded, &r.Status,
+			&r.Reason, &r.Body, &r.Processing, &r.CreatedAt,
+		}, func() { all[r.Key] = r }))
+	return all
+}
+
+// asRows is what should be stored of logs that have a time.
+func asRows(logs []epcclogs.IntegrationLog) map[string]logRow {
+	all := make(map[string]logRow)
+	for _, l := range logs {
+		r := newLogRow(l, time.Time{})
+		all[r.Key] = r
+	}
+	return all
+}
+
+// The whole program: what the store has and what it adds later comes into the
+// database, whether the whole store is followed or some integrations.
+func TestRun(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		one, two := epcclogstest.SampleIntegration(0), epcclogstest.SampleIntegration(1)
+		logs := append(epcclogstest.SampleLogs(one.ID, 350), epcclogstest.SampleLogs(two.ID, 250)...)
+		for _, ids := range [][]string{nil, {one.ID, two.ID}} {
+			api := epcclogstest.NewServer(
+				epcclogstest.WithIntegration(one, logs[:300]...),
+				epcclogstest.WithIntegration(two, logs[350:]...),
+				epcclogstest.WithClientCredentials("example-id", "example-secret", 0),
+			)
+			defer api.Close()
+			setenv(t, api)
+			url, end := start(t, append(append(use(t, location), "-interval", "100ms"), ids...)...)
+			s := open(t, location)
+			eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 550 })
+			api.AddLogs(one.ID, logs[300:350]...)
+			eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 600 })
+			assert.Equal(t, asRows(logs), stored(t, s))
+			eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM integrations`) == 2 })
+
+			status, body := get(t, url+"?period=1y")
+			assert.Equal(t, http.StatusOK, status)
+			assert.Contains(t, body, one.Name)
+			assert.NotContains(t, body, "example-secret")
+			status, _ = get(t, url+"healthz")
+			assert.Equal(t, http.StatusOK, status)
+
+			status, out := end()
+			assert.Zero(t, status)
+			assert.Contains(t, out, "Ended.")
+			_, err := s.db.ExecContext(t.Context(), `DELETE FROM logs`)
+			require.NoError(t, err)
+			_, err = s.db.ExecContext(t.Context(), `DELETE FROM lists`)
+			require.NoError(t, err)
 		}
 	})
-	out := newOutput()
-	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"-addr", "127.0.0.1:0", "-interval", "1ms", id}, out) }()
-	url := <-out.url
+}
 
-	status, _, _ := get(t, url)
-	assert.Equal(t, http.StatusServiceUnavailable, status, "nothing has been read yet")
-	for range 3 {
-		<-requests
-		<-proceed
+// While the API fails, the page says so and keeps the last good data; /healthz
+// turns 503 and comes back.
+func TestOutage(t *testing.T) {
+	hook := epcclogstest.SampleIntegration(0)
+	api := epcclogstest.NewServer(epcclogstest.WithIntegration(hook, epcclogstest.SampleLogs(hook.ID, 40)...))
+	defer api.Close()
+	setenv(t, api)
+	url, _ := start(t, "-db", filepath.Join(t.TempDir(), "watch.db"), "-interval", "100ms")
+	total := func() bool {
+		_, body := get(t, url+"api/summary?period=1y")
+		return strings.Contains(body, `"attempts":40,`)
 	}
-	<-requests // the second reading has begun, so the first has ended
-	status, _, _ = get(t, url)
+	eventually(t, total)
+
+	api.Fail(1<<30, epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden","detail":"<b>no</b>"}]}`))
+	eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusServiceUnavailable })
+	status, body := get(t, url+"?period=1y")
 	assert.Equal(t, http.StatusOK, status)
-	api.FailRequest(1, epcclogstest.Status(404, "")) // the next request, the second page
-	<-proceed
-	<-requests
-	<-proceed
-	<-requests // the third reading has begun
-	status, _, _ = get(t, url)
-	assert.Equal(t, http.StatusNotFound, status)
-
-	cancel() // while a page is waited for
-	assert.Zero(t, <-ended)
-	assert.Contains(t, out.String(), `msg="logs not read" integration=`+id)
-	assert.Contains(t, out.String(), "error.status=404")
-	assert.Equal(t, 1, strings.Count(out.String(), "level=WARN"), "the end is not an error")
-	assert.Error(t, dial(t.Context(), hostOf(url)), "nothing listens any more")
+	assert.Contains(t, body, "The logs cannot be read at the moment.")
+	assert.Contains(t, body, "&lt;b&gt;no&lt;/b&gt;")
+	assert.True(t, total(), "the last good data are still there")
 }
 
-func TestDefault(t *testing.T) {
-	setenv(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	out := newOutput()
-	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"-addr", "127.0.0.1:0"}, out) }()
-	url := <-out.url
-
-	status, stderr := call(t, "-addr", hostOf(url))
-	assert.Equal(t, 1, status, "two cannot listen at one address")
-	assert.Contains(t, stderr, "watch: listen tcp "+hostOf(url))
-
-	cancel()
-	assert.Zero(t, <-ended)
-	assert.Contains(t, out.String(), `msg="shut down"`)
-}
-
-// call runs the program where it should end by itself.
-func call(t *testing.T, args ...string) (status int, stderr string) {
-	t.Helper()
-	var messages bytes.Buffer
-	status = run(t.Context(), args, &messages)
-	return status, messages.String()
-}
-
-func TestUsage(t *testing.T) {
-	setenv(t)
-	for _, args := range [][]string{
-		{"one", "two"}, {"-interval", "0s"}, {"-interval", "-1s"}, {"-interval", "soon"}, {"-colour"},
-	} {
-		status, stderr := call(t, args...)
-		assert.Equal(t, 2, status, args)
-		assert.Contains(t, stderr, "usage: watch [-addr host:port] [-interval duration] [integration id]\n")
-	}
-	status, _ := call(t, "-h")
+func TestEmbeddedStore(t *testing.T) {
+	setenv(t, nil)
+	url, end := start(t, "-interval", "100ms")
+	eventually(t, func() bool {
+		_, body := get(t, url)
+		return strings.Contains(body, "<td data-label=\"Integration\">") && strings.Contains(body, "Stock ledger")
+	})
+	status, _ := end()
 	assert.Zero(t, status)
-
-	setenv(t, "example-id", "example-secret")
-	status, stderr := call(t)
-	assert.Equal(t, 2, status)
-	assert.Contains(t, stderr, "usage: watch")
-
-	setenv(t, "", "example-secret")
-	status, stderr = call(t)
-	assert.Equal(t, 1, status)
-	assert.Equal(t, "watch: epcclogs: invalid argument: missing in the environment: EPCC_CLIENT_ID\n", stderr)
 }
 
-// A request that is under way when the service is interrupted is answered.
-func TestShutdown(t *testing.T) {
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ended := make(chan error, 1)
-	handler := func(rw http.ResponseWriter, r *http.Request) {
-		cancel()
-		// Once new connections are refused, the shutdown has begun.
-		for dial(r.Context(), listener.Addr().String()) == nil {
-			runtime.Gosched()
+// Each wrong setting is named, with what is wrong with it.
+func TestSettings(t *testing.T) {
+	none := map[string]string{}
+	for _, tc := range []struct {
+		args    string
+		env     map[string]string
+		status  int
+		message string
+	}{
+		{"-interval 0s", none, 2, "-interval 0s is less than 100ms"},
+		{"-interval soon", none, 2, `invalid value "soon" for flag -interval`},
+		{"-colour", none, 2, "flag provided but not defined: -colour"},
+		{"-grace -1s", none, 2, "-grace -1s is negative"},
+		{"-rate -1", none, 2, "-rate -1 is negative"},
+		{"-addr 8080", none, 2, `-addr "8080" is not host:port`},
+		{"-alert-url hooks.example", none, 2, `-alert-url "hooks.example" is not an http or https URL`},
+		{"some-id -interval 1s", none, 2, "the flag -interval stands behind an integration id"},
+		{"-db x.db", map[string]string{"DATABASE_URL": "postgres://localhost/x"}, 2, "-db and DATABASE_URL are both set"},
+		{"", map[string]string{"DATABASE_URL": "mysql://localhost/x"}, 2, "DATABASE_URL does not start with postgres://"},
+		{"some-id", none, 1, "missing in the environment: EPCC_CLIENT_ID, EPCC_CLIENT_SECRET"},
+		{"-db /nowhere/at/all/watch.db", none, 1, "/nowhere/at/all/watch.db"},
+		{"-help", none, 0, "usage: watch [flags] [integration id ...]"},
+	} {
+		setenv(t, nil)
+		for name, value := range tc.env {
+			t.Setenv(name, value)
 		}
-		_, _ = io.WriteString(rw, "done")
+		out := &output{}
+		status := run(t.Context(), strings.Fields(tc.args), out)
+		assert.Equal(t, tc.status, status, tc.args)
+		assert.Contains(t, out.String(), tc.message)
+		assert.NotContains(t, out.String(), "panic")
 	}
-	go func() { ended <- serve(ctx, listener, http.HandlerFunc(handler)) }()
-	status, _, body := get(t, "http://"+listener.Addr().String())
-	assert.Equal(t, http.StatusOK, status)
-	assert.Equal(t, "done", body)
-	assert.NoError(t, <-ended)
 }
 
-func dial(ctx context.Context, addr string) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
+// Two programs cannot serve at one address: the second says so and ends.
+func TestAddressInUse(t *testing.T) {
+	setenv(t, nil)
+	url, _ := start(t)
+	out := &output{}
+	host := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")
+	assert.Equal(t, 1, run(t.Context(), []string{"-addr", host}, out))
+	assert.Contains(t, out.String(), "watch: listen tcp "+host)
+}
+
+// A cursor that is none cannot be followed: the program ends and says why.
+func TestSpoiltCursor(t *testing.T) {
+	api := epcclogstest.NewServer()
+	defer api.Close()
+	location := filepath.Join(t.TempDir(), "watch.db")
+	s := open(t, location)
+	require.NoError(t, s.save(t.Context(), wholeStore, nil, "spoilt", time.Now()))
+	setenv(t, api)
+	out := &output{}
+	assert.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", location}, out))
+	assert.Contains(t, out.String(), "is the database that of another store?")
+}
+
+func TestFilePermissions(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
 	}
-	return conn.Close()
+	location := filepath.Join(t.TempDir(), "a % b?.db")
+	require.NoError(t, os.WriteFile(location, nil, 0o644))
+	s := open(t, location)
+	require.NoError(t, s.save(t.Context(), wholeStore, epcclogstest.SampleLogs("x", 3), "", time.Now()))
+	files, err := filepath.Glob(filepath.Dir(location) + "/*")
+	require.NoError(t, err)
+	assert.Len(t, files, 3)
+	for _, name := range files {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
+	}
 }

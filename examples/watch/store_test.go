@@ -1,0 +1,200 @@
+package main
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/epcclogstest"
+)
+
+// failed returns the log of a failed attempt.
+func failed(integration, job string, attempt int, at time.Time, status int) epcclogs.IntegrationLog {
+	l := epcclogstest.Log(integration, job, attempt, at)
+	l.Succeeded, l.StatusCode, l.ErrorDetail = false, status, "The webhook failed"
+	return l
+}
+
+func TestSave(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s := open(t, location)
+		now := time.Now()
+		cursor, readAt, err := s.place(t.Context(), wholeStore)
+		require.NoError(t, err)
+		assert.Empty(t, cursor)
+		assert.True(t, readAt.IsZero())
+
+		odd := epcclogs.IntegrationLog{ID: "odd", Body: "nul \x00, quotes '\"\\, <b>, \u2028, 😀", ProcessingTime: 0.0123}
+		logs := append(epcclogstest.SampleLogs("hook", 500), odd)
+		require.NoError(t, s.save(t.Context(), wholeStore, logs[:300], "one", now))
+		require.NoError(t, s.save(t.Context(), wholeStore, logs[200:], "two", now))
+		require.NoError(t, s.save(t.Context(), "other", nil, "three", now))
+
+		cursor, readAt, err = s.place(t.Context(), wholeStore)
+		require.NoError(t, err)
+		assert.Equal(t, "two", cursor)
+		assert.Equal(t, now.UnixMicro(), readAt.UnixMicro())
+		want := asRows(logs[:500])
+		row := newLogRow(odd, now)
+		assert.Equal(t, "nul \uFFFD, quotes '\"\\, <b>, \u2028, 😀", row.Body)
+		assert.Equal(t, row.Key, row.Job, "a record without a job is an event of its own")
+		want[row.Key] = row
+		assert.Equal(t, want, stored(t, s))
+
+		require.NoError(t, s.saveReading(t.Context(), wholeStore, now.Add(time.Second)))
+		cursor, readAt, err = s.place(t.Context(), wholeStore)
+		require.NoError(t, err)
+		assert.Equal(t, "two", cursor)
+		assert.Equal(t, now.Add(time.Second).UnixMicro(), readAt.UnixMicro())
+	})
+}
+
+// The last attempt of an event is found in whatever order the attempts come.
+func TestLastAttempt(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s := open(t, location)
+		now := time.Now()
+		first, second := failed("hook", "job", 1, now.Add(-time.Hour), 500), failed("hook", "job", 2, now.Add(-time.Minute), 503)
+		third := epcclogstest.Log("hook", "job", 3, now)
+		look := func(logs ...epcclogs.IntegrationLog) []undelivered {
+			for _, table := range []string{"logs", "events"} {
+				_, err := s.db.ExecContext(t.Context(), `DELETE FROM `+table)
+				require.NoError(t, err)
+			}
+			require.NoError(t, s.save(t.Context(), wholeStore, logs[:1], "", now))
+			require.NoError(t, s.save(t.Context(), wholeStore, logs[1:], "", now))
+			v, err := s.look(t.Context(), filter{Period: periods[1]}, now, 10)
+			require.NoError(t, err)
+			assert.Len(t, v.Events, v.Undelivered)
+			return v.Events
+		}
+		for _, logs := range [][]epcclogs.IntegrationLog{{first, second}, {second, first}, {first, first, second}} {
+			events := look(logs...)
+			require.Len(t, events, 1)
+			assert.Equal(t, 2, events[0].Attempts)
+			assert.Equal(t, 503, events[0].Status)
+			assert.Equal(t, int64(60), events[0].AgeSeconds)
+		}
+		assert.Empty(t, look(first, second, third))
+		assert.Empty(t, look(third, second, first))
+		assert.Empty(t, look(second, third, first))
+	})
+}
+
+// The summary is checked against what plain Go counts, for each filter.
+func TestSummary(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s := open(t, location)
+		now := time.Now()
+		var logs []epcclogs.IntegrationLog
+		for i := range 3 {
+			in := epcclogstest.SampleIntegration(i)
+			require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{in}))
+			sample := epcclogstest.SampleLogs(in.ID, 1500)
+			late := now.Sub(sample[len(sample)-1].CreatedAt())
+			for j := range sample {
+				sample[j].Meta.Timestamps.CreatedAt = sample[j].CreatedAt().Add(late)
+			}
+			logs = append(logs, sample...)
+		}
+		require.NoError(t, s.save(t.Context(), wholeStore, logs, "", now))
+
+		for _, p := range periods {
+			for _, id := range []string{"", epcclogstest.SampleIntegration(1).ID, "unknown"} {
+				v, err := s.look(t.Context(), filter{Integration: id, Period: p}, now, 1<<20)
+				require.NoError(t, err)
+				from := p.start(now)
+				var chosen []epcclogs.IntegrationLog
+				for _, l := range logs {
+					if !l.CreatedAt().Before(from) && (id == "" || l.IntegrationID() == id) {
+						chosen = append(chosen, l)
+					}
+				}
+				assert.Equal(t, counts(chosen), v.Counts)
+				assert.Len(t, v.Slots, p.slots)
+				in := 0
+				for i, slot := range v.Slots {
+					if i > 0 {
+						assert.Equal(t, p.slot, slot.Start.Sub(v.Slots[i-1].Start))
+					}
+					in += slot.Attempts
+				}
+				assert.Equal(t, len(chosen), in)
+				statuses := 0
+				for _, st := range v.Statuses {
+					n := 0
+					for _, l := range chosen {
+						if !l.Succeeded && l.StatusCode == st.Status {
+							n++
+						}
+					}
+					assert.Equal(t, n, st.Count)
+					statuses += n
+				}
+				assert.Equal(t, v.Failures, statuses)
+
+				last := make(map[string]epcclogs.IntegrationLog)
+				for _, l := range logs {
+					if l.Attempt >= last[l.JobID()].Attempt {
+						last[l.JobID()] = l
+					}
+				}
+				open := make(map[string]int)
+				for _, l := range last {
+					if !l.Succeeded && !l.CreatedAt().Before(from) && (id == "" || l.IntegrationID() == id) {
+						open[l.JobID()] = l.Attempt
+					}
+				}
+				found := make(map[string]int)
+				for _, e := range v.Events {
+					found[e.Job] = e.Attempts
+				}
+				assert.Equal(t, open, found)
+				assert.Equal(t, len(open), v.Undelivered)
+
+				for _, sum := range v.Integrations {
+					var own []epcclogs.IntegrationLog
+					var times []float64
+					for _, l := range chosen {
+						if l.IntegrationID() == sum.ID {
+							own = append(own, l)
+							times = append(times, l.ProcessingTime)
+						}
+					}
+					slices.Sort(times)
+					assert.Equal(t, counts(own), sum.Counts)
+					assert.InDelta(t, times[int(math.Ceil(float64(len(times))*0.50))-1], sum.Median, 1e-9)
+					assert.InDelta(t, times[int(math.Ceil(float64(len(times))*0.95))-1], sum.Percentile95, 1e-9)
+				}
+			}
+		}
+		v, err := s.look(t.Context(), filter{Period: periods[4]}, now, 7)
+		require.NoError(t, err)
+		assert.Len(t, v.Events, 7)
+		assert.True(t, slices.IsSortedFunc(v.Events, func(a, b undelivered) int { return cmp.Compare(a.AgeSeconds, b.AgeSeconds) }))
+	})
+}
+
+func counts(logs []epcclogs.IntegrationLog) Counts {
+	var c Counts
+	for _, l := range logs {
+		c.add(1, l.Succeeded)
+	}
+	return c
+}
+
+func TestPercentile(t *testing.T) {
+	assert.Zero(t, percentile(nil, 50))
+	assert.InDelta(t, 2e-6, percentile([]bar{{2, 1}}, 95), 1e-12)
+	bars := []bar{{1, 50}, {2, 44}, {3, 1}, {4, 5}}
+	assert.InDelta(t, 1e-6, percentile(bars, 50), 1e-12)
+	assert.InDelta(t, 2e-6, percentile(bars, 51), 1e-12)
+	assert.InDelta(t, 3e-6, percentile(bars, 95), 1e-12)
+	assert.InDelta(t, 4e-6, percentile(bars, 96), 1e-12)
+}
