@@ -85,17 +85,8 @@ func (f *exportFile) goOn(id string) error {
 	if err := json.Unmarshal(text, &saved); err != nil {
 		return f.unrelated("the cursor file cannot be read: " + err.Error())
 	}
-	switch {
-	case saved.Version != placeVersion:
-		return f.unrelated(fmt.Sprintf("the cursor file has version %d, and this program reads version %d", saved.Version, placeVersion))
-	case saved.Integration != id:
-		return f.unrelated("they hold logs of integration " + saved.Integration)
-	case saved.Format != f.form.name:
-		return f.unrelated("the format is " + saved.Format)
-	case saved.Size < 0 || size < saved.Size:
-		return f.unrelated(fmt.Sprintf("%d bytes were written, and %d are there", saved.Size, size))
-	case size > saved.Size && !saved.Writing:
-		return f.unrelated("something was added by another program")
+	if why := saved.mismatch(id, f.form, size); why != "" {
+		return f.unrelated(why)
 	}
 	if f.file != nil {
 		tail, err := f.tail(saved.Size)
@@ -111,6 +102,24 @@ func (f *exportFile) goOn(id string) error {
 	}
 	f.place = saved
 	return nil
+}
+
+// mismatch says why a place is not that of a file of the given size for logs of
+// the integration, or returns "".
+func (p place) mismatch(id string, form format, size int64) string {
+	switch {
+	case p.Version != placeVersion:
+		return fmt.Sprintf("the cursor file has version %d, and this program reads version %d", p.Version, placeVersion)
+	case p.Integration != id:
+		return "they hold logs of integration " + p.Integration
+	case p.Format != form.name:
+		return "the format is " + p.Format
+	case p.Size < 0 || size < p.Size:
+		return fmt.Sprintf("%d bytes were written, and %d are there", p.Size, size)
+	case size > p.Size && !p.Writing:
+		return "something was added by another program"
+	}
+	return ""
 }
 
 func (f *exportFile) unrelated(why string) error {

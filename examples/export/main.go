@@ -96,27 +96,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 		return 2
 	}
 
-	var opts []epcclogs.Option
-	if *slow {
-		opts = append(opts, epcclogs.WithRateLimit(slowRate))
-	}
-	sample := epcclogstest.SampleIntegration(0)
-	s, err := service.Connect(id, func() *epcclogstest.Server {
-		return epcclogstest.NewServer(
-			epcclogstest.WithIntegration(sample, epcclogstest.SampleLogs(sample.ID, 10_000)...))
-	}, opts...)
-	if err == nil {
-		defer s.Close()
-		if s.Embedded != nil {
-			id = sample.ID
-			messages.Print("No credentials are set, so the data are made up.")
-		} else if id == "" {
-			err = service.ErrNoID
-		}
-	}
+	s, id, err := connect(id, *slow)
 	if err != nil {
 		messages.Print("export: ", err)
 		return 1
+	}
+	defer s.Close()
+	if s.Embedded != nil {
+		messages.Print("No credentials are set, so the data are made up.")
 	}
 
 	shown := &progress{w: stderr, terminal: terminal}
@@ -136,4 +123,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 		return 1
 	}
 	return 0
+}
+
+// connect returns the service and the id of the integration to export.
+func connect(id string, slow bool) (*service.Service, string, error) {
+	var opts []epcclogs.Option
+	if slow {
+		opts = append(opts, epcclogs.WithRateLimit(slowRate))
+	}
+	sample := epcclogstest.SampleIntegration(0)
+	s, err := service.Connect(id, func() *epcclogstest.Server {
+		return epcclogstest.NewServer(
+			epcclogstest.WithIntegration(sample, epcclogstest.SampleLogs(sample.ID, 10_000)...))
+	}, opts...)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case s.Embedded != nil:
+		id = sample.ID
+	case id == "":
+		s.Close()
+		return nil, "", service.ErrNoID
+	}
+	return s, id, nil
 }

@@ -153,8 +153,7 @@ func TestErrorAtThirdPage(t *testing.T) {
 	_, records, err := export(t.Context(), client.IntegrationLogs(id, nil), id, path, jsonLines, func(int, int) {})
 	require.ErrorIs(t, err, epcclogs.ErrServer)
 	assert.Equal(t, strings.Count(readFile(t, path), "\n"), records)
-	assert.GreaterOrEqual(t, records, 199, "two pages, of which the second may begin with a record of the first")
-	assert.Less(t, records, 250)
+	assert.Equal(t, 199, records, "the second page begins with the last record of the first")
 	before, all, err := exportLogs(t, client, id, path, jsonLines)
 	require.NoError(t, err)
 	assert.Equal(t, []int{records, 250}, []int{before, all})
@@ -191,13 +190,14 @@ func TestDefault(t *testing.T) {
 		status, stdout, stderr := call(t, nil, false, path)
 		assert.Zero(t, status)
 		assert.Equal(t, "10000 records in "+path+", 0 of them from an earlier run\n", stdout)
-		assert.Equal(t, madeUp, stderr, "no progress within ten seconds where there is no terminal")
+		assert.True(t, strings.HasPrefix(stderr, madeUp))
+		assert.NotContains(t, stderr, "\r", "lines are not written anew where there is no terminal")
 		whole := readFile(t, path)
 
 		status, stdout, stderr = call(t, nil, true, "-format", name, "-n", "1", path)
 		assert.Zero(t, status)
 		assert.Equal(t, "10000 records in "+path+", 10000 of them from an earlier run\n", stdout)
-		assert.Regexp(t, "^"+madeUp+`\r10000 records +\n$`, stderr)
+		assert.Regexp(t, `\r10000 records +\n$`, stderr)
 		assert.Equal(t, whole, readFile(t, path))
 	}
 }
@@ -261,7 +261,7 @@ func TestInterrupt(t *testing.T) {
 	var out, messages bytes.Buffer
 	status := run(ctx, []string{"-n", "1", path, epcclogstest.SampleIntegration(0).ID}, &out, &messages, false)
 	assert.Equal(t, 1, status)
-	assert.Equal(t, "export: interrupted with 100 records in "+path+"; the same command goes on from there\n", messages.String())
+	assert.Contains(t, messages.String(), "export: interrupted with 100 records in "+path+"; the same command goes on from there\n")
 	assert.Equal(t, 100, strings.Count(readFile(t, path), "\n"))
 }
 
@@ -279,5 +279,5 @@ func TestWriteFails(t *testing.T) {
 	var messages bytes.Buffer
 	status := run(t.Context(), []string{filepath.Join(t.TempDir(), "logs.csv")}, fullDisk{}, &messages, false)
 	assert.Equal(t, 1, status)
-	assert.Equal(t, madeUp+"export: no space left\n", messages.String())
+	assert.Contains(t, messages.String(), "export: no space left\n")
 }
