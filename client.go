@@ -14,7 +14,7 @@ import (
 )
 
 // Version is that of the library, as the User-Agent header tells it.
-const Version = "0.1.0"
+const Version = "0.2.0"
 
 // Hosts of the API.
 const (

@@ -1,5 +1,5 @@
 // Package epcclogs reads the integration logs of an Elastic Path Commerce Cloud
-// store: the records of its attempts to deliver events to webhooks and queues.
+// store: one record for each attempt to deliver an event to a webhook or a queue.
 //
 //	client, err := epcclogs.NewClientFromEnv()
 //	if err != nil {
@@ -12,68 +12,70 @@
 //		fmt.Println(entry.CreatedAt(), entry.Succeeded, entry.StatusCode, entry.ErrorDetail)
 //	}
 //
+// The package was written against the API's documents and package
+// [github.com/epcclogs/epcclogs/epcclogstest], not against a live store.
+//
 // # Credentials
 //
-// [WithClientCredentials] fetches bearer tokens with the id and the secret of an
-// application key and renews them; [NewClientFromEnv] takes both from the
+// [WithClientCredentials] takes the id and the secret of an application key, fetches
+// bearer tokens with them, and renews these. [NewClientFromEnv] takes both from the
 // environment. [WithToken] and [WithTokenFunc] are for tokens that come from
 // elsewhere. Credentials are sent to the host of the base URL and nowhere else:
-// redirects are not followed, and plain http is refused but for loopback
+// redirects are not followed, and plain http is refused except for loopback
 // addresses. They appear in no error, no log record and no formatted value.
 //
-// # Paging
+// # Lists
 //
-// A List method gets one page. The method without List in its name returns a
-// [Pager] over all pages, to range over by record ([Pager.All]) or by page
-// ([Pager.Pages]). It works with each of the four forms in which the API's
-// documents show a list, and goes by the records that it has received: a listing
-// that ends without an error has everything that the server claims to have. A
-// loop may be left and taken up again, also by another pager at [Pager.Offset].
-// [Pager.Concurrent] reads several pages at a time.
+// A method with List in its name gets one page. The method without it returns a
+// [Pager], which gets all pages:
 //
-// Records that are added while a listing runs may move others to a later page,
-// where they come a second time.
+//   - [Pager.All] returns the records, [Pager.Pages] the pages.
+//   - [Pager.Concurrent] gets several pages at a time.
+//   - [Pager.Cursor] writes down where a pager is, and [Pager.Resume] goes on there,
+//     in another run too: for programs that only want what is new.
+//   - [Pager.Follow] goes on for ever, with what the store adds.
+//
+// [IntegrationLog.Key] tells logs apart, for a primary key.
+//
+// # While the list changes
+//
+// A store adds logs while they are read, and deletes the oldest. Every record that
+// is in the list from the first request to the last is returned exactly once, or
+// the loop ends with an error: [ErrPagination] when the list moves faster than it
+// can be read, or the server's paging cannot be followed. This holds for All and
+// Pages, with Concurrent, from a Cursor to its Resume, and for Follow. [Pager] lists
+// the limits.
 //
 // # Errors
 //
-// A response with any status but 200 is an [*APIError], which matches
-// [ErrNotFound], [ErrUnauthorized], [ErrForbidden], [ErrRateLimited] or
-// [ErrServer] by its status and holds the [ErrorBody] elements of its body. A
-// response that is not the documented JSON is a [*DecodeError]. Arguments are
-// checked before anything is sent, see [ErrInvalidArgument]. A listing that cannot
-// be followed is [ErrPagination].
+// A response with any status but 200 is an [*APIError]. It matches [ErrNotFound],
+// [ErrUnauthorized], [ErrForbidden], [ErrRateLimited] or [ErrServer] by its status,
+// and holds the messages of its body as [ErrorBody]. A response that is not the
+// documented JSON is a [*DecodeError]. Arguments are checked before anything is
+// sent; see [ErrInvalidArgument].
 //
 // # Retries and time-outs
 //
-// Temporary failures are retried: a call sends up to five requests, and so outlives
-// an outage of three seconds (see [RetryPolicy]). The error of a call that gives up
-// is that of its last response. Each attempt may take 30 seconds ([WithTimeout]).
-// The whole call is bounded by its context alone. An error that was caused by the
-// end of the context matches the context's error, and tells the last failure too.
+// Temporary failures are retried. By default a call sends up to five requests, and
+// outlives an outage of three seconds; see [RetryPolicy]. Each attempt may take 30
+// seconds; see [WithTimeout]. Only its context bounds a whole call. The error of a
+// call that gives up is that of its last response. If the context ended the call,
+// the error matches that of the context, and holds the last failure too.
 //
 // # Rate limits
 //
-// A client sends 100 requests a second at most, or as many as [WithRateLimit]
-// says. Where the API allows less, it answers 429, which pauses all requests at
-// once; from then on the client keeps just below what the API was seen to allow.
-// The limit is the store's, and its shoppers share it: WithRateLimit tells how to
-// leave them room.
+// A client sends at most 100 requests a second, or as many as [WithRateLimit] says.
+// When the API answers 429, the client pauses all requests, and from then on stays
+// just below the rate that the API was seen to allow. The limit is the store's, and
+// the shop itself shares it. WithRateLimit says how to leave room.
 //
 // # Logging
 //
-// The package logs nothing unless [WithLogger] says so.
-//
-// # Compatibility
-//
-// The API's documents show a list with meta and results, with links, with both
-// nested in meta, or with data alone. All four decode into the same [Page]; which
-// members of it are set depends on the store. Members that the documents do not
-// name are ignored. The package was written against the documents and package
-// epcclogstest, without a live store.
+// Nothing is logged, unless [WithLogger] is given.
 //
 // # Testing
 //
-// Package [github.com/epcclogs/epcclogs/epcclogstest] is a server for tests that
-// answers as the API does, and that can be told to fail in the ways that servers
-// and networks do.
+// Package [github.com/epcclogs/epcclogs/epcclogstest] is a server that answers as
+// the API does. It can be told to fail as servers and networks do, and to change its
+// lists while they are read.
 package epcclogs

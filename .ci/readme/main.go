@@ -5,7 +5,9 @@
 // service's address and credentials in the EPCC variables and an integration's id
 // as its argument. A block with a test function is run with go test. Any other
 // block is a fragment: the body of a function that has ctx, client and
-// integrationID and returns an error. Its imports are added.
+// integrationID and returns an error. Its imports are added. It is run twice, so
+// that the second run finds the files of the first. One that follows a list gets
+// a context that ends soon, since nothing else ends it.
 package main
 
 import (
@@ -50,6 +52,7 @@ import (
 	"context"
 	"log"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/epcclogs/epcclogs"
@@ -57,26 +60,28 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for _, fragment := range fragments {
-		log.Print("+ fragment at ", fragment.at)
-		client, err := epcclogs.NewClient(
-			epcclogs.WithBaseURL(os.Getenv("EPCC_API_BASE_URL")),
-			epcclogs.WithToken("not-a-real-token"),
-		)
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(os.Getenv("EPCC_API_BASE_URL")),
+		epcclogs.WithToken("not-a-real-token"),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range slices.Concat(fragments, fragments) {
+		log.Print("+ fragment at ", f.at)
+		ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
+		err := f.run(ctx, client, os.Args[1])
+		cancel()
 		if err != nil {
-			log.Fatal(err)
-		}
-		if err := fragment.run(ctx, client, os.Args[1]); err != nil {
-			log.Fatal(fragment.at, ": ", err)
+			log.Fatal(f.at, ": ", err)
 		}
 	}
 }
 
 var fragments = []struct {
-	at  string
-	run func(context.Context, *epcclogs.Client, string) error
+	at      string
+	timeout time.Duration
+	run     func(context.Context, *epcclogs.Client, string) error
 }{
 %s}
 `
@@ -136,7 +141,11 @@ func run() error {
 			}
 		default:
 			count++
-			fmt.Fprintf(&fragments, "\t{%q, %s},\n", b.at(), name)
+			timeout := time.Minute
+			if strings.Contains(b.code, ".Follow(") {
+				timeout = 2 * time.Second
+			}
+			fmt.Fprintf(&fragments, "\t{%q, %d, %s},\n", b.at(), timeout, name)
 			code := "func " + name + "(ctx context.Context, client *epcclogs.Client, integrationID string) error {\n" +
 				lineNote + b.code + "return nil\n}\n"
 			if code, err = addImports("package main\n", code); err == nil {
