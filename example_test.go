@@ -158,31 +158,128 @@ func ExamplePager_Pages() {
 	// 51 250
 }
 
-// A program that stops can go on later where it stopped.
-func ExamplePager_Offset() {
+// A listing that is interrupted goes on behind the record that was returned last.
+func ExamplePager_Cursor() {
 	client, integrationID, done := exampleClient()
 	defer done()
 
+	ctx := context.Background()
+	read := 0
 	pager := client.IntegrationLogs(integrationID, nil)
-	for _, err := range pager.All(context.Background()) {
+	for _, err := range pager.All(ctx) {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if pager.Offset() == 137 {
+		if read++; read == 137 {
 			break
 		}
 	}
+	cursor := pager.Cursor() // save it
 
 	rest := 0
-	again := client.IntegrationLogs(integrationID, &epcclogs.ListOptions{Offset: pager.Offset()})
-	for _, err := range again.All(context.Background()) {
+	for _, err := range client.IntegrationLogs(integrationID, nil).Resume(cursor).All(ctx) {
 		if err != nil {
 			log.Fatal(err)
 		}
 		rest++
 	}
-	fmt.Println(rest)
-	// Output: 113
+	fmt.Println(read, rest)
+	// Output: 137 113
+}
+
+// A program that runs now and then reads only what is new, although the store has
+// deleted its oldest logs meanwhile.
+func ExamplePager_Resume() {
+	in := epcclogstest.SampleIntegration(0)
+	logs := epcclogstest.SampleLogs(in.ID, 250)
+	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(in, logs[:200]...))
+	defer srv.Close()
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+
+	cursor := "" // that of the last run; the first one begins at the beginning
+	run := func() {
+		read := 0
+		pager := client.IntegrationLogs(in.ID, nil).Resume(cursor)
+		for _, err := range pager.All(context.Background()) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			read++
+		}
+		cursor = pager.Cursor()
+		fmt.Println(read, "new")
+	}
+
+	run()
+	srv.AddLogs(in.ID, logs[200:]...)
+	srv.RemoveLogs(in.ID, func(l epcclogs.IntegrationLog) bool { return l.CreatedAt().Before(logs[60].CreatedAt()) })
+	run()
+	run()
+	// Output:
+	// 200 new
+	// 50 new
+	// 0 new
+}
+
+// A service that is told of each failed delivery.
+func ExamplePager_Follow() {
+	in := epcclogstest.SampleIntegration(0)
+	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+	first, second := epcclogstest.Log(in.ID, "job-1", 1, at), epcclogstest.Log(in.ID, "job-1", 2, at.Add(time.Minute))
+	first.Succeeded, first.ErrorDetail = false, "connection refused"
+	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(in, epcclogstest.SampleLogs(in.ID, 10)...))
+	defer srv.Close()
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+
+	read := 0
+	for entry, err := range client.IntegrationLogs(in.ID, nil).Follow(context.Background(), 10*time.Millisecond) {
+		if err != nil {
+			log.Print(err) // Follow tries again after the interval
+			continue
+		}
+		read++
+		switch {
+		case read == 10: // all that there was; now the store adds something
+			srv.AddLogs(in.ID, first, second)
+		case read > 10 && !entry.Succeeded:
+			fmt.Println(entry.JobID(), "attempt", entry.Attempt, "failed:", entry.ErrorDetail)
+		case read > 10:
+			fmt.Println(entry.JobID(), "attempt", entry.Attempt, "succeeded")
+		}
+		if read == 12 {
+			break // a service goes on until its context ends
+		}
+	}
+	// Output:
+	// job-1 attempt 1 failed: connection refused
+	// job-1 attempt 2 succeeded
+}
+
+// The key of a record is the same whenever it is read, so that a copy of the logs
+// holds each one once.
+func ExampleIntegrationLog_Key() {
+	client, integrationID, done := exampleClient()
+	defer done()
+
+	table := make(map[string]epcclogs.IntegrationLog) // or a table with this primary key
+	for range 2 {
+		for entry, err := range client.IntegrationLogs(integrationID, nil).All(context.Background()) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			table[entry.Key()] = entry
+		}
+	}
+	fmt.Println(len(table))
+	// Output: 250
 }
 
 func ExamplePager_Concurrent() {
@@ -313,7 +410,7 @@ func ExampleClient_JobLogs() {
 	// Output: true 250
 }
 
-// The pages of the rest of the family.
+// One page of each of the other lists.
 func ExampleClient_ListIntegrations() {
 	client, integrationID, done := exampleClient()
 	defer done()
@@ -366,7 +463,7 @@ func Example_errors() {
 		case err == nil:
 			return "go on"
 		case errors.Is(err, epcclogs.ErrInvalidArgument):
-			return "mend the program"
+			return "fix the program"
 		case errors.Is(err, epcclogs.ErrNotFound):
 			return "check the id"
 		case errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
@@ -408,7 +505,7 @@ func Example_errors() {
 	_, err = client.ListStoreLogs(ctx, nil)
 	fmt.Println(advice(err))
 	// Output:
-	// mend the program
+	// fix the program
 	// 403 check the credentials
 	// 404 check the id
 	// 500 try later
