@@ -152,11 +152,11 @@ func (x exchange) read(resp *http.Response) (*failure, error) {
 	buf := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
 	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, x.maxResponseSize+1)); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the response ended early: %w", err)
 	}
 	body := buf.Bytes()
 	if int64(len(body)) > x.maxResponseSize {
-		return &failure{err: x.request.fail(fmt.Errorf("%w: over %d bytes", ErrResponseTooLarge, x.maxResponseSize))}, nil
+		return &failure{err: x.request.fail(fmt.Errorf("%w: over %d bytes; ask for shorter pages or set WithMaxResponseSize", ErrResponseTooLarge, x.maxResponseSize))}, nil
 	}
 	if err := x.request.read(resp.Header, body); err != nil {
 		return &failure{err: x.request.decodeError(resp, body, x.hidden, err), temporary: isCut(body), header: resp.Header}, nil

@@ -36,7 +36,7 @@ func (given) prepare(context.Context) error { return nil }
 func (g given) token(ctx context.Context) (string, error) {
 	token, err := g(ctx)
 	if err == nil && !isToken(token) {
-		err = errors.New("it is empty or has characters that no token has")
+		err = errors.New("the function of WithTokenFunc returned one that is empty or has characters that no token has")
 	}
 	return token, err
 }
@@ -242,10 +242,10 @@ func (c *credentials) refused(token string) bool {
 func readToken(h http.Header, body []byte) (token string, lifetime time.Duration, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
-		return "", 0, errors.New("not a JSON object")
+		return "", 0, errors.New("it is not a JSON object")
 	}
 	if err := json.Unmarshal(members["access_token"], &token); err != nil || !isToken(token) {
-		return "", 0, errors.New("no usable access_token")
+		return "", 0, errors.New("access_token is missing, empty or not a token")
 	}
 	var expiresIn, expires number // seconds, Unix seconds; 0 when not sent
 	for name, value := range map[string]*number{"expires_in": &expiresIn, "expires": &expires} {

@@ -60,7 +60,7 @@ func NewClient(opts ...Option) (*Client, error) {
 		}
 	}
 	if o.kind != "" && exposed(o.base) {
-		return nil, invalid("credentials would be sent unencrypted to %s", o.base)
+		return nil, invalid("credentials would be sent unencrypted to %s; use https", o.base)
 	}
 	return newClient(&o), nil
 }
@@ -157,7 +157,7 @@ func (c *Client) get(ctx context.Context, out json.Unmarshaler, opts *ListOption
 // ask for another list.
 func checkID(id string) error {
 	if id == "" {
-		return invalid("an id is empty")
+		return invalid("the id of an integration or a job is empty")
 	}
 	for _, r := range id {
 		switch {

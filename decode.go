@@ -64,7 +64,7 @@ type resource[T any] struct{ Data T }
 
 func (r *resource[T]) UnmarshalJSON(body []byte) error {
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil {
+	if err := unmarshal(body, &members); err != nil {
 		return err
 	}
 	if err := requireData(body); err != nil {
@@ -76,7 +76,7 @@ func (r *resource[T]) UnmarshalJSON(body []byte) error {
 // requireData returns an error if body is not a JSON object with a member data.
 func requireData(body []byte) error {
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil {
+	if err := unmarshal(body, &members); err != nil {
 		return err
 	}
 	if _, ok := members["data"]; !ok {
@@ -101,7 +101,7 @@ func hasZero[T any](records []T) bool {
 func decodeRecords[T any](body []byte) ([]T, error) {
 	decode := func(body []byte) ([]json.RawMessage, error) {
 		var list envelope[json.RawMessage]
-		err := json.Unmarshal(body, &list)
+		err := unmarshal(body, &list)
 		return list.Data, err
 	}
 	raw, err := decode(body)
@@ -132,7 +132,7 @@ func decodeRecord[T any](raw []byte, record *T, name string) error {
 		if l, ok := v.(looseUnmarshaler); ok {
 			return l.unmarshalLoosely(raw)
 		}
-		return json.Unmarshal(raw, v)
+		return unmarshal(raw, v)
 	}
 	if err := decode(raw, record); err != nil {
 		return blame(name, raw, err, func(b []byte) error { return decode(b, new(T)) })
@@ -159,6 +159,27 @@ func blame(path string, raw []byte, err error, decode func([]byte) error) error 
 		return err
 	}
 	return fmt.Errorf("%s: %w", path, err)
+}
+
+// unmarshal is json.Unmarshal with errors that do not name types of Go.
+func unmarshal(body []byte, v any) error {
+	err := json.Unmarshal(body, v)
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	want := "a number"
+	switch wrong.Type.Kind() {
+	case reflect.Bool:
+		want = "a boolean"
+	case reflect.String:
+		want = "a string"
+	case reflect.Slice:
+		want = "an array"
+	case reflect.Struct, reflect.Map:
+		want = "an object"
+	}
+	return fmt.Errorf("%s where %s should be", wrong.Value, want)
 }
 
 // number is a JSON number, or a string that holds one.

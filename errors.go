@@ -63,7 +63,8 @@ type APIError struct {
 	Attempts int
 }
 
-// Error tells the request, the status, and what the server says about it.
+// Error tells the request, the status, what the server says about it, and what to
+// do where that is known.
 func (e *APIError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d", requestName(e.Method, e.URL), e.StatusCode)
@@ -83,7 +84,26 @@ func (e *APIError) Error() string {
 	if e.Attempts > 1 {
 		fmt.Fprintf(&b, " (after %d attempts)", e.Attempts)
 	}
+	if advice := e.advice(); advice != "" {
+		b.WriteString("; " + advice)
+	}
 	return b.String()
+}
+
+// advice returns what to do about the response, as far as the client knows it.
+func (e *APIError) advice() string {
+	fetch := e.Method == http.MethodPost // of a token
+	switch {
+	case e.StatusCode >= 300 && e.StatusCode <= 399:
+		return "redirects are not followed, check the base URL"
+	case fetch && e.StatusCode == http.StatusNotFound:
+		return "no tokens are issued there, check the base URL"
+	case fetch && e.StatusCode >= 400 && e.StatusCode <= 403:
+		return "check the client id and the client secret"
+	case e.Attempts > 0 && e.RetryAfter > 0:
+		return fmt.Sprintf("the server asks to wait %v", e.RetryAfter)
+	}
+	return ""
 }
 
 // Is reports whether target is the sentinel error of the status.
@@ -205,10 +225,11 @@ type DecodeError struct {
 	Err error
 }
 
-// Error tells the request and what is wrong with its response; it does not show
+// Error tells the request and what is wrong with its response. It does not show
 // the body.
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("%s: response of type %.100q: %.500v", requestName(e.Method, e.URL), e.ContentType, e.Err)
+	return fmt.Sprintf("%s: the response is not the documented JSON: %.500v (Content-Type %.100q)",
+		requestName(e.Method, e.URL), e.Err, e.ContentType)
 }
 
 // Unwrap returns Err.
@@ -222,7 +243,12 @@ func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
 // requestName is how the texts of all errors that belong to a request begin.
-func requestName(method, url string) string { return "epcclogs: " + method + " " + url }
+func requestName(method, url string) string {
+	return "epcclogs: " + method + " " + readable.Replace(url)
+}
+
+// readable shows the brackets of a query: page[limit]=100&page[offset]=200.
+var readable = strings.NewReplacer("%5B", "[", "%5D", "]")
 
 // invalid is an error that matches ErrInvalidArgument.
 func invalid(format string, args ...any) error {

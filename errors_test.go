@@ -54,6 +54,26 @@ func TestNotFound(t *testing.T) {
 	assert.Len(t, s.Sent(), 1)
 }
 
+// Where the client knows what to do, the text says it.
+func TestAdvice(t *testing.T) {
+	for _, tt := range []struct {
+		method, want string
+		err          epcclogs.APIError
+	}{
+		{"GET", "404 Not Found", epcclogs.APIError{StatusCode: 404}},
+		{"GET", "401 Unauthorized", epcclogs.APIError{StatusCode: 401}},
+		{"GET", "302 Found; redirects are not followed, check the base URL", epcclogs.APIError{StatusCode: 302}},
+		{"GET", "503 Service Unavailable (after 2 attempts); the server asks to wait 1m0s",
+			epcclogs.APIError{StatusCode: 503, Attempts: 2, RetryAfter: time.Minute}},
+		{"POST", "401 Unauthorized; check the client id and the client secret", epcclogs.APIError{StatusCode: 401}},
+		{"POST", "404 Not Found; no tokens are issued there, check the base URL", epcclogs.APIError{StatusCode: 404}},
+		{"POST", "500 Internal Server Error", epcclogs.APIError{StatusCode: 500}},
+	} {
+		tt.err.Method, tt.err.URL = tt.method, logsURL+"?page%5Blimit%5D=5"
+		assert.EqualError(t, &tt.err, "epcclogs: "+tt.method+" "+logsURL+"?page[limit]=5: "+tt.want)
+	}
+}
+
 // The example of the schema has "status": 500 in a response that is a 404.
 func TestStatusOfHTTPDecides(t *testing.T) {
 	s, err := fail(t, wire.Reply(404, wire.Fixture(t, "error_404_schema.json")))

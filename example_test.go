@@ -51,7 +51,7 @@ func ExampleNewClient() {
 	fmt.Println(errors.Is(err, epcclogs.ErrInvalidArgument), err)
 	// Output:
 	// true <nil>
-	// true epcclogs: invalid argument: credentials would be sent unencrypted to http://example.com
+	// true epcclogs: invalid argument: credentials would be sent unencrypted to http://example.com; use https
 }
 
 func ExampleNewClientFromEnv() {

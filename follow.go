@@ -25,7 +25,7 @@ func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2
 	return func(yield func(T, error) bool) {
 		var none T
 		if interval <= 0 {
-			yield(none, invalid("the interval %v is not positive", interval))
+			yield(none, invalid("the interval %v of Follow is not positive", interval))
 			return
 		}
 		r := p.reader

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -39,11 +38,10 @@ func logRetry(ctx context.Context, l *slog.Logger, r *request, attempt int, wait
 		append(attempted(r, attempt), slog.Duration("wait", wait), slog.String("reason", reason))...)
 }
 
-// attempted returns the attributes that tell which attempt a record is about. The
-// query is written to be read: page[limit]=100&page[offset]=200.
+// attempted returns the attributes that tell which attempt a record is about.
 func attempted(r *request, attempt int) []slog.Attr {
 	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path)}
-	if query, err := url.QueryUnescape(r.URL.RawQuery); err == nil && query != "" {
+	if query := readable.Replace(r.URL.RawQuery); query != "" {
 		attrs = append(attrs, slog.String("query", query))
 	}
 	return append(attrs, slog.Int("attempt", attempt))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -47,7 +46,7 @@ func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
 		StatusCode     number `json:"status_code"`
 		ProcessingTime number `json:"processing_time"`
 	}{IntegrationLog: l}
-	err := json.Unmarshal(raw, &loose)
+	err := unmarshal(raw, &loose)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package epcclogs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -69,6 +70,9 @@ func (r *request) pausedError(left time.Duration) *APIError {
 // decodeError returns the error of a 200 whose body cannot be read for the reason
 // err.
 func (r *request) decodeError(resp *http.Response, body []byte, hidden redaction, err error) *DecodeError {
+	if len(body) == 0 {
+		err = errors.New("it is empty")
+	}
 	return &DecodeError{
 		Method:      r.Method,
 		URL:         r.URL.String(),
