@@ -5,10 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -164,7 +166,9 @@ func (a *alerter) send(ctx context.Context, w waiting) error {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", w.key)
 	resp, err := a.client.Do(req)
-	if err != nil {
+	if wrapped := new(url.Error); errors.As(err, &wrapped) {
+		return wrapped.Err // without the URL, which is a secret with many receivers
+	} else if err != nil {
 		return err
 	}
 	defer resp.Body.Close()

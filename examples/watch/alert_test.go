@@ -149,6 +149,7 @@ func TestAlertWithdrawn(t *testing.T) {
 		v, err := s.look(t.Context(), filter{Period: periods[0]}, c.t, 10)
 		require.NoError(t, err)
 		assert.Equal(t, 1, v.Alerts.Failing)
+		assert.NotContains(t, v.Alerts.Error, r.URL, "the URL may be a secret")
 		require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{epcclogstest.Log("hook", "job", 2, c.t)}, "", c.t))
 		c.t = c.t.Add(time.Hour)
 		a.look(t)

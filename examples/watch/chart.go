@@ -27,10 +27,13 @@ var (
 )
 
 // drawChart returns deliveries over time as SVG: failed attempts, and on top of
-// them the successful ones. Every so many slots have a label.
-func drawChart(p period, slots []slot, width, height, every int) (template.HTML, error) {
+// them the successful ones. A narrow one has fewer labels.
+func drawChart(p period, slots []slot, width, height int) (template.HTML, error) {
 	failed, good, names := make([]float64, len(slots)), make([]float64, len(slots)), make([]string, len(slots))
-	highest := 1.0
+	highest, every := 1.0, p.every
+	if width < 500 {
+		every *= 2
+	}
 	for i, s := range slots {
 		failed[i], good[i] = float64(s.Failures), float64(s.Attempts-s.Failures)
 		highest = max(highest, float64(s.Attempts))
@@ -42,6 +45,7 @@ func drawChart(p period, slots []slot, width, height, every int) (template.HTML,
 	top, steps := niceScale(highest)
 	opt := charts.NewBarChartOptionWithData([][]float64{failed, good})
 	opt.StackSeries = charts.Ptr(true)
+	opt.BarSize = 0.75
 	opt.Padding = charts.NewBox(0, 8, 4, 0)
 	opt.Legend.Show = charts.Ptr(false)
 	opt.Theme = charts.GetTheme(charts.ThemeLight).

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -314,9 +313,6 @@ func TestSpoiltCursor(t *testing.T) {
 }
 
 func TestFilePermissions(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no such permissions")
-	}
 	location := filepath.Join(t.TempDir(), "a % b?.db")
 	require.NoError(t, os.WriteFile(location, nil, 0o644))
 	s := open(t, location)

@@ -21,14 +21,15 @@ type period struct {
 	Label string
 	slot  time.Duration
 	slots int
+	every int // so many slots have one label between them
 }
 
 var periods = []period{
-	{"1h", "1 hour", time.Minute, 60},
-	{"24h", "24 hours", 30 * time.Minute, 48},
-	{"7d", "7 days", 3 * time.Hour, 56},
-	{"30d", "30 days", 12 * time.Hour, 60},
-	{"1y", "1 year", 7 * 24 * time.Hour, 53},
+	{"1h", "1 hour", time.Minute, 60, 10},
+	{"24h", "24 hours", 30 * time.Minute, 48, 6},
+	{"7d", "7 days", 3 * time.Hour, 56, 8},
+	{"30d", "30 days", 12 * time.Hour, 60, 10},
+	{"1y", "1 year", 7 * 24 * time.Hour, 53, 8},
 }
 
 const defaultPeriod = "24h"

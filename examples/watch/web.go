@@ -19,7 +19,7 @@ import (
 
 const (
 	queryTimeout = 30 * time.Second
-	pageEvents   = 50   // undelivered events on the page
+	pageEvents   = 20   // undelivered events on the page
 	apiEvents    = 1000 // and in /api/undelivered
 	pageBody     = 4096 // bytes of an answer's body on the page
 )
@@ -173,10 +173,10 @@ func (w *web) fill(ctx context.Context, d *pageData) error {
 	if err != nil {
 		return err
 	}
-	if d.Chart, err = drawChart(d.Filter.Period, v.Slots, 860, 220, 6); err != nil {
+	if d.Chart, err = drawChart(d.Filter.Period, v.Slots, 860, 220); err != nil {
 		return err
 	}
-	if d.Narrow, err = drawChart(d.Filter.Period, v.Slots, 360, 200, 15); err != nil {
+	if d.Narrow, err = drawChart(d.Filter.Period, v.Slots, 360, 200); err != nil {
 		return err
 	}
 	d.View = v
