@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// Follow returns the rest of the list as All does, and then for ever the records
-// that the store adds, at whichever end of the list it adds them: each record
-// once, the oldest first. It asks for new ones once each interval, which must be
-// positive; as long as nothing is new, that is one request (two until the first
-// new record has shown which end of the list grows).
+// Follow returns the rest of the list as All does, and then goes on for ever with
+// the records that the store adds, at whichever end of the list: each record once,
+// the oldest first. Once the rest is read, it asks for new records each interval,
+// which must be positive. While nothing is new, that is one request each time, and
+// two until it has seen at which end the list grows.
 //
-// An error is handed to the loop. If the loop goes on, so does Follow, after the
-// interval and at the record that comes next: an outage is neither hidden nor the
-// end of a service. Only the end of ctx, whose error is the last thing that the
-// loop sees, and an [ErrInvalidArgument] end it.
+// The loop gets each error. If it goes on, Follow tries again after the interval and
+// continues where it was. So an outage neither ends a service nor stays hidden.
+// Follow ends when ctx does, with the error of ctx as the last one, and after an
+// [ErrInvalidArgument].
 //
-// A record that the store commits late is found where it stands fewer than 16
-// places from the end that grows. Records that are added further inside the list
-// are not seen: list it again now and then where that matters.
+// A record that the store commits late is returned if it stands at most 16 places
+// from the end that grows. Records that are added further inside the list are not
+// seen. Where that matters, list everything again now and then.
 func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T

@@ -7,14 +7,13 @@ import (
 	"strings"
 )
 
-// ListOptions choose a page of a list. The zero value, like nil, asks for the
-// first page.
+// ListOptions choose a page of a list. The zero value and nil mean the first page.
 type ListOptions struct {
-	// Limit is the page length, 1 to 100. 0 means the store's own (25 unless it
-	// was changed), and 100 in a [Pager].
+	// Limit is the number of records on a page, 1 to 100. 0 means 100 in a [Pager],
+	// and elsewhere the store's own setting, 25 unless it was changed.
 	Limit int `url:"page[limit],omitempty"`
 	// Offset is the number of records, not pages, to skip. The API's documents
-	// speak of a soft limit at 10,000: past it, expect an error some day.
+	// speak of a soft limit at 10,000: a store may refuse more with an [*APIError].
 	Offset int `url:"page[offset],omitempty"`
 }
 
@@ -33,19 +32,18 @@ func (o *ListOptions) validate() error {
 	return nil
 }
 
-// Page is a part of a list. Which of Meta, Results and Links a server sends
-// differs between the API's documents, so a program that only wants the records
-// does better with a [Pager].
+// Page is a part of a list. Which of Meta, Results and Links are set depends on the
+// store. Programs that only want the records use a [Pager] and do not need them.
 type Page[T any] struct {
 	Data    []T          `json:"data"`
-	Meta    *PageMeta    `json:"meta,omitempty"`    // nil when the server sent none
-	Results *PageResults `json:"results,omitempty"` // likewise
-	Links   *PageLinks   `json:"links,omitempty"`   // likewise
+	Meta    *PageMeta    `json:"meta,omitempty"`    // nil if not sent
+	Results *PageResults `json:"results,omitempty"` // nil if not sent
+	Links   *PageLinks   `json:"links,omitempty"`   // nil if not sent
 }
 
 // PageMeta says which part of the list a page is.
 type PageMeta struct {
-	Limit   int `json:"limit"`   // page length, as the server sees it
+	Limit   int `json:"limit"`   // records on a page, as the server sees it
 	Offset  int `json:"offset"`  // records before this page
 	Current int `json:"current"` // number of this page, from 1
 	Total   int `json:"total"`   // number of pages, not records
@@ -56,8 +54,8 @@ type PageResults struct {
 	Total int `json:"total"` // number of records
 }
 
-// PageLinks point to other pages. They are for information: the servers'
-// links lack parts of the path or name other hosts, and no call follows them.
+// PageLinks point to other pages. They are for information only: stores send links
+// that lack a part of the path or name another host. This package follows none.
 type PageLinks struct {
 	First string `json:"first,omitempty"`
 	Last  string `json:"last,omitempty"`
@@ -65,15 +63,29 @@ type PageLinks struct {
 	Prev  string `json:"prev,omitempty"`
 }
 
-// Pager reads a list page by page. Nothing is sent until it is used. It keeps its
-// place: a loop that was left goes on at the next record when the pager is ranged
-// over again, and after an error the page that failed is asked for again. Once a
-// pager has come to the end it returns nothing more; make a new one to read the
-// list again, or go on at its [Pager.Cursor] for what is new.
+// Pager reads a whole list: record by record with [Pager.All], page by page with
+// [Pager.Pages]. It sends nothing before that.
+//
+// A Pager keeps its place. When a loop was left, the next loop begins with the next
+// record. After an error, the next loop asks again for the page that failed. At the
+// end of the list a pager has nothing more to return; [Pager.Cursor] and
+// [Pager.Resume] return what is new since then, and [Pager.Follow] waits for it.
 //
 // The list may change while it is read. Every record that is in it from the first
-// request to the last is returned exactly once, or the loop ends with an error:
-// [ErrPagination], where the server's paging does not allow it.
+// request to the last is returned exactly once, or the loop ends with an error. That
+// is [ErrPagination] when the list moves faster than it can be read, or when the
+// server's paging cannot be followed. The limits:
+//
+//   - Records that are inserted far inside the list may be missed. Those that the
+//     store commits late are returned if they stand at most 16 places from the end
+//     that grows, and the server's pages hold 17 records or more.
+//   - When everything that was returned has been deleted, everything in the list is
+//     returned, so that nothing is lost.
+//   - A pager that begins at an Offset above 0 does not return what is added before
+//     that.
+//   - Some servers ignore offsets, or round them to whole pages. Then records are
+//     not recognized from page to page, and a list that changes may lose or repeat
+//     some. So it is with pages of a single record.
 //
 // A Pager is not safe for concurrent use.
 type Pager[T any] struct {
@@ -95,11 +107,10 @@ func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
 	return &Pager[T]{reader: r, page: new(Page[T])}
 }
 
-// Pages returns the rest of the list page by page. A page has at most as many
-// records as [ListOptions].Limit says, or 100 after the list has moved; pages
-// without new records are left out. Where a loop over All was left in the middle
-// of a page, the first page is the rest of that one. An error is the last thing
-// that the loop sees.
+// Pages returns the rest of the list page by page. If a loop over All ended within a
+// page, the first page is the rest of that one. Pages without new records are left
+// out. A page has at most [ListOptions].Limit records, but up to 100 when the list
+// has moved. A loop that gets an error gets nothing after it.
 func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
 		defer p.reader.ahead.stop()
@@ -120,8 +131,8 @@ func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 	}
 }
 
-// All returns the rest of the list record by record. An error is the last thing
-// that the loop sees.
+// All returns the rest of the list record by record. A loop that gets an error gets
+// nothing after it.
 func (p *Pager[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer p.reader.ahead.stop()
@@ -164,32 +175,29 @@ func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
 	return p.page, nil
 }
 
-// Offset returns the offset of the next record that was not yet returned, as the
-// list stood when its page was read. Where the list may have changed since, go on
-// by [Pager.Cursor] instead.
+// Offset returns the offset of the next record, as the list was when the page was
+// read. Use [Pager.Cursor] to go on later: it is right although the list changes.
 func (p *Pager[T]) Offset() int { return p.reader.place.position(len(p.page.Data)) }
 
-// Cursor returns the place of the pager as text, for [Pager.Resume]: behind the
-// record that was returned last, at any moment, also inside a loop. It is opaque,
-// at most 1 KB long, and shows nothing of the records' content. To make it takes
-// some microseconds.
+// Cursor returns the place of the pager, which is behind the record that was
+// returned last, as a text for [Pager.Resume]. It may be taken at any time, also
+// within a loop, and takes some microseconds. Save it together with the records.
+//
+// The text is at most 1 KB long and shows nothing of the records. Its form may
+// change between releases; Resume refuses one that it cannot read.
 func (p *Pager[T]) Cursor() string {
 	return p.reader.place.cursor(p.reader.path, len(p.page.Data))
 }
 
-// Resume makes the pager go on where the pager of an earlier [Pager.Cursor] of the
-// same list was; it returns p. What follows is everything that was not returned
-// before the cursor was taken: the rest of the list, and then what was added in
-// front of it meanwhile, the oldest first. The empty cursor is the beginning; any
-// other replaces [ListOptions].Offset.
+// Resume makes the pager begin where another pager of the same list was when its
+// [Pager.Cursor] was taken, and returns p. The pager then returns everything that
+// was not returned before: the rest of the list, and then what was added in front of
+// it meanwhile, the oldest first. The empty cursor is the beginning. Any other cursor
+// replaces [ListOptions].Offset.
 //
-// When everything that was returned before has been deleted, all that is in the
-// list now is returned. A pager that began at an Offset above 0 does not return
-// what is added before that.
-//
-// It must be called before the pager is used. Then, and with a cursor that is
-// damaged, of another list, or of a release that this one cannot read, the next
-// use is an error that matches [ErrInvalidArgument].
+// Resume must be called before the pager is used. Otherwise, or if the cursor is
+// damaged, of another list, or of a release that this one cannot read, the next loop
+// gets an error that matches [ErrInvalidArgument], and nothing is sent.
 func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 	r := p.reader
 	switch {
@@ -207,17 +215,17 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 	return p
 }
 
-// Concurrent lets the pager have up to n pages under way or at hand, instead of
-// one; it returns p. Pages and All return the same in the same order, and sooner:
-// n pages take the time of one, until the API's rate limit is reached. That takes
-// as many pages as the limit allows requests while one is answered: 8 for 100
-// requests a second of 80 ms each. The library keeps 64 connections open; a larger
-// n only opens and closes them. Where the server does not tell how many records
-// there are, up to n requests go past the end of the list. Leaving a loop ends all
-// requests that it started.
+// Concurrent makes the pager get up to n pages at a time, and returns p. The loop
+// gets the same records in the same order, sooner: n pages take about the time of
+// one, until the rate limit is reached. At 100 requests a second of 80 ms each, 8
+// pages reach it, and more pages gain nothing.
 //
-// It must be called before the pager is used. Then, and for n below 1, the next
-// use is an error that matches [ErrInvalidArgument].
+// Above 64, connections are opened and closed all the time. If the server does not
+// tell how many records there are, up to n requests go past the end of the list.
+// Leaving a loop ends all requests that it has begun.
+//
+// Concurrent must be called before the pager is used. Otherwise, or if n is below 1,
+// the next loop gets an error that matches [ErrInvalidArgument], and nothing is sent.
 func (p *Pager[T]) Concurrent(n int) *Pager[T] {
 	switch {
 	case n < 1:
