@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-querystring/query"
 )
 
-// Version is that of the library, as the User-Agent header tells it.
+// Version is the version of this package, as sent in the User-Agent header.
 const Version = "0.2.0"
 
 // Hosts of the API.
@@ -22,12 +22,12 @@ const (
 	USEast = "https://useast.api.elasticpath.com"
 )
 
-// Client calls the integration-logs API of one store. It is safe for concurrent
-// use. Make one and share it: all its calls share its connections, its token and
-// its rate limit.
+// Client calls the integration-logs API of one store. Make one with [NewClient] and
+// share it: its calls share connections, token and rate limit. It is safe for
+// concurrent use.
 type Client struct {
-	// fmt follows pointers and interfaces, but not functions. So it finds no
-	// credential here.
+	// Functions, because they hold credentials: fmt prints what pointers and
+	// interfaces lead to, but not what functions hold.
 	send      func(request) error
 	closeIdle func()
 
@@ -37,8 +37,8 @@ type Client struct {
 // NewClient returns a client with the settings of opts. It sends nothing and
 // reads no environment. Errors match [ErrInvalidArgument].
 //
-// Without an option for credentials, requests have no Authorization header. This is
-// for gateways and transports that add one.
+// Without an option for credentials, requests have no Authorization header: for a
+// gateway or a transport that adds one.
 func NewClient(opts ...Option) (*Client, error) {
 	o := options{
 		base:   EUWest,
@@ -92,10 +92,12 @@ func newClient(o *options) *Client {
 	return &Client{send: s.send, closeIdle: closeIdle, base: o.base}
 }
 
-// NewClientFromEnv returns a client with the client credentials in EPCC_CLIENT_ID
-// and EPCC_CLIENT_SECRET. The base URL is that in EPCC_API_BASE_URL, or [EUWest]
-// when it is not set. opts are applied after these. They may replace the values,
-// but not add another kind of credentials. The error names missing variables.
+// NewClientFromEnv returns a client with the client credentials in the environment
+// variables EPCC_CLIENT_ID and EPCC_CLIENT_SECRET, and the base URL in
+// EPCC_API_BASE_URL, if that is set. The error names the variables that are missing.
+//
+// opts are applied afterwards. They may replace these values, but not add another
+// kind of credentials.
 func NewClientFromEnv(opts ...Option) (*Client, error) {
 	var missing []string
 	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET"} {
@@ -113,8 +115,8 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 	return NewClient(append(env, opts...)...)
 }
 
-// CloseIdleConnections closes the connections that are not in use. It does nothing
-// to the transport of [WithHTTPClient], which its owner closes.
+// CloseIdleConnections closes the connections that are not in use. It does not
+// close those of a transport given by [WithHTTPClient]; that is up to its owner.
 func (c *Client) CloseIdleConnections() { c.closeIdle() }
 
 // list gets one page of the list at path.
@@ -129,8 +131,8 @@ func list[T any](ctx context.Context, c *Client, opts *ListOptions, path ...stri
 	return page, nil
 }
 
-// get asks for the resource at path and decodes the response into out. The elements
-// of path are names and ids.
+// get gets the resource at path, whose elements are names and ids, and decodes it
+// into out.
 func (c *Client) get(ctx context.Context, out json.Unmarshaler, opts *ListOptions, path ...string) error {
 	for _, element := range path {
 		if err := checkID(element); err != nil {
@@ -153,8 +155,8 @@ func (c *Client) get(ctx context.Context, out json.Unmarshaler, opts *ListOption
 	return c.send(r)
 }
 
-// checkID returns an error if id cannot be one element of a path. An empty id would
-// ask for another list.
+// checkID returns an error if id cannot be one element of a path. With an empty id,
+// the path of one list may become that of another.
 func checkID(id string) error {
 	if id == "" {
 		return invalid("the id of an integration or a job is empty")

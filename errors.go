@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Errors to test for with [errors.Is]. The first five match an [*APIError] by
-// its HTTP status, but for the 404 of a token endpoint, which is a wrong base URL
-// and no [ErrNotFound].
+// Errors to test for with [errors.Is]. The first five match an [*APIError] by its
+// HTTP status. A 404 of the token endpoint is not an [ErrNotFound]: it means that
+// the base URL is wrong.
 var (
 	ErrUnauthorized = errors.New("unauthorized") // 401
 	ErrForbidden    = errors.New("forbidden")    // 403
@@ -24,8 +24,9 @@ var (
 
 	// ErrInvalidArgument means that an argument was refused before anything was sent.
 	ErrInvalidArgument = errors.New("invalid argument")
-	// ErrPagination means that the server's paging cannot be followed without
-	// losing or repeating records.
+	// ErrPagination means that a [Pager] cannot go on without the danger of losing or
+	// repeating records. The list moves faster than it can be read, or the server's
+	// paging contradicts itself. The pager keeps its place, so it can be tried again.
 	ErrPagination = errors.New("paging cannot be followed")
 	// ErrResponseTooLarge means that a response was longer than
 	// [WithMaxResponseSize] allows.
@@ -35,31 +36,30 @@ var (
 // maxErrorBody is how much of a body is kept in an error.
 const maxErrorBody = 64 << 10
 
-// APIError is a response with any status but 200. It matches the sentinel
-// errors by its status: errors.Is(err, [ErrNotFound]) and so on.
+// APIError is a response with any status but 200. It matches [ErrNotFound] and the
+// like by its status, for errors.Is.
 //
-// It is also the error of a call that is not sent because a 429 to an earlier
-// request pauses the client for longer than the call can wait (see [RetryPolicy]).
-// Then StatusCode is 429, Attempts is 0, RetryAfter is the time that is left of
-// the pause, and Errors, Header and Body are empty.
+// It is also the error of a call that sends nothing, because an earlier 429 pauses
+// the client for longer than the call can wait (see [RetryPolicy]). Then StatusCode
+// is 429, Attempts is 0, RetryAfter is what is left of the pause, and Errors, Header
+// and Body are empty.
 type APIError struct {
-	// StatusCode is the HTTP status. The body may name another one, which is in
-	// Errors.
+	// StatusCode is the HTTP status. The body may name another one; see Errors.
 	StatusCode int
 	Method     string
 	URL        string // without credentials
-	// Errors are the error bodies of the response; empty when the body is not
-	// the documented JSON, as with the HTML pages of gateways. [errors.As] finds
-	// the first of them.
+	// Errors is what the API says about the error. It is empty if the body is not the
+	// documented JSON, such as the HTML page of a gateway. [errors.As] finds the first
+	// element.
 	Errors []ErrorBody
 	Header http.Header
-	// Body is what was received, at most 64 KiB. It is empty for the token endpoint.
-	// If it repeats the bearer token that was sent, the token is replaced.
+	// Body is what was received, at most 64 KiB, without the bearer token that was
+	// sent. It is empty for the token endpoint.
 	Body []byte
-	// RetryAfter is the wait that the server asked for; 0 when it named none.
+	// RetryAfter is the wait that the server asked for; 0 if it named none.
 	RetryAfter time.Duration
-	// Attempts counts the requests that were sent for the call; 0 when an earlier
-	// 429 prevented it.
+	// Attempts is how many requests the call has sent; 0 if an earlier 429 prevented
+	// it.
 	Attempts int
 }
 
@@ -155,15 +155,15 @@ func (e *APIError) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// ErrorBody is one element of the errors that a response's body lists.
+// ErrorBody is one of the errors that the body of a response lists.
 type ErrorBody struct {
-	// Status is the status as the body says, which may differ from that of HTTP
-	// ([APIError.StatusCode]); 0 when not sent.
+	// Status is 0 if not sent. It may differ from the HTTP status, which is
+	// [APIError.StatusCode].
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail,omitempty"` // optional
-	// RequestID lets the vendor's support find the request. It is often missing, and
-	// mostly sent with a 500.
+	// RequestID lets the vendor's support find the request. It is often missing;
+	// responses with status 500 have it most of the time.
 	RequestID string `json:"request_id,omitempty"`
 }
 
@@ -219,7 +219,7 @@ type DecodeError struct {
 	Method      string
 	URL         string // without credentials
 	ContentType string
-	// Body is what was received, at most 64 KiB; empty for a token response.
+	// Body is what was received, at most 64 KiB; empty for the token endpoint.
 	Body []byte
 	// Err says what is wrong, and in which record and member.
 	Err error
@@ -235,7 +235,8 @@ func (e *DecodeError) Error() string {
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// timeoutError is a net.Error that does not match context.DeadlineExceeded.
+// timeoutError is a net.Error for the time-out of an attempt. It does not match
+// context.DeadlineExceeded, which is that of the whole call.
 type timeoutError string
 
 func (e timeoutError) Error() string { return string(e) }

@@ -18,9 +18,9 @@ import (
 // Follow ends when ctx does, with the error of ctx as the last one, and after an
 // [ErrInvalidArgument].
 //
-// A record that the store commits late is returned if it stands at most 16 places
-// from the end that grows. Records that are added further inside the list are not
-// seen. Where that matters, list everything again now and then.
+// A record that the store commits late is returned if fewer than 16 records stand
+// between it and the end that grows. Records that are added further inside the list
+// are not seen. Where that matters, list everything again now and then.
 func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T

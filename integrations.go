@@ -2,24 +2,24 @@ package epcclogs
 
 import "context"
 
-// Integration is a webhook or queue that a store sends its events to. The
-// member configuration is left out on purpose: it holds secrets, such as
-// webhook keys and passwords of queues.
+// Integration is a webhook or queue to which a store sends its events. Its member
+// configuration is left out on purpose: it holds secrets, such as the keys of
+// webhooks and the passwords of queues.
 type Integration struct {
 	ID          string `json:"id"`
 	Type        string `json:"type"`
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Enabled     bool   `json:"enabled"`
-	// IntegrationType is "webhook", "aws_sqs" or "stomp" in the documents.
+	// IntegrationType is "webhook", "aws_sqs" or "stomp" in the API's documents.
 	IntegrationType string `json:"integration_type"`
 	// Observes lists the names of the events sent, such as "order.created".
 	Observes []string     `json:"observes"`
 	Meta     ResourceMeta `json:"meta,omitzero"`
 }
 
-// IntegrationJob is the delivery of one event to one integration, with all its
-// attempts.
+// IntegrationJob is the delivery of one event to one integration. [Client.JobLogs]
+// lists its attempts.
 type IntegrationJob struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
@@ -47,9 +47,10 @@ func (c *Client) GetIntegration(ctx context.Context, integrationID string) (*Int
 	return &r.Data, nil
 }
 
-// ListIntegrationJobs gets one page of the jobs of an integration; the documents
-// show no paging members in the answer. Use [Client.IntegrationJobs] to get all
-// of them. An unknown integration is an error that matches [ErrNotFound].
+// ListIntegrationJobs gets one page of the jobs of an integration. Use
+// [Client.IntegrationJobs] to get all of them. In the API's documents this list comes
+// without Meta, Results and Links. An unknown integration is an error that matches
+// [ErrNotFound].
 func (c *Client) ListIntegrationJobs(ctx context.Context, integrationID string, opts *ListOptions) (*Page[IntegrationJob], error) {
 	return list[IntegrationJob](ctx, c, opts, "integrations", integrationID, "jobs")
 }

@@ -9,30 +9,33 @@ import (
 )
 
 // IntegrationLog is the record of one attempt to deliver an event to an
-// integration. Members of the JSON that are not listed here are ignored; null
-// is a member's zero value.
+// integration. JSON members that are not listed here are ignored. A member that is
+// null or missing is its zero value.
 type IntegrationLog struct {
-	// ID identifies the record. The API does not promise that ids are unique.
+	// ID identifies the record, but the API does not promise that it is unique. Use
+	// [IntegrationLog.Key] to tell records apart.
 	ID string `json:"id"`
-	// Type is "integration" on the reference page and "integration-log"
-	// elsewhere in the documents; do not branch on it.
+	// Type is "integration" or "integration-log", depending on the API's document. Do
+	// not branch on it.
 	Type string `json:"type"`
-	// Succeeded says whether the integration took the event.
+	// Succeeded tells whether the event was delivered.
 	Succeeded bool `json:"succeeded"`
-	// Attempt counts the delivery attempts of the job, from 1.
+	// Attempt is the number of this attempt in its job, from 1.
 	Attempt int `json:"attempt"`
-	// ProcessingTime is in seconds; 0 when not sent.
+	// ProcessingTime is in seconds; 0 if not sent.
 	ProcessingTime float64 `json:"processing_time,omitempty"`
-	// Body is what the integration answered.
+	// Body is the response of the integration. It may hold personal data.
 	Body string `json:"body"`
-	// StatusCode is the HTTP status that the integration answered; 0 when no
-	// answer was received, or the integration is not a webhook.
+	// StatusCode is the HTTP status of that response; 0 if there was none, or if the
+	// integration is not a webhook.
 	StatusCode int `json:"status_code"`
 	// ErrorDetail is the reason for a failure; empty after a success.
 	ErrorDetail string `json:"error_detail"`
-	// Relationships name the integration and the job of the delivery.
+	// Relationships are shorter as [IntegrationLog.IntegrationID] and
+	// [IntegrationLog.JobID].
 	Relationships LogRelationships `json:"relationships"`
-	// Meta holds the times; zero when not sent.
+	// Meta holds the time at which the record was written; see
+	// [IntegrationLog.CreatedAt].
 	Meta ResourceMeta `json:"meta,omitzero"`
 }
 
@@ -58,21 +61,21 @@ func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
 	return err
 }
 
-// IntegrationID returns the id of the integration that was called; empty when
-// not sent.
+// IntegrationID returns the id of the integration that was called; empty if not
+// sent.
 func (l IntegrationLog) IntegrationID() string { return l.Relationships.Integration.Data.ID }
 
-// JobID returns the id of the job that all attempts to deliver one event share;
-// empty when not sent.
+// JobID returns the id of the job, which all attempts to deliver one event to one
+// integration share; empty if not sent.
 func (l IntegrationLog) JobID() string { return l.Relationships.Job.Data.ID }
 
-// CreatedAt returns when the record was written; the zero time when not sent.
+// CreatedAt returns when the record was written; the zero time if not sent.
 func (l IntegrationLog) CreatedAt() time.Time { return l.Meta.Timestamps.CreatedAt }
 
-// Key tells the record apart from all others, for a primary key or an idempotency
-// key. It is the same whenever the record is read, also by later releases: 32
-// hexadecimal digits, made of ID, IntegrationID, JobID, Attempt and CreatedAt,
-// since an ID alone may repeat.
+// Key returns a text that tells the record apart from all others, for a primary key
+// or an idempotency key. It is the same whenever the record is read, and in all
+// releases: 32 hexadecimal digits, made of ID, IntegrationID, JobID, Attempt and
+// CreatedAt, because an ID alone may repeat.
 func (l IntegrationLog) Key() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %s", l.ID, l.IntegrationID(), l.JobID(), l.Attempt,
 		l.CreatedAt().UTC().Format(time.RFC3339Nano)))
@@ -85,13 +88,13 @@ type LogRelationships struct {
 	Job         Relationship `json:"job"`
 }
 
-// Relationship points to one other resource.
+// Relationship refers to another resource.
 type Relationship struct {
 	Data ResourceIdentifier `json:"data"`
 }
 
-// ResourceIdentifier is a resource's identity as JSON:API writes it. Of a job,
-// the documents give the type both as "job" and as "integration-job".
+// ResourceIdentifier is the id and the type of a resource. The type of a job is
+// "job" or "integration-job", depending on the API's document.
 type ResourceIdentifier struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
@@ -102,8 +105,8 @@ type ResourceMeta struct {
 	Timestamps Timestamps `json:"timestamps,omitzero"`
 }
 
-// Timestamps say when a resource was created and last changed; the zero time
-// where not sent.
+// Timestamps tell when a resource was created and last changed; the zero time if not
+// sent.
 type Timestamps struct {
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitzero"`

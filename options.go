@@ -18,12 +18,12 @@ const (
 	defaultMaxResponseSize = 64 << 20
 )
 
-// Option is a setting of [NewClient]. A later option replaces an earlier one of
-// the same name.
+// Option is a setting for [NewClient]. If an option is given twice, the later one
+// counts.
 type Option func(*options) error
 
 type options struct {
-	sender    sender // only what one option sets alone; see newClient for the rest
+	sender    sender // with the fields that a single option sets; newClient sets the others
 	base      string
 	tokens    func(s sender, base string) tokenSource
 	kind      string         // the option that set tokens; empty when none did
@@ -33,10 +33,9 @@ type options struct {
 	product   string // of the caller, for the User-Agent header
 }
 
-// WithBaseURL sets the host of the API. The default is [EUWest]. The URL may have a
-// path, as that of a gateway, and may end in /v2, in a slash, or in neither.
-// Credentials over plain http are refused unless the host is localhost or a loopback
-// address.
+// WithBaseURL sets the address of the API. The default is [EUWest]. The URL may have
+// the path of a gateway, and may end in /v2 or not. Together with credentials, plain
+// http is refused, unless the host is localhost or a loopback address.
 func WithBaseURL(url string) Option {
 	return func(o *options) (err error) {
 		o.base, err = cleanBaseURL(url)
@@ -81,11 +80,11 @@ func WithToken(token string) Option {
 	}
 }
 
-// WithTokenFunc calls f for the bearer token of each request, retries included, with
-// the context of the call. f must be safe for concurrent use. If it returns an error,
-// the call ends and returns that error, wrapped.
+// WithTokenFunc gets the bearer token of each request from f, also for retries. f is
+// called with the context of the call and must be safe for concurrent use. If it
+// returns an error, the call returns that error, wrapped.
 //
-// f is called when the rate limit allows the request, so that tokens do not expire
+// f is called once the rate limit allows the request, so that tokens do not expire
 // while requests wait. If f is slow, requests may be sent closer together than
 // [WithRateLimit] says.
 func WithTokenFunc(f func(context.Context) (string, error)) Option {
@@ -99,10 +98,12 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 
 // WithClientCredentials fetches bearer tokens with the id and the secret of an
 // application key. All calls share one token. It is renewed a minute before it
-// expires (after an hour, if the API does not say when), and when the API refuses
-// it. While a renewal before the end fails or takes longer than a second, calls
-// use the old token until it expires. The next renewal begins ten seconds after
-// one that failed.
+// expires (if the API does not say when, that is an hour after it was fetched), and
+// when the API refuses it.
+//
+// An outage of the token endpoint does no harm while the old token is good: if a
+// renewal fails, or takes longer than a second, calls use the old token until it
+// expires. The next renewal begins ten seconds after one that failed.
 func WithClientCredentials(clientID, clientSecret string) Option {
 	return func(o *options) error {
 		for name, value := range map[string]string{"client id": clientID, "client secret": clientSecret} {
@@ -116,8 +117,7 @@ func WithClientCredentials(clientID, clientSecret string) Option {
 	}
 }
 
-// authorize sets where tokens come from. Two options for that contradict each
-// other.
+// authorize sets where tokens come from, which only one kind of option may do.
 func (o *options) authorize(kind string, tokens func(sender, string) tokenSource) error {
 	if o.kind != "" && o.kind != kind {
 		return invalid("both %s and %s are given", o.kind, kind)
@@ -126,11 +126,11 @@ func (o *options) authorize(kind string, tokens func(sender, string) tokenSource
 	return nil
 }
 
-// WithHTTPClient sends requests with the transport of hc: for a proxy, custom
-// certificates, or tracing. The library does not modify hc and does not close its
-// connections. Its Timeout bounds each attempt, unless [WithTimeout] is given. Its
-// CheckRedirect and Jar are not used: redirects are not followed, and cookies are
-// not kept.
+// WithHTTPClient sends requests with the transport of hc, for a proxy, custom
+// certificates or tracing. The Timeout of hc bounds each attempt, unless
+// [WithTimeout] is given. CheckRedirect and Jar are not used: redirects are not
+// followed, and cookies are not kept. The package does not change hc and does not
+// close its connections.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(o *options) error {
 		if hc == nil {
@@ -141,9 +141,9 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithTimeout bounds one attempt, from the sending of the request to the last byte
-// of the response. The default is 30 seconds. 0 means no bound. A whole call is
-// bounded by its context.
+// WithTimeout bounds one attempt, from sending the request to the last byte of the
+// response. The default is 30 seconds; 0 means no bound. The context bounds the whole
+// call.
 func WithTimeout(d time.Duration) Option {
 	return func(o *options) error {
 		if d < 0 {
@@ -154,8 +154,8 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRetry sets how often a request is sent, and how long the client waits in
-// between.
+// WithRetry sets how often a request is sent, and how long the client waits between
+// two attempts.
 func WithRetry(p RetryPolicy) Option {
 	return func(o *options) error {
 		p, err := p.withDefaults()
@@ -164,18 +164,18 @@ func WithRetry(p RetryPolicy) Option {
 	}
 }
 
-// WithRateLimit bounds the requests of all calls together, retries and fetches of
-// tokens included, and spaces them evenly. The default, also for 0, is 100 a
-// second: what the API's documents allow a production store. They allow a
+// WithRateLimit bounds the requests a second of all calls together, retries and
+// fetches of tokens included, and spaces them evenly. The default is 100, which the
+// API's documents allow a production store; 0 means the default. They allow a
 // development store 25, and some plans more than 100.
 //
-// The bound is an upper one. Where less is allowed, the API answers 429. Then the
-// client pauses all requests once, for Retry-After or a wait of the
-// [RetryPolicy], and finds the rate that is allowed. Where the limit is known,
-// setting it spares these refusals.
+// The limit is the store's: its shop and its customers share it. Leave them room by
+// setting less. With 60 where the store allows 100, 40 are left.
 //
-// The limit is the store's, and its shoppers share it. To leave them room, set
-// less: with a bound of 60 where 100 are allowed, 40 requests a second are left.
+// Where the store allows less than the bound, it answers 429. The client then pauses
+// all requests, for as long as the store asks or for a wait of the [RetryPolicy]. It
+// goes on below the rate that was refused, and rises again as far as the store
+// allows. If you know the limit, set it: then hardly anything is refused.
 func WithRateLimit(requestsPerSecond float64) Option {
 	return func(o *options) error {
 		if !(requestsPerSecond >= 0) || math.IsInf(requestsPerSecond, 0) {
@@ -187,7 +187,7 @@ func WithRateLimit(requestsPerSecond float64) Option {
 }
 
 // WithMaxResponseSize bounds the body of a response, in bytes after decompression.
-// The default is 64 MiB. A longer response is an error that matches
+// The default is 64 MiB. For a longer one, the call returns an error that matches
 // [ErrResponseTooLarge].
 func WithMaxResponseSize(bytes int64) Option {
 	return func(o *options) error {
@@ -211,14 +211,17 @@ func WithUserAgent(product string) Option {
 	}
 }
 
-// WithLogger logs each attempt at debug level, and each retry at warning level,
-// before its wait. Both have the attributes method, path, query (offset and limit
-// of a page, such as page[limit]=100&page[offset]=200; left out when there is none)
-// and attempt (from 1). An attempt also has status or error, and duration; a retry
-// has wait, and reason (why the attempt failed). When the rate at which all calls
-// together send requests changes by a fifth, a record at debug level has the new
-// rate, in requests a second. Nothing else is logged, and never a token. The
-// default is silence.
+// WithLogger logs each attempt at debug level, and each retry at warning level. The
+// default is to log nothing. Tokens are never logged. The attributes are
+//
+//   - method, path, query (as in page[limit]=100&page[offset]=200; missing when
+//     empty) and attempt (from 1)
+//   - of an attempt: status or error, and duration
+//   - of a retry, which is logged before its wait: wait, and reason, which is why
+//     the attempt failed
+//
+// When the rate at which all calls together send requests changes by a fifth or
+// more, the new rate is logged at debug level, as rate in requests a second.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) error {
 		if l == nil {

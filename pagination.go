@@ -76,9 +76,9 @@ type PageLinks struct {
 // is [ErrPagination] when the list moves faster than it can be read, or when the
 // server's paging cannot be followed. The limits:
 //
-//   - Records that are inserted far inside the list may be missed. Those that the
-//     store commits late are returned if they stand at most 16 places from the end
-//     that grows, and the server's pages hold 17 records or more.
+//   - Records that are inserted far inside the list may be missed. One that the
+//     store commits late is returned if fewer than 16 records stand between it and
+//     the end that grows, and if the server's pages hold 17 records or more.
 //   - When everything that was returned has been deleted, everything in the list is
 //     returned, so that nothing is lost.
 //   - A pager that begins at an Offset above 0 does not return what is added before

@@ -14,7 +14,8 @@ import (
 )
 
 // RetryPolicy says how often a request is sent, and how long the client waits
-// before it sends it again.
+// between two attempts. With the zero value, a call sends up to five requests and
+// outlives an outage of three seconds.
 //
 // Temporary failures are retried:
 //
@@ -25,29 +26,26 @@ import (
 //
 // The wait is the one that the server asks for (Retry-After). Otherwise it is
 // random, between half of a bound and all of it. The bound is MinWait after the
-// first attempt, doubles with each attempt, and is MaxWait at most. By default a
-// call outlives an outage of three seconds.
+// first attempt and doubles with each attempt, up to MaxWait.
 //
-// The call returns its last error at once, and does not wait, if the server asks
-// for a wait above MaxWait, or if the context's deadline comes before the end of
-// the wait.
+// A call does not begin a wait that is too long for it: one above MaxWait, or one
+// that ends after the deadline of its context. It returns its last error at once.
 //
-// A 429 pauses the client: until the wait is over, no call sends a request. The
-// pause lasts as long as the server asks, also beyond MaxWait. A call that cannot
-// wait for its end, because of its deadline or because more than MaxWait is left,
-// returns at once an [*APIError] that matches [ErrRateLimited], with the time that
-// is left as RetryAfter, and with 0 Attempts. That holds for calls with
-// MaxAttempts 1, too.
+// A 429 pauses the client: no call sends a request until the wait is over. The
+// pause lasts as long as the server asks, even if that is more than MaxWait. A call
+// for which it is too long returns at once, even its first attempt: the error is an
+// [*APIError] that matches [ErrRateLimited], with 0 Attempts and with the time that
+// is left as RetryAfter.
 //
-// Beneath all this, net/http itself sends a GET again on a new connection when one
-// that was kept open turns out to be closed. That is not counted.
+// net/http itself sends a GET once more when a connection that was kept open turns
+// out to be closed. That is not counted.
 type RetryPolicy struct {
 	// MaxAttempts is how many requests a call sends at most, the first one included.
 	// 0 means 5, and 1 means no retry. Two kinds of request are not counted:
 	//
 	//   - the one that follows the renewal of a refused token
-	//   - one that is answered 429 because it was already under way when another
-	//     429 paused the client, unless MaxAttempts is 1
+	//   - one that was under way when a 429 to another request paused the client,
+	//     and is answered 429 too, unless MaxAttempts is 1
 	MaxAttempts int
 	MinWait     time.Duration // 0 means 500 ms, or MaxWait if that is less
 	MaxWait     time.Duration // 0 means 30 s; below a millisecond it is one
@@ -90,10 +88,10 @@ func (p RetryPolicy) wait(n int, h http.Header) time.Duration {
 }
 
 // retryAfter reads the header Retry-After: seconds, also fractional, or an HTTP
-// date, which is compared to the response's own Date where there is one, so that
-// a wrong clock on either side does no harm. False means that there is none that
-// can be read.
-func retryAfter(h http.Header) (time.Duration, bool) {
+// date. The date is compared to that of the response, if it has one, so that a wrong
+// clock does no harm. ok is false if there is no Retry-After, or none that can be
+// read.
+func retryAfter(h http.Header) (d time.Duration, ok bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if strings.Trim(value, "0123456789.") == "" {
 		seconds, err := strconv.ParseFloat(value, 64)
@@ -132,8 +130,9 @@ func isPermanent(err error) bool {
 	return errors.As(err, &unknownHost) && unknownHost.IsNotFound || errors.As(err, &untrusted)
 }
 
-// ended returns the error of a context that is done, or whose deadline has
-// passed: others that watch the same deadline may see it a moment earlier.
+// ended returns the error of a context that is done or whose deadline has passed.
+// The deadline is compared too, because a time-out below may see it a moment before
+// the context does.
 func ended(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
