@@ -4,10 +4,12 @@ import "context"
 
 // front is about what was added in front of the part of the list that was read.
 type front[T any] struct {
-	zero    []T  // the records at offset 0, when this round has got them
-	visited bool // the front was looked at in this round
-	offset  int  // of the page to read next
-	skipped int  // where to go on if the head is not where it should be; 0: nowhere
+	zero    *Page[T] // the page at offset 0, when it is the latest
+	visited bool     // the front was looked at in this round
+	offset  int      // of the page to read next
+	seen    bool     // the head was seen, and goes on behind the page before
+	back    bool     // the head was found: the pages before it follow
+	skipped int      // where to go on if the head is not where it should be; 0: nowhere
 }
 
 // readFront reads a page of what was added in front; nil when it has nothing new.
@@ -15,8 +17,8 @@ type front[T any] struct {
 // oldest come first.
 func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
 	f, p := &r.front, r.place
-	page := &Page[T]{Data: f.zero}
-	if f.zero == nil || f.visited {
+	page := f.zero
+	if page == nil || f.visited {
 		var err error
 		if page, err = r.getFront(ctx); err != nil {
 			return nil, err
@@ -28,11 +30,18 @@ func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
 	if last < 0 {
 		return nil, r.noHead(ctx, page.Data, first, sawTail)
 	}
-	page.Data = p.takeFront(f.offset, page.Data, fresh, last)
+	if !f.back && last == len(page.Data)-1 && last >= lookBack && !claimsOf(page, ListOptions{Offset: f.offset}).ends && p.headGoesOn(page.Data[last]) {
+		f.seen = true
+		f.offset += stride(len(page.Data)) // one that was committed late may stand there
+		return nil, nil
+	}
+	f.back = true
+	records := page.Data
+	page.Data = p.takeFront(f.offset, records, fresh, last)
 	if p.shift = f.offset; f.offset == 0 {
 		r.stage = readAll
 	}
-	f.offset = max(0, f.offset-stride(r.server.length))
+	f.offset = max(0, f.offset-stride(max(len(records), r.server.length)))
 	return page, nil
 }
 
@@ -49,14 +58,16 @@ func (r *reader[T]) getFront(ctx context.Context) (*Page[T], error) {
 	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != asked.Offset {
 		return nil, r.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
 	}
-	r.server.length = max(r.server.length, len(page.Data))
-	total := claimsOf(page, asked).total
+	c := claimsOf(page, asked)
+	r.server.note(c, asked, len(page.Data))
+	total := c.total
 	if total > 0 && p.total > 0 && !p.found && !f.visited {
 		p.shift += max(total-p.total, 0)
 	}
 	p.total = total
 	if asked.Offset == 0 {
-		f.zero = page.Data
+		zero := *page
+		f.zero = &zero
 	}
 	return page, nil
 }
@@ -76,17 +87,19 @@ func (r *reader[T]) noHead(ctx context.Context, records []T, first, sawTail bool
 	}
 	switch over := sawTail || len(records) < 2; {
 	case first && !over:
-		f.offset = max(next, p.shift-r.server.length/2) // where it should be by how far the list has moved
+		f.offset = max(next, p.shift-r.server.page()/2) // where it should be by how far the list has moved
 		if f.offset > next {
 			f.skipped = next
 		}
 	case !over:
 		f.offset = next
+	case f.seen:
+		f.offset, f.seen, f.back = max(0, f.offset-stride(max(len(records), r.server.length))), false, true
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
 	case sawTail:
 		// The store has deleted the head; so it adds nothing in front.
-		p.capture(f.zero)
+		p.capture(f.zero.Data)
 		r.stage = readAll
 	default:
 		r.restart()
@@ -117,7 +130,7 @@ func (r *reader[T]) stands(ctx context.Context) (bool, error) {
 func (r *reader[T]) captureHead(ctx context.Context) error {
 	_, err := r.getFront(ctx)
 	if err == nil {
-		r.place.capture(r.front.zero)
+		r.place.capture(r.front.zero.Data)
 		r.front.visited = true
 	}
 	return err

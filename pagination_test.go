@@ -316,7 +316,7 @@ func TestDrainBrokenServers(t *testing.T) {
 				list = append(records(99, 100), list...) // arrived since
 			}
 			_, _ = w.Write([]byte(bare(list...)))
-		}), numbers(0, 50), false, 4},
+		}), numbers(0, 50), false, 22},
 		{"one record for ever", ok(bare(record(0))), numbers(0, 1), false, 4},
 		{"meta repeats under the asked offset", echo(envelopes["meta"]), numbers(0, 100), true, 13},
 		{"one record repeats under the asked offset", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -192,9 +192,6 @@ func (p *place[T]) take(v view[T]) {
 		added[i] = seen[T]{record: &own[i], page: p.pages, nth: i}
 	}
 	p.fillHead(added)
-	if p.ended && p.offset >= settled && v.last >= 0 && v.last == len(p.tail)-1 && v.endsNew() {
-		p.grows = tailEnd
-	}
 	p.ended = p.ended && len(v.fresh) == 0
 	if v.marks == nil {
 		p.moved /= 2
@@ -282,13 +279,9 @@ func (p *place[T]) end() {
 	p.ended, p.tail, p.stale = true, p.tail[:p.at], 0
 }
 
-// moveToEnd puts the place at the end of the list, whose last page shows the marks,
-// from the head on: the records behind the head were received.
-func (p *place[T]) moveToEnd(offset int, marks []mark) {
-	p.offset = offset
-	if len(marks) == 0 {
-		return
-	}
+// moveToEnd makes the last records of the list the tail, whose marks from the head
+// on are given: those behind the head were received.
+func (p *place[T]) moveToEnd(marks []mark) {
 	head := p.inHead()
 	p.tail, p.stale = nil, 0
 	for i, m := range marks {
@@ -354,6 +347,12 @@ func (p *place[T]) lookFront(records []T) (fresh []int, last int, sawTail bool) 
 	return fresh, last, sawTail
 }
 
+// headGoesOn reports whether others of the head stand behind record.
+func (p *place[T]) headGoesOn(record T) bool {
+	m := markOf(&record)
+	return slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m }) < min(lookBack, len(p.head))-1
+}
+
 func (p *place[T]) headInPlace(records []T) bool {
 	if len(p.head) == 0 || len(p.head) > len(records) {
 		return false
@@ -374,24 +373,49 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	if offset == 0 && len(fresh) > 0 && fresh[0] == 0 && p.offset >= settled {
 		p.grows = frontEnd
 	}
-	// Of a page that does not begin the list, part of the head may stand before.
-	before := 0
-	if offset > 0 {
-		marks := marksOf(records[:last+1])
-		before = slices.IndexFunc(p.head, func(s seen[T]) bool { return slices.Contains(marks, s.id()) })
+	marks := marksOf(records)
+	onPage := func(s seen[T]) bool { return slices.Contains(marks, s.id()) }
+	// The rest of the head may stand before this page, unless it begins the list,
+	// and behind it.
+	var before, behind []seen[T]
+	if first := slices.IndexFunc(p.head, onPage); offset > 0 {
+		before = p.head[:first]
 	}
-	p.head = slices.Clone(p.head[:before])
-	own := slices.Clone(records[:last+1])
-	for i := range own {
-		p.head = append(p.head, seen[T]{record: &own[i]})
+	for i := range p.head {
+		if !onPage(p.head[i]) {
+			behind = append(behind, p.head[i])
+		} else {
+			behind = nil
+		}
+	}
+	head := slices.Clone(before)
+	for i := range marks[:last+1] {
+		head = append(head, seen[T]{mark: marks[i]})
 	}
 	newest := make([]T, 0, len(fresh))
 	for nth, i := range slices.Backward(fresh) {
 		nth = len(fresh) - 1 - nth
-		p.head[before+i].page, p.head[before+i].nth = p.pages, nth
+		head[len(before)+i].page, head[len(before)+i].nth = p.pages, nth
+		p.mergeTail(marks[:i], head[len(before)+i])
 		newest = append(newest, records[i])
 	}
+	head = append(head, behind...)
+	p.head = head[:min(len(head), remembered)]
 	return newest
+}
+
+// mergeTail puts a new record into the tail where one of the tail stands before it:
+// the marks are those of the records before it.
+func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
+	for _, m := range slices.Backward(marks) {
+		if k := slices.IndexFunc(p.tail, func(s seen[T]) bool { return s.id() == m }); k >= 0 {
+			p.tail = slices.Insert(p.tail, k+1, added)
+			if k < p.at {
+				p.at++
+			}
+			return
+		}
+	}
 }
 
 // position returns the offset of the next record when rest of the new records of

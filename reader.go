@@ -34,26 +34,38 @@ type server struct {
 	exact   bool // it ignores offsets or rounds them, and so allows no overlap
 	honest  bool // it does not
 	toEmpty bool // its claims are worth nothing: only an empty page is the end
-	length  int  // of its longest page
+	length  int  // of its longest page that does not end the list; 0: not known
 }
 
-// doubt is about pages that bring nothing new though there should be more.
-type doubt struct {
-	step    doubtStep
-	repeat  bool // the page looks like the one before it, for another offset
-	unknown bool // a page asked for without an overlap showed nothing known
-	moves   int  // pages in a row that show that the list has moved, and nothing new
-	pages   int  // pages in a row without a new record
-	more    bool // one of them claimed that there is more
-
-	before struct { // the page before
-		offset, total int
-		first         mark
+// note takes note of a page of length records.
+func (s *server) note(c claims, asked ListOptions, length int) {
+	if c.more || length >= asked.Limit {
+		s.length = max(s.length, length)
 	}
 }
 
+// page returns how many records a page has at most.
+func (s *server) page() int { return cmp.Or(s.length, maxLimit) }
+
+// doubt is about pages that bring nothing new though there should be more.
+type doubt struct {
+	step     doubtStep
+	repeated mark // first record of a page that looked like the one before it, for another offset
+	unknown  bool // a page asked for without an overlap showed nothing known
+	moves    int  // pages in a row that show that the list has moved, and nothing new
+	pages    int  // pages in a row without a new record
+	more     bool // one of them claimed that there is more
+
+	before pageBefore
+}
+
+type pageBefore struct {
+	offset, total, length int
+	first                 mark // of its records
+}
+
 // The steps of a doubt: ask once more exactly behind the last record, and then
-// with an overlap and for as many records as possible.
+// with a longer overlap and for as many records as possible.
 type doubtStep byte
 
 const (
@@ -72,7 +84,7 @@ const (
 	maxMoves = 10
 	// maxPages is how many pages in a row may show nothing new: those that were
 	// received already, on the way to where the list goes on.
-	maxPages = 100
+	maxPages = 2 * remembered
 )
 
 // round begins to look for new records once more.
@@ -121,7 +133,10 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 		if overlap == 0 {
 			return nil, r.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
 		}
-		r.doubt.step, r.doubt.repeat = askBehind, true
+		r.doubt.step = askBehind
+		if len(page.Data) > 0 {
+			r.doubt.repeated = markOf(&page.Data[0])
+		}
 		return nil, nil
 	}
 	if len(page.Data) == 0 && overlap == 0 {
@@ -138,12 +153,17 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 	}
 	r.place.found = r.place.found || v.known >= 0
 	c := claimsOf(page, asked)
-	if r.place.total = c.total; asked.Offset == 0 {
-		r.front.zero = page.Data
+	r.place.total, r.front.zero = c.total, nil
+	if asked.Offset == 0 {
+		zero := *page
+		r.front.zero = &zero
 	}
 	take, err := r.judge(v, c, overlap)
 	if !take || err != nil {
 		return nil, err
+	}
+	if p := r.place; p.ended && p.offset >= settled && v.endsNew() && v.last >= 0 && (v.last == len(p.tail)-1 || c.ends) {
+		p.grows = tailEnd // new records stand behind all that was known
 	}
 	r.take(page, v)
 	r.follow(page, asked, c, len(v.records))
@@ -161,15 +181,16 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	if r.late() {
 		overlap = max(overlap, lookBack)
 	}
-	if r.server.length > 0 {
-		overlap = min(overlap, max(1, r.server.length/2))
-	}
-	if !p.found && r.resumed && p.grows == unknownEnd && p.offset <= min(maxLimit, cmp.Or(r.server.length, maxLimit))-lookBack {
+	overlap = min(overlap, max(1, r.server.page()/2))
+	if !p.found && r.resumed && p.grows == unknownEnd && p.offset <= r.server.page()-lookBack {
 		return ListOptions{Limit: maxLimit}, max(overlap, p.offset) // shows both ends
 	}
-	asked = p.next(r.limit, overlap, r.doubt.moves < 2)
+	asked = p.next(r.limit, overlap, r.doubt.pages < 2)
 	if r.doubt.step == askAgain {
 		asked.Limit = maxLimit
+		if r.doubt.repeated != 0 { // does another offset make no difference?
+			asked.Offset = max(asked.Offset-1, 0)
+		}
 	}
 	return asked, overlap
 }
@@ -197,7 +218,7 @@ func (r *reader[T]) get(ctx context.Context, asked ListOptions, overlap int) (*P
 		}
 		v = r.place.look(asked.Offset, page.Data)
 	}
-	r.server.length = max(r.server.length, len(page.Data))
+	r.server.note(claimsOf(page, asked), asked, len(page.Data))
 	return page, v, nil
 }
 
@@ -207,29 +228,33 @@ func (r *reader[T]) get(ctx context.Context, asked ListOptions, overlap int) (*P
 func (r *reader[T]) judge(v view[T], c claims, overlap int) (take bool, err error) {
 	p, d := r.place, &r.doubt
 	before, first := d.before, markOf(&v.records[0])
-	defer func() { d.before.offset, d.before.total, d.before.first = v.offset, c.total, first }()
-	repeat := !r.server.honest && !c.placed && len(v.records) >= minRepeat &&
+	defer func() { d.before = pageBefore{v.offset, c.total, len(v.records), first} }()
+	repeat := !r.server.honest && !r.resumed && p.pages == 1 && !c.placed && len(v.records) >= minRepeat &&
 		before.first == first && before.offset != v.offset && before.total == c.total
 	switch {
 	case len(p.tail) == 0 || r.server.exact && v.known < 0:
 		return true, nil
-	case d.step == askBehind && v.known < 0 && d.repeat:
+	case d.step == askAgain && d.unknown && d.repeated == first: // it makes none
 		*d, r.server.exact = doubt{}, true
-		return true, nil
+		return false, nil
 	case d.step == askBehind:
+		r.server.length = max(r.server.length, before.length) // the page before did not end the list
 		d.step, d.unknown = askAgain, v.known < 0
 		return false, nil
 	case d.step == noDoubt && overlap > 0 && v.marks != nil && repeat:
-		d.step, d.repeat = askBehind, true
+		d.step, d.repeated = askBehind, first
 		return false, nil
 	case len(v.fresh) > 0:
+		if v.endsNew() { // so the page before did not end the list
+			r.server.length = max(r.server.length, before.length)
+		}
 		*d = doubt{}
 		r.server.honest = r.server.honest || v.endsNew() && v.offset > 0
 		return true, nil
 	case p.further(v) && d.pages < maxPages:
 		*d = doubt{pages: d.pages + 1, more: d.more || c.more}
 		return true, nil
-	case c.ends && !r.server.toEmpty, p.ended && !c.more && v.marks == nil:
+	case c.ends && !r.server.toEmpty, p.ended && !c.more && v.marks == nil && len(v.records) < r.server.length:
 		p.take(v)
 		r.end()
 		return false, nil

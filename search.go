@@ -7,12 +7,14 @@ import "context"
 // gone, and the reader goes on elsewhere.
 func (r *reader[T]) find(ctx context.Context, missed ListOptions, page *Page[T], v view[T]) (*Page[T], ListOptions, view[T], error) {
 	s := search[T]{reader: r, lo: missed.Offset, hi: missed.Offset + len(page.Data), head: -1}
+	s.page, s.asked, s.view = page, missed, v
 	if v.known >= 0 {
-		s.page, s.asked, s.view = page, missed, v
 		err := s.stepBack(ctx)
 		return s.page, s.asked, s.view, err
 	}
-	total := claimsOf(page, missed).total
+	c := claimsOf(page, missed)
+	s.note(c)
+	total := c.total
 	for range 2 { // the list may have moved behind the search's back
 		found, err := s.hints(ctx, total)
 		if !found && err == nil {
@@ -28,7 +30,9 @@ func (r *reader[T]) find(ctx context.Context, missed ListOptions, page *Page[T],
 	}
 	if s.head >= 0 && s.end <= s.head+r.place.offset+maxLimit {
 		// The list ends within what was read: the store has deleted the rest.
-		r.place.moveToEnd(s.end, s.last)
+		if r.place.offset = s.end; s.over && s.last != nil {
+			r.place.moveToEnd(s.last)
+		}
 		r.end()
 	} else {
 		r.restart()
@@ -42,7 +46,8 @@ type search[T any] struct {
 	lo, hi int    // the part of the list that was looked at
 	head   int    // offset of the head of the list; -1: not seen
 	end    int    // of the list, as far as seen
-	last   []mark // of the last page of the list, from the head on
+	over   bool   // nothing follows it
+	last   []mark // of the records from the head to there; nil when no page shows both
 
 	asked ListOptions // the page looked at last
 	page  *Page[T]
@@ -60,26 +65,34 @@ func (s *search[T]) try(ctx context.Context, offset int) (bool, error) {
 	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != s.asked.Offset {
 		return false, r.lost("the page at offset %d says that it starts at %d", s.asked.Offset, m.Offset)
 	}
-	r.server.length = max(r.server.length, len(page.Data))
+	r.server.note(claimsOf(page, s.asked), s.asked, len(page.Data))
 	s.page, s.view = page, r.place.look(s.asked.Offset, page.Data)
-	if c := claimsOf(page, s.asked); c.ends && s.view.marks != nil {
-		s.last = nil
-		if i := r.place.indexHead(s.view.marks); i >= 0 {
-			s.last = s.view.marks[i:]
-		}
-	}
-	if len(page.Data) > 0 {
-		s.end = max(s.end, s.asked.Offset+len(page.Data))
-	}
-	if i := r.place.indexHead(s.view.marks); i >= 0 {
-		s.head = s.asked.Offset + i
-	}
+	s.note(claimsOf(page, s.asked))
 	return s.view.known >= 0, nil
+}
+
+// note takes note of what the page says of the head and of the end of the list.
+func (s *search[T]) note(c claims) {
+	marks, offset := s.view.marks, s.asked.Offset
+	first := s.reader.place.indexHead(marks)
+	if first >= 0 {
+		s.head = offset + first
+	}
+	switch end := offset + len(marks); {
+	case end > s.end || end == s.end && first >= 0:
+		s.over = c.ends || len(marks) == 1 || s.over && end == s.end
+		s.end, s.last = end, nil
+		if first >= 0 {
+			s.last = marks[first:]
+		}
+	case len(marks) < 2 && offset >= s.end-1:
+		s.over = true
+	}
 }
 
 // half is half of the longest page: a page that starts as much before the place
 // shows it even if the list moves a little more.
-func (s *search[T]) half() int { return max(s.reader.server.length, 1) / 2 }
+func (s *search[T]) half() int { return s.reader.server.page() / 2 }
 
 // hints tries where the total and the head of the list point to.
 func (s *search[T]) hints(ctx context.Context, total int) (bool, error) {
@@ -93,10 +106,18 @@ func (s *search[T]) hints(ctx context.Context, total int) (bool, error) {
 		return false, nil
 	}
 	found, err := s.try(ctx, 0)
-	if found || err != nil || s.head < 0 {
+	if err != nil || !found && s.head < 0 || found && s.view.last == p.at-1 {
 		return found, err
 	}
-	return s.try(ctx, p.offset+s.head-s.half())
+	moved, front := s.head, *s // how far the list has moved to the right
+	if found {
+		moved = p.moves(s.view)
+	}
+	nearer, err := s.try(ctx, p.offset+moved-s.half())
+	if !nearer && found {
+		s.page, s.asked, s.view = front.page, front.asked, front.view
+	}
+	return nearer || found, err
 }
 
 // sweep looks at the pages before and behind what was looked at, in turn.
@@ -118,7 +139,7 @@ func (s *search[T]) sweep(ctx context.Context, total int) (bool, error) {
 				}
 			}
 			lo, left = from, from > 0
-			if step = stride(s.reader.server.length); len(s.page.Data) == 0 {
+			if step = stride(s.reader.server.page()); len(s.page.Data) == 0 {
 				step = missed - lo // far behind the end of the list
 			}
 		}

@@ -1,0 +1,355 @@
+//go:build go1.25
+
+package epcclogs_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/movinglist"
+)
+
+const pollEvery = time.Minute
+
+// short is a list of which a pager cannot tell which end grows: a late record may
+// come to stand at the other one.
+const short = 32
+
+// follow follows the list through changes, outages, stops and quiet times. After
+// each quiet time all of the list must have come, and a poll costs one request:
+// two until the end that grows was seen to.
+func (h *history) follow() {
+	h.t.Helper()
+	var changesEnd, outage, recovery, last time.Time
+	between := func(from, to time.Time) bool { now := time.Now(); return !now.Before(from) && now.Before(to) }
+	h.down = func() bool { return between(outage, recovery) }
+	h.calm = func() bool { return time.Now().After(changesEnd) }
+	polls := map[time.Time]int{} // requests
+	shortest := 0                // length of the list in this phase
+	grown := false               // records were added, and came, after all others had come
+	h.rest = func() bool {
+		now := time.Now()
+		rest := now.Sub(last) > pollEvery/2
+		last = now
+		if rest {
+			h.pollCost += 3 * (1 + window/max(1, h.least-1))
+		}
+		polls[now]++
+		shortest = min(shortest, len(h.list.Now))
+		return rest
+	}
+	answer := h.list.Answer
+	h.list.Answer = func() int {
+		status := answer()
+		if h.calm() {
+			h.rest() // counts the request
+		}
+		return status
+	}
+
+	pager := h.newPager("")
+	for phase := range 1 + h.rng.IntN(3) {
+		var end time.Time
+		came, lost := len(h.handed), 0
+		h.list.Do(func() {
+			clear(polls)
+			lost, shortest = h.lost, len(h.list.Now)
+			h.left = h.rng.IntN(15)
+			now := time.Now()
+			changesEnd = now.Add(time.Duration(h.rng.IntN(8)) * pollEvery)
+			end = changesEnd.Add(5*pollEvery + pollEvery/3)
+			outage, recovery = time.Time{}, time.Time{}
+			if h.rng.IntN(4) == 0 {
+				outage = now.Add(time.Duration(h.rng.IntN(4))*pollEvery - pollEvery/7)
+				recovery = outage.Add(time.Duration(h.rng.IntN(int(3 * pollEvery))))
+				if recovery.After(changesEnd) {
+					recovery = changesEnd
+				}
+			}
+			h.list.Note("phase %d", phase, 0, 0)
+		})
+		ctx, cancel := context.WithCancel(h.t.Context())
+		stop := time.AfterFunc(time.Until(end), cancel)
+		started := time.Now()
+		for ctx.Err() == nil {
+			started = time.Now()
+			most := -1
+			if h.rng.IntN(2) == 0 {
+				most = 1 + h.rng.IntN(30)
+			}
+			left := false
+			for log, err := range pager.Follow(ctx, pollEvery) {
+				if h.endless {
+					h.failf("more than %d requests", h.most)
+				}
+				switch {
+				case ctx.Err() != nil && err != nil:
+					require.ErrorIs(h.t, err, context.Canceled)
+				case err != nil && (outage.IsZero() || time.Now().Before(outage)):
+					h.failf("%v", err)
+				case err != nil:
+					require.ErrorIs(h.t, err, epcclogs.ErrServer)
+					left = h.rng.IntN(3) == 0
+				default:
+					h.take(log)
+					most--
+					left = most == 0
+				}
+				if left {
+					break
+				}
+			}
+			switch {
+			case ctx.Err() != nil:
+			case !left:
+				h.failf("Follow ended")
+			case h.rng.IntN(2) == 0:
+				h.list.Do(func() { h.list.Note("the same pager goes on", 0, 0, 0) })
+			default:
+				pager = h.newPager(pager.Cursor())
+			}
+			if h.rng.IntN(3) == 0 && time.Now().Before(changesEnd) {
+				time.Sleep(pollEvery)
+			}
+		}
+		stop.Stop()
+		cancel()
+		h.complete(h.list.Requests)
+		h.inOrder()
+		h.list.Do(func() {
+			if came > 0 && phase > 0 && shortest >= short && lost == h.lost {
+				for _, n := range h.handed[came:] {
+					grown = grown || !h.list.Ever[n].Late
+				}
+			}
+			if h.lost > lost {
+				grown = false
+			}
+		})
+		if h.least >= window && end.Sub(started) > 4*pollEvery {
+			most := 2
+			if grown && h.profile.name != "wild" { // where new records may not stand beside known ones
+				most = 1
+			}
+			most += unsure(h.list.Envelope)
+			at := slices.SortedFunc(maps.Keys(polls), time.Time.Compare)
+			require.Greater(h.t, len(at), 2)
+			for _, at := range at[len(at)-2:] {
+				if polls[at] > most {
+					h.failf("a quiet poll cost %d requests, want %d; the list was seen to grow: %t", polls[at], most, grown)
+				}
+			}
+			if every := at[len(at)-1].Sub(at[len(at)-2]); every != pollEvery {
+				h.failf("a poll %v after the one before", every)
+			}
+		}
+		if h.rng.IntN(2) == 0 {
+			pager = h.newPager(pager.Cursor())
+		}
+	}
+}
+
+// Following a list, through stops and outages, hands out every record once.
+func TestMovingListFollow(t *testing.T) {
+	histories(t, *movingSeeds/4, func(t *testing.T, seed uint64) {
+		synctest.Test(t, func(t *testing.T) { newHistory(t, seed).follow() })
+	})
+}
+
+// followed is one thing that a loop over Follow saw, and when.
+type followed struct {
+	at   time.Duration
+	body string // of a record, or
+	kind string // of an error
+}
+
+// watchFor follows the list for a while, and returns what the loop saw.
+func watchFor(t *testing.T, pager *epcclogs.Pager[epcclogs.IntegrationLog], start time.Time, during time.Duration) (seen []followed) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	defer time.AfterFunc(during, cancel).Stop()
+	for log, err := range pager.Follow(ctx, pollEvery) {
+		if ctx.Err() != nil {
+			require.ErrorIs(t, err, context.Canceled)
+			continue // the last
+		}
+		saw := followed{at: time.Since(start), body: log.Body}
+		if err != nil {
+			saw.kind = kind(err)
+		}
+		seen = append(seen, saw)
+	}
+	require.Error(t, ctx.Err(), "Follow ended")
+	return seen
+}
+
+// An error is handed to the loop, once for each interval; nothing that comes
+// before or after it is lost or comes twice, whatever the answer was.
+func TestFollowGoesOnAfterErrors(t *testing.T) {
+	for _, status := range []int{401, 403, 404, 500, 503} {
+		for _, newest := range []bool{false, true} {
+			for _, begun := range []bool{false, true} { // the error comes after the first page, or between two polls
+				synctest.Test(t, func(t *testing.T) {
+					start := time.Now()
+					l := movinglist.New(movinglist.Shape{Envelope: "meta", NewestFirst: newest}, 150)
+					from, to := pollEvery/2, 3*pollEvery+pollEvery/2 // three polls fail
+					if !begun {
+						from = 0
+					}
+					l.Answer = func() int {
+						if now := time.Since(start); l.Requests > 0 && now >= from && now < to {
+							return status
+						}
+						return 0
+					}
+					time.AfterFunc(2*pollEvery, func() { l.Do(func() { l.Add(3) }) })
+					time.AfterFunc(5*pollEvery+pollEvery/2, func() { l.Do(func() { l.Add(2) }) })
+					seen := watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), start, 8*pollEvery+pollEvery/2)
+					came := map[string]int{}
+					var failed []time.Duration
+					for _, saw := range seen {
+						if saw.kind == "" {
+							came[saw.body]++
+							continue
+						}
+						require.Equal(t, strconv.Itoa(status), saw.kind)
+						failed = append(failed, saw.at.Truncate(pollEvery))
+					}
+					want := []time.Duration{pollEvery, 2 * pollEvery, 3 * pollEvery}
+					if !begun {
+						want = append([]time.Duration{0}, want...)
+					}
+					require.Equal(t, want, failed)
+					require.Len(t, came, 155)
+					for body, times := range came {
+						require.Equal(t, 1, times, body)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A loop that is left at an error can go on, with the same pager or with its
+// cursor.
+func TestFollowIsLeftAtAnError(t *testing.T) {
+	for _, resume := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := movinglist.New(movinglist.Shape{Envelope: "links"}, 150)
+			l.Answer = func() int {
+				if l.Requests > 0 && time.Now().Second() == 30 {
+					return http.StatusNotFound
+				}
+				return 0
+			}
+			c := clientOf(t, l)
+			pager := c.IntegrationLogs(integration, nil)
+			time.Sleep(30 * time.Second)
+			came := 0
+			for _, err := range pager.Follow(t.Context(), pollEvery) {
+				if err != nil {
+					require.ErrorIs(t, err, epcclogs.ErrNotFound)
+					break
+				}
+				came++
+			}
+			require.Equal(t, 100, came)
+			time.Sleep(10 * time.Second)
+			if resume {
+				pager = c.IntegrationLogs(integration, nil).Resume(pager.Cursor())
+			}
+			for _, saw := range watchFor(t, pager, time.Now(), pollEvery+pollEvery/2) {
+				require.Equal(t, followed{at: saw.at, body: strconv.Itoa(came)}, saw)
+				came++
+			}
+			require.Equal(t, 150, came)
+		})
+	}
+}
+
+// A poll of a list that stands still costs two requests, and one as soon as the
+// end that grows was seen, also for a pager that goes on at the cursor. A short
+// list does not show that end.
+// unsure returns how many requests it takes to be sure of the end of a list in an
+// envelope that does not tell it: bare, and with page counts alone, for the number
+// of a page that starts between two never says that it is the last.
+func unsure(envelope string) int {
+	if envelope == "bare" || envelope == "pages" {
+		return 2
+	}
+	return 0
+}
+
+func TestFollowCost(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			for _, size := range []int{0, 1, 15, 40, 1500} {
+				synctest.Test(t, func(t *testing.T) {
+					l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, size)
+					polls := map[time.Duration]int{}
+					start := time.Now()
+					l.Answer = func() int { polls[time.Since(start)]++; return 0 }
+					c := clientOf(t, l)
+					pager := c.IntegrationLogs(integration, nil)
+					came := len(watchFor(t, pager, start, 3*pollEvery+1))
+					before := 2
+					before += unsure(envelope)
+					for i := range 3 {
+						require.LessOrEqual(t, polls[time.Duration(i+1)*pollEvery], before, "%s, newest first %t, %d records", envelope, newest, size)
+					}
+					most := 1
+					if size < short {
+						most = 2
+					}
+					most += unsure(envelope)
+					for range 2 {
+						l.Do(func() { l.Add(2) })
+						time.Sleep(pollEvery - 1)
+						pager = c.IntegrationLogs(integration, nil).Resume(pager.Cursor())
+						came += len(watchFor(t, pager, start, pollEvery+1))
+						time.Sleep(pollEvery - 1)
+					}
+					require.Equal(t, size+4, came)
+					clear(polls)
+					pager = c.IntegrationLogs(integration, nil).Resume(pager.Cursor())
+					require.Empty(t, watchFor(t, pager, start, 3*pollEvery+1))
+					require.Len(t, polls, 4)
+					for at, n := range polls {
+						require.LessOrEqual(t, n, most, "%s, newest first %t, %d records, at %v", envelope, newest, size, at)
+					}
+				})
+			}
+		}
+	}
+}
+
+// What arrives is handed out at the next poll, the oldest first.
+func TestFollowInTime(t *testing.T) {
+	for _, newest := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			l := movinglist.New(movinglist.Shape{Envelope: "links", NewestFirst: newest}, 20)
+			time.AfterFunc(pollEvery/2, func() { l.Do(func() { l.Add(2) }) })
+			time.AfterFunc(2*pollEvery+1, func() { l.Do(func() { l.Add(120); l.Expire(15) }) })
+			seen := watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), start, 4*pollEvery+1)
+			require.Len(t, seen, 142)
+			for i, saw := range seen[20:] {
+				want := followed{at: pollEvery, body: strconv.Itoa(20 + i)}
+				if i >= 2 {
+					want.at = 3 * pollEvery
+				}
+				require.Equal(t, want, saw)
+			}
+		})
+	}
+}
