@@ -3,14 +3,14 @@ package epcclogs
 import "context"
 
 // ahead gets the pages of a list, some of them before they are wanted. It decides
-// nothing: a page that was asked for early is an answer like any other, or is
-// thrown away together with its error.
+// nothing: a page that was asked for early is either the one that is wanted, or is
+// thrown away, also if it is an error.
 type ahead[T any] struct {
 	list  func(context.Context, *ListOptions) (*Page[T], error)
 	most  int         // pages under way or at hand
 	early []*early[T] // in the order of their offsets
-	step  int         // from one page to the next, as the server cuts them; 0: not known
-	total int         // of the records, when told
+	step  int         // from the offset of a page to that of the next; 0: not known
+	total int         // number of records; 0: not told
 	wary  int         // pages that must come as expected before any is asked for early
 }
 
@@ -23,8 +23,8 @@ type early[T any] struct {
 	err    error
 }
 
-// get returns the page that asked names, and whether it was asked for early.
-// Its first records are an overlap with the page before.
+// get returns the page that asked names, and whether it was asked for early. It
+// begins with so many records of the page before as overlap says.
 func (a *ahead[T]) get(ctx context.Context, asked ListOptions, overlap int) (page *Page[T], early bool, err error) {
 	a.start(ctx, asked, overlap)
 	if len(a.early) > 0 {
@@ -67,14 +67,14 @@ func (a *ahead[T]) start(ctx context.Context, wanted ListOptions, overlap int) {
 	}
 }
 
-// miss takes note of an early page that was not the one wanted.
+// miss notes that a page asked for early was not the one wanted.
 func (a *ahead[T]) miss() {
 	a.stop()
 	a.wary = 2
 }
 
-// expect takes note of a page that was taken: how far the next one is expected
-// behind it, and how many records there are.
+// expect notes that a page was taken: the next one is expected step further, and the
+// list has total records, if told.
 func (a *ahead[T]) expect(step, total int) {
 	if a.wary > 0 && step == a.step {
 		a.wary--

@@ -169,7 +169,7 @@ func (x exchange) read(resp *http.Response) (*failure, error) {
 func (x exchange) refusal(resp *http.Response) *failure {
 	f := &failure{temporary: isTemporary(resp.StatusCode), status: resp.StatusCode, header: resp.Header}
 	if resp.StatusCode == http.StatusTooManyRequests {
-		// At once: the body may be long in coming.
+		// Before the body is read, which may take long.
 		f.pause, f.free = x.throttled(resp.Header)
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, int64(x.hidden.needed())))
@@ -177,17 +177,17 @@ func (x exchange) refusal(resp *http.Response) *failure {
 	return f
 }
 
-// throttled pauses the client after a 429: for as long as the server asks, or for
-// the wait of the policy. It returns what is left of the pause. free is true when
-// the request was under way already when the pause began: then the response says
-// nothing new.
+// throttled pauses the client after a 429, for as long as the server asks, or for the
+// wait of the policy. It returns what is left of the pause. free is true if another
+// 429 had begun the pause when this request was under way: then this response says
+// nothing new, and does not count as an attempt.
 func (x exchange) throttled(h http.Header) (left time.Duration, free bool) {
 	left, began := x.pace.throttled(x.turn, x.retry.wait(x.n.counted, h))
 	return left, !began && x.retry.MaxAttempts > 1
 }
 
 // broken returns the failure of an attempt without a whole response. The time-out
-// of the attempt must not look like that of the caller.
+// of the attempt must not look like the end of the caller's context.
 func (x exchange) broken(caller, attempt context.Context, err error) *failure {
 	temporary := !isPermanent(err)
 	if ended(caller) == nil {
@@ -201,11 +201,11 @@ func (x exchange) broken(caller, attempt context.Context, err error) *failure {
 	return &failure{err: x.request.fail(x.hidden.inError(err)), temporary: temporary}
 }
 
-// buffers hold the bodies while they are decoded, which copies what it keeps.
+// buffers hold the bodies while they are decoded. Decoding copies what it keeps.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func release(buf *bytes.Buffer) {
-	if buf.Cap() <= 1<<20 { // a rare huge one is not kept
+	if buf.Cap() <= 1<<20 { // larger ones are rare, and are not kept
 		buf.Reset()
 		buffers.Put(buf)
 	}

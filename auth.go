@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The documentation of WithClientCredentials gives these.
+// WithClientCredentials documents these.
 const (
 	defaultTokenLifetime = time.Hour        // that of the API's documents, if the response has none
 	renewEarly           = time.Minute      // a token is renewed so long before it expires, or a tenth of its lifetime if that is less
@@ -51,10 +51,10 @@ func isToken(s string) bool {
 // credentials are the source of tokens that are fetched with an id and a secret.
 // All calls share the token: one fetch serves every call that waits.
 //
-// A token is renewed shortly before it expires. Until then no call fails because a
-// renewal does: as soon as its first attempt has failed, or takes longer than
-// renewPatience, calls use the old token. The renewal goes on in the background. If
-// it fails as a whole, the next one begins after renewAgain.
+// A token is renewed shortly before it expires. No call fails because a renewal
+// fails while the old token is good: as soon as the first attempt of the renewal has
+// failed, or takes longer than renewPatience, calls use the old token. The renewal
+// goes on in the background. If it fails, the next one begins after renewAgain.
 type credentials struct {
 	sender sender // its source of tokens is none
 	url    string
@@ -97,8 +97,8 @@ func (c *credentials) prepare(ctx context.Context) error {
 }
 
 // token returns the token. If there is none, or it is time to renew it, token waits
-// for a fetch. It returns early when ctx ends, or as soon as its deadline is known
-// to come before the next attempt of the fetch. Other calls go on waiting.
+// for a fetch. It returns early when ctx ends, or as soon as the deadline of ctx is
+// known to come before the next attempt of the fetch. Other calls go on waiting.
 func (c *credentials) token(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *credentials) givesUp(ctx context.Context, f *flight, pause error) (give
 	return pause != nil, "", pause
 }
 
-// doubtful reports whether f has failed once, or takes long.
+// doubtful reports whether an attempt of f has failed, or f takes long.
 func (f *flight) doubtful() bool { return f.failure != nil || !time.Now().Before(f.late) }
 
 // lasts reports whether there is a token that is still good.
@@ -168,8 +168,8 @@ func (c *credentials) start(ctx context.Context) *flight {
 	return f
 }
 
-// leave takes note of a call that does not wait for f any longer. When it was the
-// last one, and there is no old token to renew, the fetch ends.
+// leave notes that a call does not wait for f any longer. If it was the last one, and
+// there is no old token that is good, the fetch ends.
 func (c *credentials) leave(f *flight) {
 	if f.waiting--; f.waiting == 0 && !c.lasts() {
 		f.cancel()
@@ -179,7 +179,7 @@ func (c *credentials) leave(f *flight) {
 	}
 }
 
-// retrying takes note of an attempt that failed and will be followed by another.
+// retrying notes that an attempt of f failed and that another one follows.
 func (c *credentials) retrying(f *flight, failure error, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,8 +226,8 @@ func (c *credentials) fetch(ctx context.Context, f *flight) (token string, lifet
 	return token, lifetime, err
 }
 
-// refused makes the next call fetch a token, unless that has happened since token
-// was sent.
+// refused makes the next call fetch a token, unless another one was fetched since
+// token was sent.
 func (c *credentials) refused(token string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,8 +11,9 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// send is the way of every request, those for tokens included. go-retryablehttp
-// runs the attempts and waits in between. The call decides whether there is another.
+// send makes a whole call: it sends the request, again if needed, and decodes the
+// response. All requests go this way, also those for tokens. go-retryablehttp runs
+// the attempts and waits in between; the call decides whether there is another one.
 func (s *sender) send(r request) error {
 	k := &call{sender: s, request: r}
 	loop := retryablehttp.Client{
@@ -42,8 +43,8 @@ type call struct {
 	response *APIError     // the latest response; nil if none came, or a 200
 }
 
-// RoundTrip makes one attempt whole, with token, time-out and decoding. So a body
-// that ends early is a failed attempt like any other. Its error is a *failure.
+// RoundTrip makes one attempt, from the token to the decoded response. So a response
+// that ends early is a failed attempt like any other. The error is a *failure.
 func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	n := tally{sent: k.attempts.sent + 1, counted: k.attempts.counted + 1}
 	if f := k.sender.attempt(&k.request, req, n); f != nil {
@@ -52,8 +53,8 @@ func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
 }
 
-// again takes note of the attempt that ended with err, and decides whether there
-// is another one.
+// again notes that an attempt ended with err, and decides whether there is another
+// one.
 func (k *call) again(ctx context.Context, _ *http.Response, err error) (bool, error) {
 	if err == nil {
 		return false, nil
@@ -71,7 +72,7 @@ func (k *call) again(ctx context.Context, _ *http.Response, err error) (bool, er
 	return true, nil
 }
 
-// note keeps what f tells.
+// note counts the attempt that failed with f, and keeps its error and its response.
 func (k *call) note(ctx context.Context, f *failure) {
 	var status *APIError
 	switch {
@@ -96,8 +97,8 @@ func (k *call) note(ctx context.Context, f *failure) {
 	}
 }
 
-// renew decides whether the request is sent again at once with a new token: once a
-// call, in addition to RetryPolicy.MaxAttempts.
+// renew decides whether the request is sent again at once with a new token. That
+// happens once in a call, in addition to RetryPolicy.MaxAttempts.
 func (k *call) renew(f *failure) bool {
 	if f.status != http.StatusUnauthorized || k.renewed || !k.sender.tokens.refused(f.token) {
 		return false
@@ -120,8 +121,8 @@ func (k *call) retry(ctx context.Context, f *failure) bool {
 // backoff returns the wait that again has decided on.
 func (k *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return k.wait }
 
-// outcome returns the error of the whole call. err is that of go-retryablehttp,
-// which counts if there was no attempt.
+// outcome returns the error of the whole call. err is the error of go-retryablehttp.
+// It is used if there was no attempt.
 func (k *call) outcome(ctx context.Context, err error) error {
 	last := k.failure
 	if k.response != nil && !errors.Is(last, k.response) {

@@ -2,19 +2,19 @@ package epcclogs
 
 import "cmp"
 
-// claims are what a page says of the whole list.
+// claims are what a page says about the whole list.
 type claims struct {
-	any    bool // it says how much there is
+	any    bool // it says something about the length of the list
 	more   bool // it says that records follow the page
-	ends   bool // it says that none do, and nothing that they do
-	placed bool // it says that it starts where it was asked to
-	total  int  // number of records in the list; 0 when not told
+	ends   bool // it says that no records follow, and nothing in it says the opposite
+	placed bool // it says that it starts at the offset that was asked for, above 0
+	total  int  // number of records in the list; 0 if not told
 }
 
-// claimsOf reads the claims of a page that answers asked. A total smaller than
-// the records up to the end of the page is ignored. The number of a page that
-// starts between two pages is not reliable: it never ends a list, and counts for
-// nothing beside a total.
+// claimsOf returns the claims of a page that answers asked. A total that the page
+// itself exceeds is ignored. The number of a page (meta.current) that starts between
+// two pages is not reliable: it never says that the list ends, and is ignored if
+// there is a total.
 func claimsOf[T any](page *Page[T], asked ListOptions) claims {
 	var c claims
 	end := asked.Offset + len(page.Data)
@@ -43,8 +43,9 @@ func claimsOf[T any](page *Page[T], asked ListOptions) claims {
 	return c
 }
 
-// shortened reports whether the page is shorter than it says itself although
-// more follows, and no total says how much: its page counts are worth nothing.
+// shortened reports whether the page is shorter than its own meta.limit, although it
+// says that more follows. Then its page numbers cannot be relied on, and only a total
+// could say where the list ends.
 func (c claims) shortened(meta *PageMeta, end, length int) bool {
 	return c.more && c.total <= end && meta != nil && meta.Limit > length
 }

@@ -162,8 +162,8 @@ type ErrorBody struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail,omitempty"` // optional
-	// RequestID lets the vendor's support find the request. It is often missing;
-	// responses with status 500 have it most of the time.
+	// RequestID lets the vendor's support find the request. It is often missing. It
+	// was seen with status 500.
 	RequestID string `json:"request_id,omitempty"`
 }
 

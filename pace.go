@@ -9,21 +9,23 @@ import (
 	"time"
 )
 
-// pace decides when requests are sent, so that the API's rate limit is used and
-// hardly ever exceeded. All requests of a client share one.
+// pace decides when requests are sent: as fast as the API allows, and so that hardly
+// any is refused. All requests of a client share one.
 //
-// The rate begins at its bound. A 429 pauses all requests, once: those already
-// under way then begin no pause of their own. After the pause, the rate starts
-// below the one that was refused, and climbs back to it in a straight line that
-// costs as many requests as the pause did. When nothing is refused on the way, the
-// limit has risen: then the rate grows faster and faster, up to the bound. The
-// sooner the refusal came, the lower is the start: limiters that have saved up for
-// a burst let any rate pass for a while. Only time in which requests wait for
-// their turn counts.
-//
-// A 429 to the first request after a pause means that the pause was too short: the
-// next one is twice as long, and the rate stays. A 429 to a request that came
-// after a time without any is other clients' doing, and changes no rate either.
+//   - The rate begins at its bound.
+//   - A 429 pauses all requests, once. Requests that were under way at that time
+//     begin no pause of their own.
+//   - After the pause, the rate starts below the one that was refused, and climbs
+//     back to it in a straight line that costs as many requests as the pause did.
+//     The sooner the refusal came, the lower is the start: limiters that have saved
+//     up for a burst let any rate pass for a while.
+//   - If nothing is refused on the way, the limit has risen. Then the rate grows
+//     faster and faster, up to the bound.
+//   - Only time in which requests wait for their turn counts.
+//   - A 429 to the first request after a pause means that the pause was too short.
+//     The next one is twice as long, and the rate stays.
+//   - A 429 to a request that came after a time without any is caused by other
+//     clients. It changes no rate either.
 type pace struct {
 	turn   chan struct{} // held by the request that goes next
 	bound  float64       // in requests a second
@@ -71,8 +73,8 @@ func (e pauseError) Error() string {
 	return fmt.Sprintf("an earlier response paused the client for another %v", time.Duration(e))
 }
 
-// newPace returns a pace with a bound in requests a second, where 0 means the
-// default, and the longest pause that is waited out.
+// newPace returns a pace with a bound in requests a second (0 means the default).
+// most is the longest pause that calls wait for.
 func newPace(bound float64, most time.Duration, logger *slog.Logger) *pace {
 	if bound == 0 {
 		bound = defaultRate
@@ -93,8 +95,8 @@ func (p *pace) rate() float64 {
 	return min(p.refused*factor, p.bound)
 }
 
-// wait returns when a request may be sent. A pause that the deadline of ctx does
-// not outlast, or that is too long, is a pauseError at once.
+// wait returns when a request may be sent. It returns a pauseError at once if the
+// client is paused for too long, or beyond the deadline of ctx.
 func (p *pace) wait(ctx context.Context) (sending, error) {
 	turn := p.turn // nil once it is held
 	waited := false
@@ -127,8 +129,8 @@ func (p *pace) wait(ctx context.Context) (sending, error) {
 	}
 }
 
-// watch returns a pauseError if a call with ctx does not wait for the end of the
-// pause, and else a channel that is closed when the next pause begins.
+// watch returns a pauseError if a call with ctx must not wait for the end of the
+// pause, and otherwise a channel that is closed when the next pause begins.
 func (p *pace) watch(ctx context.Context) (paused <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,9 +142,9 @@ func (p *pace) watch(ctx context.Context) (paused <-chan struct{}, err error) {
 	return p.paused, nil
 }
 
-// send takes note that the request that holds the turn is sent now, or returns how
-// long it has to wait for that. waited tells whether it has waited before; log,
-// whether the rate has changed by much.
+// send notes that the request that holds the turn is sent now, or returns how long
+// it has to wait. waited says whether it has waited before. log says whether the rate
+// has changed by much.
 func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -172,9 +174,9 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	return s, 0, log
 }
 
-// throttled takes note of a 429 to s, which asks for a pause. It returns how much
-// of the pause is left, and whether s was sent after the one before had ended, so
-// that the server refused what was allowed.
+// throttled notes a 429 to s, which asks for a pause. It returns how much of the
+// pause is left, and whether it begins now. It does not if s was sent before the
+// latest pause ended.
 func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, began bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
