@@ -49,7 +49,7 @@ func cleanBaseURL(base string) (string, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return "", invalid("the base URL is not a URL with http or https and a host, such as %s", EUWest)
+		return "", invalid("the base URL is not a URL with http or https and a host")
 	case u.User != nil:
 		return "", invalid("the base URL holds user information; use an option for credentials")
 	case u.Port() != "" && !isPort(u.Port()):

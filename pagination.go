@@ -7,62 +7,6 @@ import (
 	"strings"
 )
 
-// ListOptions choose a page of a list. The zero value and nil mean the first page.
-type ListOptions struct {
-	// Limit is the number of records on a page, 1 to 100. 0 means 100 in a [Pager],
-	// and elsewhere the store's own setting, 25 unless it was changed.
-	Limit int `url:"page[limit],omitempty"`
-	// Offset is the number of records, not pages, to skip. The API's documents
-	// speak of a soft limit at 10,000: a store may refuse more with an [*APIError].
-	Offset int `url:"page[offset],omitempty"`
-}
-
-// maxLimit is the largest page length that the API's documents allow.
-const maxLimit = 100
-
-func (o *ListOptions) validate() error {
-	switch {
-	case o == nil:
-		return nil
-	case o.Limit < 0 || o.Limit > maxLimit:
-		return invalid("Limit %d is not within 0 to %d", o.Limit, maxLimit)
-	case o.Offset < 0:
-		return invalid("Offset %d is negative", o.Offset)
-	}
-	return nil
-}
-
-// Page is a part of a list. Which of Meta, Results and Links are set depends on the
-// store. Programs that only want the records use a [Pager] and do not need them.
-type Page[T any] struct {
-	Data    []T          `json:"data"`
-	Meta    *PageMeta    `json:"meta,omitempty"`    // nil if not sent
-	Results *PageResults `json:"results,omitempty"` // nil if not sent
-	Links   *PageLinks   `json:"links,omitempty"`   // nil if not sent
-}
-
-// PageMeta says which part of the list a page is.
-type PageMeta struct {
-	Limit   int `json:"limit"`   // records on a page, as the server sees it
-	Offset  int `json:"offset"`  // records before this page
-	Current int `json:"current"` // number of this page, from 1
-	Total   int `json:"total"`   // number of pages, not records
-}
-
-// PageResults count the whole list.
-type PageResults struct {
-	Total int `json:"total"` // number of records
-}
-
-// PageLinks point to other pages. They are for information only: stores send links
-// that lack a part of the path or name another host. This package follows none.
-type PageLinks struct {
-	First string `json:"first,omitempty"`
-	Last  string `json:"last,omitempty"`
-	Next  string `json:"next,omitempty"`
-	Prev  string `json:"prev,omitempty"`
-}
-
 // Pager reads a whole list: record by record with [Pager.All], page by page with
 // [Pager.Pages]. It sends nothing before that.
 //
