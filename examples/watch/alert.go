@@ -139,8 +139,10 @@ func (a *alerter) post(ctx context.Context) error {
 	// What has begun is finished, and noted, also while the program ends.
 	whole := context.WithoutCancel(ctx)
 	for _, w := range due {
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return nil
+		default:
 		}
 		problem := a.send(whole, w)
 		if err := a.note(whole, w, problem); err != nil {

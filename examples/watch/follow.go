@@ -67,9 +67,9 @@ func (f *follower) run(ctx context.Context) error {
 
 // follow sends what the list brings, until ctx ends or the pager was misused.
 func (f *follower) follow(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog], entries chan<- entry) error {
-	var last error
+	var problem error
 	for record, err := range pager.Follow(withReading(ctx, &f.reading), f.interval) {
-		if last = err; err != nil {
+		if problem = err; err != nil {
 			if ctx.Err() == nil {
 				f.reading.failed(err)
 				f.logger.Warn("logs not read", "list", f.list, "error", err)
@@ -78,13 +78,14 @@ func (f *follower) follow(ctx context.Context, pager *epcclogs.Pager[epcclogs.In
 		}
 		entries <- entry{record, pager.Cursor()}
 	}
-	switch {
-	case ctx.Err() != nil:
-		return nil
-	case errors.Is(last, epcclogs.ErrInvalidArgument):
-		return fmt.Errorf("follow the logs of %s: %w (is the database that of another store?)", f.list, last)
+	if ctx.Err() == nil {
+		problem = fmt.Errorf("follow the logs of %s: %w", f.list, problem)
+		if errors.Is(problem, epcclogs.ErrInvalidArgument) {
+			problem = fmt.Errorf("%w (is the database that of another store?)", problem)
+		}
+		return problem
 	}
-	return fmt.Errorf("follow the logs of %s: %w", f.list, last)
+	return nil
 }
 
 // saveAll stores the entries in batches until there are no more.

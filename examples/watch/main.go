@@ -12,6 +12,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -106,76 +107,92 @@ DATABASE_URL names a PostgreSQL database to use in place of a file.
 		return nil, errUsage
 	}
 	set.integrations = flags.Args()
-	for _, id := range set.integrations {
-		if strings.HasPrefix(id, "-") {
-			return nil, fmt.Errorf("the flag %s stands behind an integration id; flags come first", id)
-		}
-	}
-	if set.interval < 100*time.Millisecond {
-		return nil, fmt.Errorf("-interval %v is less than 100ms", set.interval)
-	}
-	if set.rate < 0 {
-		return nil, fmt.Errorf("-rate %v is negative", set.rate)
-	}
-	if set.grace < 0 {
-		return nil, fmt.Errorf("-grace %v is negative", set.grace)
-	}
-	if _, _, err := net.SplitHostPort(set.addr); err != nil {
-		return nil, fmt.Errorf("-addr %q is not host:port: %w", set.addr, err)
-	}
-	if set.alertURL != "" {
-		if u, err := url.Parse(set.alertURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return nil, fmt.Errorf("-alert-url %q is not an http or https URL", set.alertURL)
-		}
-	}
-	if location := os.Getenv("DATABASE_URL"); location != "" {
-		if set.database != "" {
-			return nil, errors.New("-db and DATABASE_URL are both set; unset one")
-		}
-		if !isPostgres(location) {
-			return nil, errors.New("DATABASE_URL does not start with postgres://; name a SQLite file with -db")
-		}
-		set.database = location
-	}
-	return set, nil
+	return set, set.check()
 }
 
-// watch runs until ctx ends or something cannot go on.
-func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *log.Logger) (err error) {
+// check says what is wrong with the settings, and takes DATABASE_URL in.
+func (set *settings) check() error {
+	for _, id := range set.integrations {
+		if strings.HasPrefix(id, "-") {
+			return fmt.Errorf("the flag %s stands behind an integration id; flags come first", id)
+		}
+	}
+	location := os.Getenv("DATABASE_URL")
+	switch {
+	case set.interval < 100*time.Millisecond:
+		return fmt.Errorf("-interval %v is less than 100ms", set.interval)
+	case set.rate < 0:
+		return fmt.Errorf("-rate %v is negative", set.rate)
+	case set.grace < 0:
+		return fmt.Errorf("-grace %v is negative", set.grace)
+	case location != "" && set.database != "":
+		return errors.New("-db and DATABASE_URL are both set; unset one")
+	case location != "" && !isPostgres(location):
+		return errors.New("DATABASE_URL does not start with postgres://; name a SQLite file with -db")
+	case location != "":
+		set.database = location
+	}
+	if _, _, err := net.SplitHostPort(set.addr); err != nil {
+		return fmt.Errorf("-addr %q is not host:port: %w", set.addr, err)
+	}
+	return checkURL(set.alertURL)
+}
+
+func checkURL(alertURL string) error {
+	u, err := url.Parse(alertURL)
+	if alertURL != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "") {
+		return fmt.Errorf("-alert-url %q is not an http or https URL", alertURL)
+	}
+	return nil
+}
+
+// embedded reports whether there is no real store to watch.
+func (set *settings) embedded() bool {
+	return os.Getenv("EPCC_CLIENT_ID")+os.Getenv("EPCC_CLIENT_SECRET")+os.Getenv("EPCC_API_BASE_URL") == "" &&
+		len(set.integrations) == 0
+}
+
+// watch watches a store until ctx ends or something cannot go on.
+func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *log.Logger) error {
 	m := newMetrics()
 	options := []epcclogs.Option{
 		epcclogs.WithLogger(slog.New(requestLog{logger.Handler(), m})),
 		epcclogs.WithRateLimit(set.rate),
 		epcclogs.WithUserAgent("epcclogs-watch"),
 	}
-	var client *epcclogs.Client
-	title := "embedded store, made-up data"
-	if os.Getenv("EPCC_CLIENT_ID")+os.Getenv("EPCC_CLIENT_SECRET")+os.Getenv("EPCC_API_BASE_URL") != "" || len(set.integrations) > 0 {
-		client, err = epcclogs.NewClientFromEnv(options...)
-		title = epcclogs.EUWest
-		if base := os.Getenv("EPCC_API_BASE_URL"); base != "" {
-			title = base
+	if !set.embedded() {
+		client, err := epcclogs.NewClientFromEnv(options...)
+		if err != nil {
+			return err
 		}
-		title = strings.TrimPrefix(title, "https://")
-	} else {
-		demo := startDemo(ctx)
-		defer demo.close()
-		client, err = epcclogs.NewClient(append(options, epcclogs.WithBaseURL(demo.url()), epcclogs.WithToken("not-a-real-token"))...)
-		if set.database == "" {
-			directory, problem := os.MkdirTemp("", "watch-")
-			if problem != nil {
-				return problem
-			}
-			defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
-			set.database = filepath.Join(directory, "watch.db")
-		}
+		set.database = cmp.Or(set.database, "watch.db")
+		title := strings.TrimPrefix(cmp.Or(os.Getenv("EPCC_API_BASE_URL"), epcclogs.EUWest), "https://")
+		return monitor(ctx, set, client, title, m, logger, messages)
 	}
+
+	demo := startDemo(ctx)
+	defer demo.close()
+	client, err := epcclogs.NewClient(append(options, epcclogs.WithBaseURL(demo.url()), epcclogs.WithToken("not-a-real-token"))...)
 	if err != nil {
 		return err
 	}
 	if set.database == "" {
-		set.database = "watch.db"
+		directory, err := os.MkdirTemp("", "watch-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(directory) }()
+		set.database = filepath.Join(directory, "watch.db")
 	}
+	return monitor(ctx, set, client, "embedded store, made-up data", m, logger, messages)
+}
+
+// monitor runs the parts of the program.
+func monitor(
+	ctx context.Context, set *settings, client *epcclogs.Client, title string,
+	m *metrics, logger *slog.Logger, messages *log.Logger,
+) (err error) {
+	defer client.CloseIdleConnections()
 	s, err := openStore(ctx, set.database)
 	if err != nil {
 		return err
@@ -228,7 +245,6 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 	})
 	<-running.Done()
 	work.Wait()
-	client.CloseIdleConnections()
 	if ctx.Err() == nil {
 		return context.Cause(running)
 	}
