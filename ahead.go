@@ -1,11 +1,17 @@
 package epcclogs
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // ahead gets the pages of a list, some of them before they are wanted. It decides
 // nothing: a page that was asked for early is either the one that is wanted, or is
 // thrown away, also if it is an error.
 type ahead[T any] struct {
+	path   string // of the list, for errors and cursors
+	server server
+
 	list  func(context.Context, *ListOptions) (*Page[T], error)
 	most  int         // pages under way or at hand
 	early []*early[T] // in the order of their offsets
@@ -40,6 +46,33 @@ func (a *ahead[T]) get(ctx context.Context, asked ListOptions, overlap int) (pag
 	}
 	page, err = a.list(ctx, &asked)
 	return page, false, err
+}
+
+// at returns the page that asked names, and what it claims.
+func (a *ahead[T]) at(ctx context.Context, asked ListOptions) (*Page[T], claims, error) {
+	page, err := a.list(ctx, &asked)
+	if err != nil {
+		return nil, claims{}, err
+	}
+	if misplaced(page, asked) {
+		return nil, claims{}, a.lostAt(page, asked)
+	}
+	c := claimsOf(page, asked)
+	a.server.note(c, asked, len(page.Data))
+	return page, c, nil
+}
+
+// misplaced reports whether a page says that it starts elsewhere than asked.
+func misplaced[T any](page *Page[T], asked ListOptions) bool {
+	return page.Meta != nil && page.Meta.Offset > 0 && page.Meta.Offset != asked.Offset
+}
+
+func (a *ahead[T]) lostAt(page *Page[T], asked ListOptions) error {
+	return a.lost("the page at offset %d says that it starts at %d", asked.Offset, page.Meta.Offset)
+}
+
+func (a *ahead[T]) lost(format string, args ...any) error {
+	return fmt.Errorf("epcclogs: GET %s: %w: %s", a.path, ErrPagination, fmt.Sprintf(format, args...))
 }
 
 // start asks for the page that is wanted and for those behind it.

@@ -49,3 +49,25 @@ func claimsOf[T any](page *Page[T], asked ListOptions) claims {
 func (c claims) shortened(meta *PageMeta, end, length int) bool {
 	return c.more && c.total <= end && meta != nil && meta.Limit > length
 }
+
+// server is what the pages tell about the server.
+type server struct {
+	exact   bool // it ignores offsets or rounds them, and so allows no overlap
+	honest  bool // it does not
+	toEmpty bool // its claims are worth nothing: only an empty page is the end
+	length  int  // of its longest page that does not end the list; 0: not known
+}
+
+// note takes note of a page of length records.
+func (s *server) note(c claims, asked ListOptions, length int) {
+	if c.more || length >= asked.Limit {
+		s.length = max(s.length, length)
+	}
+}
+
+// page returns how many records a page has at most.
+func (s *server) page() int { return cmp.Or(s.length, maxLimit) }
+
+// stride is how far apart pages of a length stand that are looked at one by one:
+// they overlap, for the list may move between two of them.
+func stride(length int) int { return max(1, length-lookBack, length/2) }

@@ -4,6 +4,13 @@ import "context"
 
 // front is about what was added in front of the part of the list that was read.
 type front[T any] struct {
+	source *ahead[T]
+	place  *place[T]
+	limit  int // new records wanted on a page
+
+	done bool // nothing new is left in front
+	lost bool // neither the head nor the place is in the list any more
+
 	zero    *Page[T] // the page at offset 0, when it is the latest
 	visited bool     // the front was looked at in this round
 	offset  int      // of the page to read next
@@ -12,15 +19,19 @@ type front[T any] struct {
 	skipped int      // where to go on if the head is not where it should be; 0: nowhere
 }
 
-// readFront reads a page of what was added in front; nil when it has nothing new.
+func newFront[T any](source *ahead[T], p *place[T], limit int) front[T] {
+	return front[T]{source: source, place: p, limit: limit}
+}
+
+// read reads a page of what was added in front; nil when it has nothing new.
 // It looks for the head from offset 0 on, and goes back from there, so that the
 // oldest come first.
-func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
-	f, p := &r.front, r.place
+func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
+	p := f.place
 	page := f.zero
 	if page == nil || f.visited {
 		var err error
-		if page, err = r.getFront(ctx); err != nil {
+		if page, err = f.get(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -28,7 +39,7 @@ func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
 	f.visited = true
 	fresh, last, sawTail := p.lookFront(page.Data)
 	if last < 0 {
-		return nil, r.noHead(ctx, page.Data, first, sawTail)
+		return nil, f.noHead(ctx, page.Data, first, sawTail)
 	}
 	if !f.back && last == len(page.Data)-1 && last >= lookBack && !claimsOf(page, ListOptions{Offset: f.offset}).ends && p.headGoesOn(page.Data[last]) {
 		f.seen = true
@@ -39,27 +50,22 @@ func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
 	records := page.Data
 	page.Data = p.takeFront(f.offset, records, fresh, last)
 	if p.shift = f.offset; f.offset == 0 {
-		r.stage = readAll
+		f.done = true
 	}
-	f.offset = max(0, f.offset-stride(max(len(records), r.server.length)))
+	f.offset = max(0, f.offset-stride(max(len(records), f.source.server.length)))
 	return page, nil
 }
 
-func (r *reader[T]) getFront(ctx context.Context) (*Page[T], error) {
-	f, p := &r.front, r.place
-	asked := ListOptions{Limit: min(r.limit+lookBack, maxLimit), Offset: f.offset}
+func (f *front[T]) get(ctx context.Context) (*Page[T], error) {
+	p := f.place
+	asked := ListOptions{Limit: min(f.limit+lookBack, maxLimit), Offset: f.offset}
 	if f.visited {
 		asked.Limit = maxLimit // to be done with it soon
 	}
-	page, err := r.ahead.list(ctx, &asked)
+	page, c, err := f.source.at(ctx, asked)
 	if err != nil {
 		return nil, err
 	}
-	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != asked.Offset {
-		return nil, r.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
-	}
-	c := claimsOf(page, asked)
-	r.server.note(c, asked, len(page.Data))
 	total := c.total
 	if total > 0 && p.total > 0 && !p.found && !f.visited {
 		p.shift += max(total-p.total, 0)
@@ -74,12 +80,12 @@ func (r *reader[T]) getFront(ctx context.Context) (*Page[T], error) {
 
 // noHead goes on after a page that does not show the head: it stands further on,
 // or was deleted.
-func (r *reader[T]) noHead(ctx context.Context, records []T, first, sawTail bool) error {
-	f, p := &r.front, r.place
+func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool) error {
+	p := f.place
 	next := f.offset + stride(len(records))
 	if !first && len(records) > 1 && p.found && f.offset >= p.shift+remembered {
 		// So much was not added in front, unless it was just now.
-		still, err := r.stands(ctx)
+		still, err := f.stands(ctx)
 		if err != nil {
 			return err
 		}
@@ -87,31 +93,31 @@ func (r *reader[T]) noHead(ctx context.Context, records []T, first, sawTail bool
 	}
 	switch over := sawTail || len(records) < 2; {
 	case first && !over:
-		f.offset = max(next, p.shift-r.server.page()/2) // where it should be by how far the list has moved
+		f.offset = max(next, p.shift-f.source.server.page()/2) // where it should be by how far the list has moved
 		if f.offset > next {
 			f.skipped = next
 		}
 	case !over:
 		f.offset = next
 	case f.seen:
-		f.offset, f.seen, f.back = max(0, f.offset-stride(max(len(records), r.server.length))), false, true
+		f.offset, f.seen, f.back = max(0, f.offset-stride(max(len(records), f.source.server.length))), false, true
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
 	case sawTail:
 		// The store has deleted the head; so it adds nothing in front.
 		p.capture(f.zero.Data)
-		r.stage = readAll
+		f.done = true
 	default:
-		r.restart()
+		f.lost = true
 	}
 	return nil
 }
 
 // stands reports whether the place is where it was, or before.
-func (r *reader[T]) stands(ctx context.Context) (bool, error) {
-	p := r.place
+func (f *front[T]) stands(ctx context.Context) (bool, error) {
+	p := f.place
 	asked := p.next(0, lookBack, false)
-	page, err := r.ahead.list(ctx, &asked)
+	page, _, err := f.source.at(ctx, asked)
 	if err != nil {
 		return false, err
 	}
@@ -125,13 +131,12 @@ func (r *reader[T]) stands(ctx context.Context) (bool, error) {
 	return moved <= 0, nil
 }
 
-// captureHead reads the first records of a list that was not read from its
-// beginning.
-func (r *reader[T]) captureHead(ctx context.Context) error {
-	_, err := r.getFront(ctx)
+// capture reads the first records of a list that was not read from its beginning.
+func (f *front[T]) capture(ctx context.Context) error {
+	_, err := f.get(ctx)
 	if err == nil {
-		r.place.capture(r.front.zero.Data)
-		r.front.visited = true
+		f.place.capture(f.zero.Data)
+		f.visited = true
 	}
 	return err
 }

@@ -40,14 +40,15 @@ type Pager[T any] struct {
 }
 
 func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
-	r := &reader[T]{path: strings.Join(path, "/"), limit: maxLimit, place: new(place[T])}
-	r.ahead.most = 1
+	r := &reader[T]{limit: maxLimit, place: new(place[T])}
+	r.ahead.path, r.ahead.most = strings.Join(path, "/"), 1
 	r.ahead.list = func(ctx context.Context, opts *ListOptions) (*Page[T], error) {
 		return list[T](ctx, c, opts, path...)
 	}
 	if opts != nil {
 		r.limit, r.place.offset = cmp.Or(opts.Limit, maxLimit), opts.Offset
 	}
+	r.round()
 	return &Pager[T]{reader: r, page: new(Page[T])}
 }
 
@@ -130,7 +131,7 @@ func (p *Pager[T]) Offset() int { return p.reader.place.position(len(p.page.Data
 // The text is at most 1 KB long and shows nothing of the records. Its form may
 // change between releases; Resume refuses one that it cannot read.
 func (p *Pager[T]) Cursor() string {
-	return p.reader.place.cursor(p.reader.path, len(p.page.Data))
+	return p.reader.place.cursor(p.reader.ahead.path, len(p.page.Data))
 }
 
 // Resume makes the pager begin where another pager of the same list was when its
@@ -148,7 +149,7 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 	case p.used:
 		p.err = invalid("Resume comes after the pager was used")
 	case cursor != "":
-		place, err := parseCursor[T](r.path, cursor)
+		place, err := parseCursor[T](r.ahead.path, cursor)
 		if err != nil {
 			p.err = err
 			break

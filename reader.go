@@ -1,23 +1,19 @@
 package epcclogs
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 )
 
 // reader reads a list that may change between any two requests: first what stands
 // behind its place, then what was added in front.
 type reader[T any] struct {
-	path    string // of the list, for errors and cursors
-	limit   int    // new records wanted on a page
+	limit   int // new records wanted on a page
 	ahead   ahead[T]
 	place   *place[T]
 	stage   stage
 	resumed bool // what was added in front is read too
 	follows bool // records that are committed late are looked for on every page
-	server  server
-	doubt   doubt
+	judge   judge[T]
 	front   front[T]
 }
 
@@ -29,64 +25,6 @@ const (
 	readAll                // nothing is left
 )
 
-// server is what the pages tell about the server.
-type server struct {
-	exact   bool // it ignores offsets or rounds them, and so allows no overlap
-	honest  bool // it does not
-	toEmpty bool // its claims are worth nothing: only an empty page is the end
-	length  int  // of its longest page that does not end the list; 0: not known
-}
-
-// note takes note of a page of length records.
-func (s *server) note(c claims, asked ListOptions, length int) {
-	if c.more || length >= asked.Limit {
-		s.length = max(s.length, length)
-	}
-}
-
-// page returns how many records a page has at most.
-func (s *server) page() int { return cmp.Or(s.length, maxLimit) }
-
-// doubt is about pages that bring nothing new though there should be more.
-type doubt struct {
-	step     doubtStep
-	repeated mark // first record of a page that looked like the one before it, for another offset
-	unknown  bool // a page asked for without an overlap showed nothing known
-	moves    int  // pages in a row that show that the list has moved, and nothing new
-	pages    int  // pages in a row without a new record
-	more     bool // one of them claimed that there is more
-
-	before pageBefore
-}
-
-type pageBefore struct {
-	offset, total, length int
-	first                 mark // of its records
-}
-
-// The steps of a doubt: ask once more exactly behind the last record, and then
-// with a longer overlap and for as many records as possible.
-type doubtStep byte
-
-const (
-	noDoubt doubtStep = iota
-	askBehind
-	askAgain
-)
-
-// minRepeat is how many records a page needs to look like a repeat of the page
-// before. A shorter one may start with the same record because the list has moved.
-const minRepeat = lookBack
-
-const (
-	// maxMoves is how many pages in a row may show that the list has moved, and
-	// nothing that is new or was received later than the page before.
-	maxMoves = 10
-	// maxPages is how many pages in a row may show nothing new: those that were
-	// received already, on the way to where the list goes on.
-	maxPages = 2 * remembered
-)
-
 // round begins to look for new records once more.
 func (r *reader[T]) round() {
 	r.stage = readRest
@@ -94,7 +32,8 @@ func (r *reader[T]) round() {
 		r.stage = readFront
 	}
 	r.place.found = false
-	r.front = front[T]{}
+	r.judge = judge[T]{source: &r.ahead, place: r.place, resumed: r.resumed}
+	r.front = newFront(&r.ahead, r.place, r.limit)
 	r.ahead.expect(0, 0) // most rounds need a single page
 }
 
@@ -122,45 +61,52 @@ func (r *reader[T]) read(ctx context.Context) (*Page[T], error) {
 // without saying so, and their links cannot be relied on. See docs/design.md.
 func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 	if r.follows && len(r.place.head) == 0 && r.place.offset > 0 && !r.front.visited {
-		return nil, r.captureHead(ctx)
+		return nil, r.front.capture(ctx)
 	}
 	asked, overlap := r.next()
 	page, v, err := r.get(ctx, asked, overlap)
 	if err != nil {
 		return nil, err
 	}
-	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != asked.Offset {
+	if misplaced(page, asked) {
 		if overlap == 0 {
-			return nil, r.lost("the page at offset %d says that it starts at %d", asked.Offset, m.Offset)
+			return nil, r.ahead.lostAt(page, asked)
 		}
-		r.doubt.step = askBehind
-		if len(page.Data) > 0 {
-			r.doubt.repeated = markOf(&page.Data[0])
-		}
+		r.judge.misplaced(page.Data)
 		return nil, nil
 	}
 	if len(page.Data) == 0 && overlap == 0 {
 		if c := claimsOf(page, asked); c.total > asked.Offset {
-			return nil, r.lost("the page at offset %d of %d records is empty", asked.Offset, c.total)
+			return nil, r.ahead.lost("the page at offset %d of %d records is empty", asked.Offset, c.total)
 		}
 		r.end()
 		return nil, nil
 	}
 	if overlap > 0 && (v.known < 0 || v.marks != nil && overlap >= lookBack && r.late()) {
-		if page, asked, v, err = r.find(ctx, asked, page, v); page == nil || err != nil {
+		s := newSearch(&r.ahead, r.place, asked, page, v)
+		if found, err := s.find(ctx); !found || err != nil {
+			if err == nil {
+				r.gone(s)
+			}
 			return nil, err
 		}
+		page, asked, v = s.page, s.asked, s.view
 	}
 	r.place.found = r.place.found || v.known >= 0
 	c := claimsOf(page, asked)
 	r.place.total, r.front.zero = c.total, nil
 	if asked.Offset == 0 {
-		zero := *page
+		zero := *page // its records are about to be replaced by the new ones
 		r.front.zero = &zero
 	}
-	take, err := r.judge(v, c, overlap)
-	if !take || err != nil {
+	switch verdict, err := r.judge.page(v, c, overlap); {
+	case err != nil:
 		return nil, err
+	case verdict == over:
+		r.end()
+		return nil, nil
+	case verdict == askedAgain:
+		return nil, nil
 	}
 	if p := r.place; p.ended && p.offset >= settled && v.endsNew() && v.last >= 0 && (v.last == len(p.tail)-1 || c.ends) {
 		p.grows = tailEnd // new records stand behind all that was known
@@ -174,21 +120,21 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 // should start.
 func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	p := r.place
-	if len(p.tail) == 0 || r.server.exact || r.doubt.step == askBehind {
+	if len(p.tail) == 0 || r.ahead.server.exact || r.judge.doubt.step == askBehind {
 		return ListOptions{Limit: r.limit, Offset: p.offset}, 0
 	}
 	overlap = 1 + 2*p.moved // of a list that goes on moving as it did
 	if r.late() {
 		overlap = max(overlap, lookBack)
 	}
-	overlap = min(overlap, max(1, r.server.page()/2))
-	if !p.found && r.resumed && p.grows == unknownEnd && p.offset <= r.server.page()-lookBack {
+	overlap = min(overlap, max(1, r.ahead.server.page()/2))
+	if !p.found && r.resumed && p.grows == unknownEnd && p.offset <= r.ahead.server.page()-lookBack {
 		return ListOptions{Limit: maxLimit}, max(overlap, p.offset) // shows both ends
 	}
-	asked = p.next(r.limit, overlap, r.doubt.pages < 2)
-	if r.doubt.step == askAgain {
+	asked = p.next(r.limit, overlap, r.judge.doubt.pages < 2)
+	if r.judge.doubt.step == askAgain {
 		asked.Limit = maxLimit
-		if r.doubt.repeated != 0 { // does another offset make no difference?
+		if r.judge.doubt.repeated != 0 { // does another offset make no difference?
 			asked.Offset = max(asked.Offset-1, 0)
 		}
 	}
@@ -218,68 +164,8 @@ func (r *reader[T]) get(ctx context.Context, asked ListOptions, overlap int) (*P
 		}
 		v = r.place.look(asked.Offset, page.Data)
 	}
-	r.server.note(claimsOf(page, asked), asked, len(page.Data))
+	r.ahead.server.note(claimsOf(page, asked), asked, len(page.Data))
 	return page, v, nil
-}
-
-// judge reports whether to take in a page that has records. One that brings
-// nothing, or looks like the page before it, raises a doubt: does the list end
-// there, has it moved, or does the server ignore offsets or round them?
-func (r *reader[T]) judge(v view[T], c claims, overlap int) (take bool, err error) {
-	p, d := r.place, &r.doubt
-	before, first := d.before, markOf(&v.records[0])
-	defer func() { d.before = pageBefore{v.offset, c.total, len(v.records), first} }()
-	repeat := !r.server.honest && !r.resumed && p.pages == 1 && !c.placed && len(v.records) >= minRepeat &&
-		before.first == first && before.offset != v.offset && before.total == c.total
-	switch {
-	case len(p.tail) == 0 || r.server.exact && v.known < 0:
-		return true, nil
-	case d.step == askAgain && d.unknown && d.repeated == first: // it makes none
-		*d, r.server.exact = doubt{}, true
-		return false, nil
-	case d.step == askBehind:
-		r.server.length = max(r.server.length, before.length) // the page before did not end the list
-		d.step, d.unknown = askAgain, v.known < 0
-		return false, nil
-	case d.step == noDoubt && overlap > 0 && v.marks != nil && repeat:
-		d.step, d.repeated = askBehind, first
-		return false, nil
-	case len(v.fresh) > 0:
-		if v.endsNew() { // so the page before did not end the list
-			r.server.length = max(r.server.length, before.length)
-		}
-		*d = doubt{}
-		r.server.honest = r.server.honest || v.endsNew() && v.offset > 0
-		return true, nil
-	case p.further(v) && d.pages < maxPages:
-		*d = doubt{pages: d.pages + 1, more: d.more || c.more}
-		return true, nil
-	case c.ends && !r.server.toEmpty, p.ended && !c.more && v.marks == nil && len(v.records) < r.server.length:
-		p.take(v)
-		r.end()
-		return false, nil
-	case v.marks != nil && !repeat && overlap > 0:
-		*d = doubt{moves: d.moves + 1, pages: d.pages + 1, more: d.more || c.more}
-		if d.moves <= maxMoves && d.pages <= maxPages {
-			if !c.more {
-				d.step = askBehind
-			}
-			return true, nil
-		}
-		if d.more {
-			return false, r.lost("%d pages up to offset %d brought nothing new; the list moves faster than it is read, or is shorter than the server says", d.pages, v.offset)
-		}
-	case d.step == noDoubt && overlap > 0:
-		d.step = askBehind
-		return false, nil
-	case d.unknown:
-		*d, r.server.exact = doubt{}, true
-		return false, nil
-	case c.more || c.any && !r.server.honest:
-		return false, r.lost("the page at offset %d repeats what came before", v.offset)
-	}
-	r.end()
-	return false, nil
 }
 
 // take moves the place behind a page, and leaves the new records in it.
@@ -301,9 +187,9 @@ func (r *reader[T]) take(page *Page[T], v view[T]) {
 func (r *reader[T]) follow(page *Page[T], asked ListOptions, c claims, length int) {
 	more := c.more || !c.ends && length <= asked.Limit
 	if c.shortened(page.Meta, asked.Offset+length, length) {
-		r.server.toEmpty = true
+		r.ahead.server.toEmpty = true
 	}
-	if !more && !r.server.toEmpty {
+	if !more && !r.ahead.server.toEmpty {
 		r.end()
 		return
 	}
@@ -317,19 +203,37 @@ func (r *reader[T]) follow(page *Page[T], asked ListOptions, c claims, length in
 // end takes note of the end of the list.
 func (r *reader[T]) end() {
 	r.place.end()
-	r.doubt, r.stage = doubt{}, readAll
+	r.judge.doubt, r.stage = doubt{}, readAll
 	if r.resumed && len(r.place.head) > 0 && r.place.grows != tailEnd {
 		r.stage = readFront
+	}
+}
+
+// gone goes on after a search that did not find the place.
+func (r *reader[T]) gone(s *search[T]) {
+	if s.endsWithin() {
+		// The list ends within what was read: the store has deleted the rest.
+		r.end()
+	} else {
+		r.restart()
 	}
 }
 
 // restart begins at the beginning: all that was read has been deleted.
 func (r *reader[T]) restart() {
 	r.place.restart()
-	r.stage, r.doubt, r.front = readRest, doubt{}, front[T]{}
-	r.ahead.expect(0, 0)
+	r.judge.doubt = doubt{}
+	r.round()
 }
 
-func (r *reader[T]) lost(format string, args ...any) error {
-	return fmt.Errorf("epcclogs: GET %s: %w: %s", r.path, ErrPagination, fmt.Sprintf(format, args...))
+// readFront reads a page of what was added in front; nil when it has nothing new.
+func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
+	page, err := r.front.read(ctx)
+	switch {
+	case r.front.done:
+		r.stage = readAll
+	case r.front.lost:
+		r.restart()
+	}
+	return page, err
 }

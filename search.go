@@ -2,48 +2,12 @@ package epcclogs
 
 import "context"
 
-// find looks for the place when the page missed, which answers asked, does not show
-// all of it: the list has moved. It returns a page that does; nil when the place is
-// gone, and the reader goes on elsewhere.
-func (r *reader[T]) find(ctx context.Context, missed ListOptions, page *Page[T], v view[T]) (*Page[T], ListOptions, view[T], error) {
-	s := search[T]{reader: r, lo: missed.Offset, hi: missed.Offset + len(page.Data), head: -1}
-	s.page, s.asked, s.view = page, missed, v
-	if v.known >= 0 {
-		err := s.stepBack(ctx)
-		return s.page, s.asked, s.view, err
-	}
-	c := claimsOf(page, missed)
-	s.note(c)
-	total := c.total
-	for range 2 { // the list may have moved behind the search's back
-		found, err := s.hints(ctx, total)
-		if !found && err == nil {
-			found, err = s.sweep(ctx, total)
-		}
-		if err != nil {
-			return nil, s.asked, s.view, err
-		}
-		if found {
-			r.server.honest = true
-			return s.page, s.asked, s.view, s.stepBack(ctx)
-		}
-	}
-	if s.head >= 0 && s.end <= s.head+r.place.offset+maxLimit {
-		// The list ends within what was read: the store has deleted the rest.
-		if r.place.offset = s.end; s.over && s.last != nil {
-			r.place.moveToEnd(s.last)
-		}
-		r.end()
-	} else {
-		r.restart()
-	}
-	return nil, s.asked, s.view, nil
-}
-
-// search is a search for the place.
+// search is a search for a place in a list that has moved.
 type search[T any] struct {
-	reader *reader[T]
+	source *ahead[T]
+	place  *place[T]
 	lo, hi int    // the part of the list that was looked at
+	total  int    // number of records in the list; 0: not told
 	head   int    // offset of the head of the list; -1: not seen
 	end    int    // of the list, as far as seen
 	over   bool   // nothing follows it
@@ -54,27 +18,65 @@ type search[T any] struct {
 	view  view[T]
 }
 
+// newSearch returns a search that begins at a page on which the place should be,
+// and is not, or not whole.
+func newSearch[T any](source *ahead[T], p *place[T], asked ListOptions, page *Page[T], v view[T]) *search[T] {
+	c := claimsOf(page, asked)
+	s := &search[T]{source: source, place: p, total: c.total, head: -1, asked: asked, page: page, view: v}
+	s.lo, s.hi = asked.Offset, asked.Offset+len(page.Data)
+	s.note(c)
+	return s
+}
+
+// find reports whether it has found the place: then s.page shows it.
+func (s *search[T]) find(ctx context.Context) (found bool, err error) {
+	if s.view.known >= 0 {
+		return true, s.stepBack(ctx)
+	}
+	for range 2 { // the list may have moved behind the search's back
+		found, err := s.hints(ctx)
+		if !found && err == nil {
+			found, err = s.sweep(ctx)
+		}
+		if err != nil {
+			return false, err
+		}
+		if found {
+			s.source.server.honest = true
+			return true, s.stepBack(ctx)
+		}
+	}
+	return false, nil
+}
+
+// endsWithin reports, after a search that did not find the place, whether the head
+// of what was read is still there, and the list ends within what was read.
+func (s *search[T]) endsWithin() bool {
+	if s.head < 0 || s.end > s.head+s.place.offset+maxLimit {
+		return false
+	}
+	if s.place.offset = s.end; s.over && s.last != nil {
+		s.place.moveToEnd(s.last)
+	}
+	return true
+}
+
 // try looks at the page at offset, and reports whether it shows the place.
 func (s *search[T]) try(ctx context.Context, offset int) (bool, error) {
-	r := s.reader
-	s.asked = ListOptions{Limit: maxLimit, Offset: max(offset, 0)}
-	page, err := r.ahead.list(ctx, &s.asked)
+	asked := ListOptions{Limit: maxLimit, Offset: max(offset, 0)}
+	page, c, err := s.source.at(ctx, asked)
 	if err != nil {
 		return false, err
 	}
-	if m := page.Meta; m != nil && m.Offset > 0 && m.Offset != s.asked.Offset {
-		return false, r.lost("the page at offset %d says that it starts at %d", s.asked.Offset, m.Offset)
-	}
-	r.server.note(claimsOf(page, s.asked), s.asked, len(page.Data))
-	s.page, s.view = page, r.place.look(s.asked.Offset, page.Data)
-	s.note(claimsOf(page, s.asked))
+	s.asked, s.page, s.view = asked, page, s.place.look(asked.Offset, page.Data)
+	s.note(c)
 	return s.view.known >= 0, nil
 }
 
 // note takes note of what the page says of the head and of the end of the list.
 func (s *search[T]) note(c claims) {
 	marks, offset := s.view.marks, s.asked.Offset
-	first := s.reader.place.indexHead(marks)
+	first := s.place.indexHead(marks)
 	if first >= 0 {
 		s.head = offset + first
 	}
@@ -92,12 +94,12 @@ func (s *search[T]) note(c claims) {
 
 // half is half of the longest page: a page that starts as much before the place
 // shows it even if the list moves a little more.
-func (s *search[T]) half() int { return s.reader.server.page() / 2 }
+func (s *search[T]) half() int { return s.source.server.page() / 2 }
 
 // hints tries where the total and the head of the list point to.
-func (s *search[T]) hints(ctx context.Context, total int) (bool, error) {
-	p := s.reader.place
-	if moved := total - p.total; total > 0 && p.total > 0 && moved != 0 {
+func (s *search[T]) hints(ctx context.Context) (bool, error) {
+	p := s.place
+	if moved := s.total - p.total; s.total > 0 && p.total > 0 && moved != 0 {
 		if found, err := s.try(ctx, p.offset+moved-s.half()); found || err != nil {
 			return found, err
 		}
@@ -121,10 +123,10 @@ func (s *search[T]) hints(ctx context.Context, total int) (bool, error) {
 }
 
 // sweep looks at the pages before and behind what was looked at, in turn.
-func (s *search[T]) sweep(ctx context.Context, total int) (bool, error) {
+func (s *search[T]) sweep(ctx context.Context) (bool, error) {
 	lo, hi, missed := s.lo, s.hi, s.lo
-	if total > 0 {
-		lo = min(lo, total)
+	if s.total > 0 {
+		lo = min(lo, s.total)
 	}
 	left, right, step := lo > 0, hi > lo, lookBack
 	for left || right {
@@ -139,7 +141,7 @@ func (s *search[T]) sweep(ctx context.Context, total int) (bool, error) {
 				}
 			}
 			lo, left = from, from > 0
-			if step = stride(s.reader.server.page()); len(s.page.Data) == 0 {
+			if step = stride(s.source.server.page()); len(s.page.Data) == 0 {
 				step = missed - lo // far behind the end of the list
 			}
 		}
@@ -153,14 +155,10 @@ func (s *search[T]) sweep(ctx context.Context, total int) (bool, error) {
 	return false, nil
 }
 
-// stride is how far apart pages of a length stand that are looked at one by one:
-// they overlap, for the list may move between two of them.
-func stride(length int) int { return max(1, length-lookBack, length/2) }
-
 // stepBack looks at the page before the one found where that starts within the
 // latest records received: one that was committed late may stand before it.
 func (s *search[T]) stepBack(ctx context.Context) error {
-	p := s.reader.place
+	p := s.place
 	if s.view.rank <= max(0, p.at-lookBack) || s.asked.Offset == 0 {
 		return nil
 	}

@@ -1,0 +1,137 @@
+package epcclogs
+
+import "slices"
+
+// lookFront compares a page at offset, which is in front of the place, with the
+// head: new is what stands before the last record of the head and is not known.
+// It returns the indexes of these, that of the last record of the head (-1 when
+// the page shows none of it), and whether it shows any of the tail.
+func (p *place[T]) lookFront(records []T) (fresh []int, last int, sawTail bool) {
+	if p.headInPlace(records) {
+		return nil, len(p.head) - 1, false
+	}
+	marks, head := marksOf(records), p.inHead()
+	tail := make(map[mark]bool, len(p.tail))
+	for i := range p.tail {
+		tail[p.tail[i].id()] = true
+	}
+	last = -1
+	for i, m := range marks {
+		if head[m] {
+			last = i
+		}
+		sawTail = sawTail || tail[m]
+	}
+	for i, m := range marks[:last+1] {
+		if !head[m] && !tail[m] {
+			fresh = append(fresh, i)
+		}
+	}
+	return fresh, last, sawTail
+}
+
+// headGoesOn reports whether others of the head stand behind record.
+func (p *place[T]) headGoesOn(record T) bool {
+	m := markOf(&record)
+	return slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m }) < min(lookBack, len(p.head))-1
+}
+
+func (p *place[T]) headInPlace(records []T) bool {
+	if len(p.head) == 0 || len(p.head) > len(records) {
+		return false
+	}
+	for i := range p.head {
+		if markOf(&records[i]) != p.head[i].id() {
+			return false
+		}
+	}
+	return true
+}
+
+// takeFront makes the first records of the page at offset the head, those at the indexes
+// fresh being new, and returns these, the oldest first.
+func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T {
+	p.pages++
+	p.fresh, p.inFront = len(fresh), true
+	if offset == 0 && len(fresh) > 0 && fresh[0] == 0 && p.offset >= settled {
+		p.grows = frontEnd
+	}
+	marks := marksOf(records)
+	onPage := func(s seen[T]) bool { return slices.Contains(marks, s.id()) }
+	// The rest of the head may stand before this page, unless it begins the list,
+	// and behind it.
+	var before, behind []seen[T]
+	if first := slices.IndexFunc(p.head, onPage); offset > 0 {
+		before = p.head[:first]
+	}
+	for i := range p.head {
+		if !onPage(p.head[i]) {
+			behind = append(behind, p.head[i])
+		} else {
+			behind = nil
+		}
+	}
+	head := slices.Clone(before)
+	for i := range marks[:last+1] {
+		head = append(head, seen[T]{mark: marks[i]})
+	}
+	newest := make([]T, 0, len(fresh))
+	for nth, i := range slices.Backward(fresh) {
+		nth = len(fresh) - 1 - nth
+		head[len(before)+i].page, head[len(before)+i].nth = p.pages, nth
+		p.mergeTail(marks[:i], head[len(before)+i])
+		newest = append(newest, records[i])
+	}
+	head = append(head, behind...)
+	p.head = head[:min(len(head), remembered)]
+	return newest
+}
+
+// mergeTail puts a new record into the tail where one of the tail stands before it:
+// the marks are those of the records before it.
+func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
+	for _, m := range slices.Backward(marks) {
+		if k := slices.IndexFunc(p.tail, func(s seen[T]) bool { return s.id() == m }); k >= 0 {
+			p.tail = slices.Insert(p.tail, k+1, added)
+			if k < p.at {
+				p.at++
+			}
+			return
+		}
+	}
+}
+
+// moveToEnd makes the last records of the list the tail, whose marks from the head
+// on are given: those behind the head were received.
+func (p *place[T]) moveToEnd(marks []mark) {
+	head := p.inHead()
+	p.tail, p.stale = nil, 0
+	for i, m := range marks {
+		if head[m] || p.indexHead(marks[i:]) < 0 {
+			p.tail = append(p.tail, seen[T]{mark: m})
+		}
+	}
+	p.at = len(p.tail)
+}
+
+// indexHead returns the index of the first mark of a record of the head, or -1.
+func (p *place[T]) indexHead(marks []mark) int {
+	head := p.inHead()
+	return slices.IndexFunc(marks, func(m mark) bool { return head[m] })
+}
+
+// capture makes the first records of the list the head: those that stand before
+// the place, and so were read or skipped.
+func (p *place[T]) capture(records []T) {
+	p.head, p.shift = nil, 0
+	marks, last := marksOf(records), -1
+	for i := range p.tail {
+		last = max(last, slices.Index(marks, p.tail[i].id()))
+	}
+	if last >= 0 {
+		marks = marks[:last+1]
+	}
+	for _, m := range marks[:min(lookBack, len(marks))] {
+		p.head = append(p.head, seen[T]{mark: m})
+	}
+}

@@ -1,0 +1,160 @@
+package epcclogs
+
+// judge decides what to do about a page. One that brings nothing new, or looks like
+// the page before it, raises a doubt: does the list end there, has it moved, or does
+// the server ignore offsets or round them?
+type judge[T any] struct {
+	source  *ahead[T]
+	place   *place[T]
+	resumed bool // the first page did not begin the list
+	doubt   doubt
+	before  pageBefore
+}
+
+// pageBefore is what a judge remembers of the page before.
+type pageBefore struct {
+	offset, total, length int
+	first                 mark // of its records
+}
+
+// doubt is about pages that bring nothing new though there should be more.
+type doubt struct {
+	step     doubtStep
+	repeated mark // first record of a page that looked like the one before it, for another offset
+	unknown  bool // a page asked for without an overlap showed nothing known
+	moves    int  // pages in a row that show that the list has moved, and nothing new
+	pages    int  // pages in a row without a new record
+	more     bool // one of them claimed that there is more
+}
+
+// doubtStep is what is asked for because of a doubt: once more exactly behind the
+// last record, and then with a longer overlap and as many records as possible.
+type doubtStep byte
+
+const (
+	noDoubt doubtStep = iota
+	askBehind
+	askAgain
+)
+
+// verdict is what becomes of a page.
+type verdict byte
+
+const (
+	askedAgain verdict = iota // ask as the doubt says
+	takeIt
+	over // it is the end of the list
+)
+
+const (
+	// minRepeat is how many records a page needs to look like a repeat of the page
+	// before. A shorter one may start with the same record because the list has
+	// moved.
+	minRepeat = lookBack
+	// maxMoves is how many pages in a row may show that the list has moved, and
+	// nothing that is new or was received later than the page before.
+	maxMoves = 10
+	// maxPages is how many pages in a row may show nothing new: those that were
+	// received already, on the way to where the list goes on.
+	maxPages = 2 * remembered
+)
+
+// page judges a page that has records.
+func (j *judge[T]) page(v view[T], c claims, overlap int) (verdict, error) {
+	before, first := j.before, markOf(&v.records[0])
+	repeat := j.repeats(v, c, first)
+	j.before = pageBefore{v.offset, c.total, len(v.records), first}
+	server := &j.source.server
+	switch {
+	case len(j.place.tail) == 0 || server.exact && v.known < 0:
+		return takeIt, nil
+	case j.suspects(v, first, repeat && overlap > 0, before):
+		return askedAgain, nil
+	case j.progress(v, c, before):
+		return takeIt, nil
+	case c.ends && !server.toEmpty, j.place.ended && !c.more && v.marks == nil && len(v.records) < server.length:
+		j.place.take(v)
+		return over, nil
+	case v.marks != nil && !repeat && overlap > 0:
+		return j.moved(v, c)
+	case j.doubt.step == noDoubt && overlap > 0:
+		j.doubt.step = askBehind
+		return askedAgain, nil
+	case j.doubt.unknown: // there is no room for an overlap: pages have one record
+		j.doubt, server.exact = doubt{}, true
+		return askedAgain, nil
+	case c.more || c.any && !server.honest:
+		return askedAgain, j.source.lost("the page at offset %d repeats what came before", v.offset)
+	}
+	return over, nil
+}
+
+// repeats reports whether a page looks like the one before it, for another offset.
+func (j *judge[T]) repeats(v view[T], c claims, first mark) bool {
+	if j.source.server.honest || j.resumed || j.place.pages != 1 || c.placed || len(v.records) < minRepeat {
+		return false
+	}
+	return j.before.first == first && j.before.offset != v.offset && j.before.total == c.total
+}
+
+// suspects reports whether the server may ignore offsets, or round them, so that
+// the page is not what it seems.
+func (j *judge[T]) suspects(v view[T], first mark, repeat bool, before pageBefore) bool {
+	d, server := &j.doubt, &j.source.server
+	switch {
+	case d.step == askAgain && d.unknown && d.repeated == first: // another offset made no difference
+		*d, server.exact = doubt{}, true
+	case d.step == askBehind:
+		server.length = max(server.length, before.length) // the page before did not end the list
+		d.step, d.unknown = askAgain, v.known < 0
+	case d.step == noDoubt && v.marks != nil && repeat:
+		d.step, d.repeated = askBehind, first
+	default:
+		return false
+	}
+	return true
+}
+
+// misplaced takes note of a page that says that it starts elsewhere than asked.
+func (j *judge[T]) misplaced(records []T) {
+	j.doubt.step = askBehind
+	if len(records) > 0 {
+		j.doubt.repeated = markOf(&records[0])
+	}
+}
+
+// progress reports whether a page shows something new, or something that was
+// received later than the page before it.
+func (j *judge[T]) progress(v view[T], c claims, before pageBefore) bool {
+	d, server := &j.doubt, &j.source.server
+	switch {
+	case len(v.fresh) > 0:
+		*d = doubt{}
+		if v.endsNew() { // so the page before did not end the list
+			server.length = max(server.length, before.length)
+			server.honest = server.honest || v.offset > 0
+		}
+	case j.place.further(v) && d.pages < maxPages:
+		*d = doubt{pages: d.pages + 1, more: d.more || c.more}
+	default:
+		return false
+	}
+	return true
+}
+
+// moved judges a page that shows that the list has moved, and nothing new.
+func (j *judge[T]) moved(v view[T], c claims) (verdict, error) {
+	d := &j.doubt
+	*d = doubt{moves: d.moves + 1, pages: d.pages + 1, more: d.more || c.more}
+	switch {
+	case d.moves <= maxMoves && d.pages <= maxPages:
+		if !c.more {
+			d.step = askBehind
+		}
+		return takeIt, nil
+	case d.more:
+		return askedAgain, j.source.lost("%d pages up to offset %d brought nothing new; the list moves faster than it is read, or is shorter than the server says",
+			d.pages, v.offset)
+	}
+	return over, nil
+}
