@@ -22,16 +22,9 @@ func claimsOf[T any](page *Page[T], asked ListOptions) claims {
 		c.any, c.total = true, page.Results.Total
 		c.more, c.ends = c.total > end, c.total == end
 	}
-	if m := page.Meta; m != nil && m.Current > 0 && m.Total > 0 {
-		c.any = true
-		between := asked.Offset%cmp.Or(max(m.Limit, 0), asked.Limit) != 0
-		switch {
-		case between && c.total >= end:
-		case m.Current < m.Total:
-			c.more = true
-		case !between:
-			c.ends = true
-		}
+	if m := page.Meta; m != nil {
+		c.placed = m.Offset > 0 && m.Offset == asked.Offset
+		c.numbers(*m, asked, end)
 	}
 	if page.Links != nil {
 		c.any = true
@@ -39,8 +32,23 @@ func claimsOf[T any](page *Page[T], asked ListOptions) claims {
 		c.ends = c.ends || page.Links.Next == ""
 	}
 	c.ends = c.ends && !c.more
-	c.placed = page.Meta != nil && page.Meta.Offset > 0 && page.Meta.Offset == asked.Offset
 	return c
+}
+
+// numbers reads the number of a page that reaches to end, and the number of pages.
+func (c *claims) numbers(m PageMeta, asked ListOptions, end int) {
+	if m.Current <= 0 || m.Total <= 0 {
+		return
+	}
+	c.any = true
+	between := asked.Offset%cmp.Or(max(m.Limit, 0), asked.Limit) != 0
+	switch {
+	case between && c.total >= end:
+	case m.Current < m.Total:
+		c.more = true
+	case !between:
+		c.ends = true
+	}
 }
 
 // shortened reports whether the page is shorter than its own meta.limit, although it

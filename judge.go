@@ -72,11 +72,28 @@ func (j *judge[T]) page(v view[T], c claims, overlap int) (verdict, error) {
 		return askedAgain, nil
 	case j.progress(v, c, before):
 		return takeIt, nil
-	case c.ends && !server.toEmpty, j.place.ended && !c.more && v.marks == nil && len(v.records) < server.length:
+	case j.ends(v, c):
 		j.place.take(v)
 		return over, nil
 	case v.marks != nil && !repeat && overlap > 0:
 		return j.moved(v, c)
+	}
+	return j.stuck(v, c, overlap)
+}
+
+// ends reports whether a page without anything new ends the list.
+func (j *judge[T]) ends(v view[T], c claims) bool {
+	server := j.source.server
+	if c.ends {
+		return !server.toEmpty
+	}
+	return !c.more && j.place.ended && v.marks == nil && len(v.records) < server.length
+}
+
+// stuck judges a page that shows what the page before it showed.
+func (j *judge[T]) stuck(v view[T], c claims, overlap int) (verdict, error) {
+	server := &j.source.server
+	switch {
 	case j.doubt.step == noDoubt && overlap > 0:
 		j.doubt.step = askBehind
 		return askedAgain, nil

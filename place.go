@@ -167,6 +167,15 @@ func (p *place[T]) take(v view[T]) {
 	p.offset = v.offset + len(v.records)
 }
 
+// learn takes note of the end that grows, where a page shows new records behind all
+// that was known of a list whose end had been reached.
+func (p *place[T]) learn(v view[T], ends bool) {
+	behind := v.last >= 0 && v.endsNew() && (ends || v.last == len(p.tail)-1)
+	if behind && p.ended && p.offset >= settled {
+		p.grows = tailEnd
+	}
+}
+
 // moves returns how far to the right the known records of v's page have moved.
 func (p *place[T]) moves(v view[T]) int { return v.offset + v.known - (p.offset - p.at + v.rank) }
 

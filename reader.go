@@ -65,41 +65,61 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 	}
 	asked, overlap := r.next()
 	page, v, err := r.get(ctx, asked, overlap)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if misplaced(page, asked) {
-		if overlap == 0 {
-			return nil, r.ahead.lostAt(page, asked)
-		}
+	case misplaced(page, asked) && overlap == 0:
+		return nil, r.ahead.lostAt(page, asked)
+	case misplaced(page, asked):
 		r.judge.misplaced(page.Data)
 		return nil, nil
+	case len(page.Data) == 0 && overlap == 0:
+		return nil, r.empty(page, asked)
+	case overlap > 0 && v.known < 0, overlap >= lookBack && v.marks != nil && r.late():
+		return r.search(ctx, newSearch(&r.ahead, r.place, asked, page, v), overlap)
 	}
-	if len(page.Data) == 0 && overlap == 0 {
-		if c := claimsOf(page, asked); c.total > asked.Offset {
-			return nil, r.ahead.lost("the page at offset %d of %d records is empty", asked.Offset, c.total)
-		}
+	return r.accept(page, asked, v, overlap)
+}
+
+// empty takes an empty page where the next record should be for the end of the
+// list, unless the page itself says that a record is there.
+func (r *reader[T]) empty(page *Page[T], asked ListOptions) error {
+	if c := claimsOf(page, asked); c.total > asked.Offset {
+		return r.ahead.lost("the page at offset %d of %d records is empty", asked.Offset, c.total)
+	}
+	r.end()
+	return nil
+}
+
+// search goes on where the search s finds the place. Where it does not, the list
+// ends within what was read, or all of that has been deleted.
+func (r *reader[T]) search(ctx context.Context, s *search[T], overlap int) (*Page[T], error) {
+	found, err := s.find(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case found:
+		return r.accept(s.page, s.asked, s.view, overlap)
+	case s.endsWithin():
 		r.end()
-		return nil, nil
+	default:
+		r.restart()
 	}
-	if overlap > 0 && (v.known < 0 || v.marks != nil && overlap >= lookBack && r.late()) {
-		s := newSearch(&r.ahead, r.place, asked, page, v)
-		if found, err := s.find(ctx); !found || err != nil {
-			if err == nil {
-				r.gone(s)
-			}
-			return nil, err
-		}
-		page, asked, v = s.page, s.asked, s.view
-	}
-	r.place.found = r.place.found || v.known >= 0
+	return nil, nil
+}
+
+// accept takes in a page that shows the place, as the judge decides, and leaves
+// the new records in it; nil when it is not taken.
+func (r *reader[T]) accept(page *Page[T], asked ListOptions, v view[T], overlap int) (*Page[T], error) {
 	c := claimsOf(page, asked)
+	r.place.found = r.place.found || v.known >= 0
 	r.place.total, r.front.zero = c.total, nil
 	if asked.Offset == 0 {
 		zero := *page // its records are about to be replaced by the new ones
 		r.front.zero = &zero
 	}
-	switch verdict, err := r.judge.page(v, c, overlap); {
+	verdict, err := r.judge.page(v, c, overlap)
+	switch {
 	case err != nil:
 		return nil, err
 	case verdict == over:
@@ -108,9 +128,7 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 	case verdict == askedAgain:
 		return nil, nil
 	}
-	if p := r.place; p.ended && p.offset >= settled && v.endsNew() && v.last >= 0 && (v.last == len(p.tail)-1 || c.ends) {
-		p.grows = tailEnd // new records stand behind all that was known
-	}
+	r.place.learn(v, c.ends)
 	r.take(page, v)
 	r.follow(page, asked, c, len(v.records))
 	return page, nil
@@ -206,16 +224,6 @@ func (r *reader[T]) end() {
 	r.judge.doubt, r.stage = doubt{}, readAll
 	if r.resumed && len(r.place.head) > 0 && r.place.grows != tailEnd {
 		r.stage = readFront
-	}
-}
-
-// gone goes on after a search that did not find the place.
-func (r *reader[T]) gone(s *search[T]) {
-	if s.endsWithin() {
-		// The list ends within what was read: the store has deleted the rest.
-		r.end()
-	} else {
-		r.restart()
 	}
 }
 

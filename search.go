@@ -107,17 +107,23 @@ func (s *search[T]) hints(ctx context.Context) (bool, error) {
 	if p.found || len(p.head) == 0 || s.lo == 0 {
 		return false, nil
 	}
+	return s.fromHead(ctx)
+}
+
+// fromHead looks at the first page, and where the place should be by that.
+func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
+	p := s.place
 	found, err := s.try(ctx, 0)
-	if err != nil || !found && s.head < 0 || found && s.view.last == p.at-1 {
+	if err != nil || found && s.view.last == p.at-1 || !found && s.head < 0 {
 		return found, err
 	}
-	moved, front := s.head, *s // how far the list has moved to the right
+	moved, first := s.head, *s // how far the list has moved to the right
 	if found {
 		moved = p.moves(s.view)
 	}
 	nearer, err := s.try(ctx, p.offset+moved-s.half())
 	if !nearer && found {
-		s.page, s.asked, s.view = front.page, front.asked, front.view
+		s.page, s.asked, s.view = first.page, first.asked, first.view
 	}
 	return nearer || found, err
 }
