@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// connections are all that are open. [http.Server.Close] does not know those
-// that were hijacked, and waits for none.
+// connections are those that are open. [http.Server.Close] does not know those that
+// were hijacked, and does not wait for any.
 type connections struct {
 	running sync.WaitGroup // the accept loop, and each open connection
 

@@ -6,17 +6,17 @@ import (
 	"github.com/epcclogs/epcclogs"
 )
 
-// AddLogs adds logs that have just arrived, the oldest first. They come at the
-// growing end of the integration's listing and of the list of the whole store:
-// at the front with [WithNewestFirst], else at the end. AddLogs panics when the
-// server does not hold the integration.
+// AddLogs adds logs that have just arrived, the oldest first, at the growing end of
+// the integration's listing and of the list of the whole store. That is the end of
+// the list, or the front with [WithNewestFirst]. AddLogs panics if the server does
+// not hold the integration.
 func (s *Server) AddLogs(integrationID string, logs ...epcclogs.IntegrationLog) {
 	s.store.add(integrationID, logs)
 }
 
 // PrependLogs puts logs at the front of an integration's listing, as
-// [Server.InsertLogs] does at index 0. All other logs move to higher offsets, so
-// a client that is paging meets some of them again.
+// [Server.InsertLogs] does with index 0. All other logs move to higher offsets, so a
+// client that pages by offset gets some of them again.
 func (s *Server) PrependLogs(integrationID string, logs ...epcclogs.IntegrationLog) {
 	s.InsertLogs(integrationID, 0, logs...)
 }
@@ -41,8 +41,8 @@ func (s *Server) InsertLogs(integrationID string, index int, logs ...epcclogs.In
 //		return l.CreatedAt().Before(limit)
 //	})
 //
-// The function must not call methods of the server, which wait until RemoveLogs
-// returns. RemoveLogs panics when the server does not hold the integration.
+// The function remove must not call methods of the server: they wait until
+// RemoveLogs returns. RemoveLogs panics if the server does not hold the integration.
 func (s *Server) RemoveLogs(integrationID string, remove func(epcclogs.IntegrationLog) bool) int {
 	return s.store.remove(integrationID, remove)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // WithIntegration adds an integration with its logs, the oldest first. It may be
-// given any number of times, with a new id each time. The server then holds no
+// given several times, with another id each time. With it, the server holds no
 // sample data.
 func WithIntegration(in epcclogs.Integration, logs ...epcclogs.IntegrationLog) Option {
 	return func(s *Server) { s.store.addIntegration(in, logs) }
@@ -36,9 +36,9 @@ func WithLatency(d time.Duration) Option {
 }
 
 // WithRequestLimit limits API requests to perSecond on average, and to burst at
-// once. Requests above the limit are answered 429 with Retry-After: 1. With a
-// perSecond of 0, all requests after the first burst are. Token requests do not
-// count.
+// once. Requests above the limit are answered 429 with Retry-After: 1. If perSecond
+// is 0, all requests after the first burst are refused in this way. Token requests
+// do not count.
 func WithRequestLimit(perSecond float64, burst int) Option {
 	return func(s *Server) {
 		s.intake.limit = &bucket{perSecond: perSecond, burst: float64(burst), level: float64(burst)}
@@ -65,10 +65,9 @@ func WithSilentMaxLimit(n int) Option {
 	return func(s *Server) { s.pages.maxLimit, s.pages.silentLimit = n, true }
 }
 
-// WithMaxOffset answers 400 to requests with a page[offset] above n, with an
-// error that names the limit. The vendor's documents limit offsets to 10,000, but
-// do not show the answer above it; 400 is their answer to a request that is not
-// valid.
+// WithMaxOffset answers 400 to requests with a page[offset] above n. The error names
+// the limit. The vendor's documents limit offsets to 10,000, but do not show what
+// happens above that; 400 is their answer to requests that are not valid.
 func WithMaxOffset(n int) Option {
 	if n < 0 {
 		panic(fmt.Sprintf("epcclogstest: largest offset of %d", n))
