@@ -98,7 +98,7 @@ DATABASE_URL names a PostgreSQL database to use in place of a file.
 	flags.StringVar(&set.addr, "addr", "127.0.0.1:8080", "`host:port` to serve the page at")
 	flags.StringVar(&set.database, "db", "", "SQLite `file` (default watch.db; a temporary file for the embedded store)")
 	flags.DurationVar(&set.interval, "interval", 10*time.Second, "`time` between two readings, at least 100ms")
-	flags.Float64Var(&set.rate, "rate", 0, "`requests` a second to the API at most; 0 is as many as it allows")
+	flags.Float64Var(&set.rate, "rate", 0, "`requests` a second to the API at most; 0 means 100")
 	flags.StringVar(&set.alertURL, "alert-url", "", "`URL` to post undelivered events to")
 	flags.DurationVar(&set.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
