@@ -120,59 +120,21 @@ func run() error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	var programs, tests []string // directories
-	var fragments strings.Builder
-	count := 0
+	m := module{dir: dir}
 	for i, b := range blocks {
-		name := fmt.Sprintf("block%d", i+1)
-		lineNote := fmt.Sprintf("//line %s\n", b.at())
-		switch {
-		case b.isProgram():
-			programs = append(programs, name)
-			err = write(filepath.Join(dir, name, "main.go"), lineNote+b.code)
-		case strings.Contains("\n"+b.code, "\nfunc Test"):
-			tests = append(tests, name)
-			code := lineNote + b.code
-			if !strings.Contains("\n"+b.code, "\npackage ") {
-				code, err = addImports("package readme_test\n", code)
-			}
-			if err == nil {
-				err = write(filepath.Join(dir, name, "main_test.go"), code)
-			}
-		default:
-			count++
-			timeout := time.Minute
-			if strings.Contains(b.code, ".Follow(") {
-				timeout = 2 * time.Second
-			}
-			fmt.Fprintf(&fragments, "\t{%q, %d, %s},\n", b.at(), timeout, name)
-			code := "func " + name + "(ctx context.Context, client *epcclogs.Client, integrationID string) error {\n" +
-				lineNote + b.code + "return nil\n}\n"
-			if code, err = addImports("package main\n", code); err == nil {
-				err = write(filepath.Join(dir, "fragments", name+".go"), code)
-			}
-		}
-		if err != nil {
+		if err := m.add(fmt.Sprintf("block%d", i+1), b); err != nil {
 			return err
 		}
 	}
-	if count > 0 {
-		programs = append(programs, "fragments")
-		err := write(filepath.Join(dir, "fragments", "main.go"), fmt.Sprintf(fragmentsMain, fragments.String()))
-		if err != nil {
-			return err
-		}
-	}
-
-	if err := writeModule(dir, root); err != nil {
+	if err := m.finish(root); err != nil {
 		return err
 	}
-	for _, name := range programs {
+	for _, name := range m.programs {
 		if err := runProgram(dir, name); err != nil {
 			return err
 		}
 	}
-	for _, name := range tests {
+	for _, name := range m.tests {
 		out, err := command(dir, "go", "test", "-count=1", "-v", "./"+name)
 		if err != nil {
 			return err
@@ -181,11 +143,60 @@ func run() error {
 			return fmt.Errorf("no test ran in %s", name)
 		}
 	}
-	if count > 0 {
-		programs = programs[:len(programs)-1]
-	}
-	fmt.Printf("README.md: %d programs, %d tests and %d fragments ran\n", len(programs), len(tests), count)
+	fmt.Printf("README.md: %d Go blocks ran, %d of them tests and %d fragments\n", len(blocks), len(m.tests), m.count)
 	return nil
+}
+
+// module is the module in dir that the blocks are put into.
+type module struct {
+	dir             string
+	programs, tests []string        // directories
+	fragments       strings.Builder // the elements of the variable in fragmentsMain
+	count           int             // of the fragments
+}
+
+// add puts a block into the directory name, or among the fragments.
+func (m *module) add(name string, b block) error {
+	code := fmt.Sprintf("//line %s\n", b.at()) + b.code
+	var err error
+	switch {
+	case b.isProgram():
+		m.programs = append(m.programs, name)
+		return write(filepath.Join(m.dir, name, "main.go"), code)
+	case strings.Contains("\n"+b.code, "\nfunc Test"):
+		m.tests = append(m.tests, name)
+		if !strings.Contains("\n"+b.code, "\npackage ") {
+			if code, err = addImports("package readme_test\n", code); err != nil {
+				return err
+			}
+		}
+		return write(filepath.Join(m.dir, name, "main_test.go"), code)
+	}
+	m.count++
+	timeout := time.Minute
+	if strings.Contains(b.code, ".Follow(") {
+		timeout = 2 * time.Second
+	}
+	fmt.Fprintf(&m.fragments, "\t{%q, %d, %s},\n", b.at(), timeout, name)
+	code = "func " + name + "(ctx context.Context, client *epcclogs.Client, integrationID string) error {\n" +
+		code + "return nil\n}\n"
+	if code, err = addImports("package main\n", code); err != nil {
+		return err
+	}
+	return write(filepath.Join(m.dir, "fragments", name+".go"), code)
+}
+
+// finish writes the program that runs the fragments, and the files of the module,
+// which uses the one in root.
+func (m *module) finish(root string) error {
+	if m.count > 0 {
+		m.programs = append(m.programs, "fragments")
+		err := write(filepath.Join(m.dir, "fragments", "main.go"), fmt.Sprintf(fragmentsMain, m.fragments.String()))
+		if err != nil {
+			return err
+		}
+	}
+	return writeModule(m.dir, root)
 }
 
 // goBlocks returns the blocks between ```go and ``` at the beginning of a line.
