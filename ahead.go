@@ -3,13 +3,15 @@ package epcclogs
 import (
 	"context"
 	"fmt"
+	"net/http"
 )
 
 // ahead gets the pages of a list, some of them before they are wanted. It decides
 // nothing: a page that was asked for early is either the one that is wanted, or is
 // thrown away, also if it is an error.
 type ahead[T any] struct {
-	path   string // of the list, for errors and cursors
+	path   string // of the list, for cursors
+	url    string // of the list, for errors
 	server server
 
 	list  func(context.Context, *ListOptions) (*Page[T], error)
@@ -67,12 +69,14 @@ func misplaced[T any](page *Page[T], asked ListOptions) bool {
 	return page.Meta != nil && page.Meta.Offset > 0 && page.Meta.Offset != asked.Offset
 }
 
+// lostAt returns the error for a misplaced page.
 func (a *ahead[T]) lostAt(page *Page[T], asked ListOptions) error {
-	return a.lost("the page at offset %d says that it starts at %d", asked.Offset, page.Meta.Offset)
+	return a.lost("the server answers offset %d with the page at offset %d", asked.Offset, page.Meta.Offset)
 }
 
+// lost returns an error that matches ErrPagination.
 func (a *ahead[T]) lost(format string, args ...any) error {
-	return fmt.Errorf("epcclogs: GET %s: %w: %s", a.path, ErrPagination, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%s: %w: %s", requestName(http.MethodGet, a.url), ErrPagination, fmt.Sprintf(format, args...))
 }
 
 // start asks for the page that is wanted and for those behind it.

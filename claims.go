@@ -58,24 +58,25 @@ func (c claims) shortened(meta *PageMeta, end, length int) bool {
 	return c.more && c.total <= end && meta != nil && meta.Limit > length
 }
 
-// server is what the pages tell about the server.
+// server is what the pages have shown about the server.
 type server struct {
-	exact   bool // it ignores offsets or rounds them, and so allows no overlap
-	honest  bool // it does not
-	toEmpty bool // its claims are worth nothing: only an empty page is the end
-	length  int  // of its longest page that does not end the list; 0: not known
+	exact   bool // it ignores offsets or rounds them: pages are asked for without an overlap
+	honest  bool // it does neither
+	toEmpty bool // its claims are wrong: only an empty page is the end
+	length  int  // of the longest page that does not end the list; 0: not known
 }
 
-// note takes note of a page of length records.
+// note notes the length of a page, unless the page may be shorter than others
+// because it ends the list.
 func (s *server) note(c claims, asked ListOptions, length int) {
 	if c.more || length >= asked.Limit {
 		s.length = max(s.length, length)
 	}
 }
 
-// page returns how many records a page has at most.
+// page returns how many records a page may have.
 func (s *server) page() int { return cmp.Or(s.length, maxLimit) }
 
-// stride is how far apart pages of a length stand that are looked at one by one:
-// they overlap, for the list may move between two of them.
+// stride is the distance between pages of this length that are looked at one after
+// the other. They overlap, because the list may move between two requests.
 func stride(length int) int { return max(1, length-lookBack, length/2) }

@@ -2,7 +2,7 @@ package epcclogs
 
 import "context"
 
-// front is about what was added in front of the part of the list that was read.
+// front reads what was added in front of the part of the list that was read.
 type front[T any] struct {
 	source *ahead[T]
 	place  *place[T]
@@ -11,21 +11,20 @@ type front[T any] struct {
 	done bool // nothing new is left in front
 	lost bool // neither the head nor the place is in the list any more
 
-	zero    *Page[T] // the page at offset 0, when it is the latest
+	zero    *Page[T] // the page at offset 0, if it is the latest one
 	visited bool     // the front was looked at in this round
 	offset  int      // of the page to read next
-	seen    bool     // the head was seen, and goes on behind the page before
-	back    bool     // the head was found: the pages before it follow
-	skipped int      // where to go on if the head is not where it should be; 0: nowhere
+	seen    bool     // the head was seen on the page before, and goes on behind it
+	back    bool     // the whole head was found; now the pages before it are read
+	skipped int      // where to look next if the head is not where it was expected; 0: nowhere
 }
 
 func newFront[T any](source *ahead[T], p *place[T], limit int) front[T] {
 	return front[T]{source: source, place: p, limit: limit}
 }
 
-// read reads a page of what was added in front; nil when it has nothing new.
-// It looks for the head from offset 0 on, and goes back from there, so that the
-// oldest come first.
+// read reads a page; nil if it has nothing new. It looks for the head, from offset 0 on,
+// and goes back from there, so that the oldest records come first.
 func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	p := f.place
 	page := f.zero
@@ -56,11 +55,12 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	return page, nil
 }
 
+// get gets the page at the offset.
 func (f *front[T]) get(ctx context.Context) (*Page[T], error) {
 	p := f.place
 	asked := ListOptions{Limit: min(f.limit+lookBack, maxLimit), Offset: f.offset}
 	if f.visited {
-		asked.Limit = maxLimit // to be done with it soon
+		asked.Limit = maxLimit // fewer requests
 	}
 	page, c, err := f.source.at(ctx, asked)
 	if err != nil {
@@ -78,13 +78,13 @@ func (f *front[T]) get(ctx context.Context) (*Page[T], error) {
 	return page, nil
 }
 
-// noHead goes on after a page that does not show the head: it stands further on,
-// or was deleted.
+// noHead decides what to do after a page that does not show the head: the head stands
+// further on, or was deleted.
 func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool) error {
 	p := f.place
 	next := f.offset + stride(len(records))
 	if !first && len(records) > 1 && p.found && f.offset >= p.shift+remembered {
-		// So much was not added in front, unless it was just now.
+		// The head should have come by now, unless records were added just now.
 		still, err := f.stands(ctx)
 		if err != nil {
 			return err
@@ -104,7 +104,7 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
 	case sawTail:
-		// The store has deleted the head; so it adds nothing in front.
+		// The store has deleted the head, so it does not add records there.
 		p.capture(f.zero.Data)
 		f.done = true
 	default:
@@ -113,7 +113,8 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 	return nil
 }
 
-// stands reports whether the place is where it was, or before.
+// stands looks for the place where it was, and reports whether it has not moved to the
+// right.
 func (f *front[T]) stands(ctx context.Context) (bool, error) {
 	p := f.place
 	asked := p.next(0, lookBack, false)
@@ -131,7 +132,7 @@ func (f *front[T]) stands(ctx context.Context) (bool, error) {
 	return moved <= 0, nil
 }
 
-// capture reads the first records of a list that was not read from its beginning.
+// capture reads the head of a list that was not read from its beginning.
 func (f *front[T]) capture(ctx context.Context) error {
 	_, err := f.get(ctx)
 	if err == nil {

@@ -2,10 +2,10 @@ package epcclogs
 
 import "slices"
 
-// lookFront compares a page at offset, which is in front of the place, with the
-// head: new is what stands before the last record of the head and is not known.
-// It returns the indexes of these, that of the last record of the head (-1 when
-// the page shows none of it), and whether it shows any of the tail.
+// lookFront compares a page in front of the place with the head. New are the records
+// that stand before a record of the head and are not known. fresh are their indexes,
+// last is the index of the last record of the head on the page (-1: there is none), and
+// sawTail says whether the page shows any of the tail.
 func (p *place[T]) lookFront(records []T) (fresh []int, last int, sawTail bool) {
 	if p.headInPlace(records) {
 		return nil, len(p.head) - 1, false
@@ -30,12 +30,13 @@ func (p *place[T]) lookFront(records []T) (fresh []int, last int, sawTail bool) 
 	return fresh, last, sawTail
 }
 
-// headGoesOn reports whether others of the head stand behind record.
+// headGoesOn reports whether other records of the head stand behind this one.
 func (p *place[T]) headGoesOn(record T) bool {
 	m := markOf(&record)
 	return slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m }) < min(lookBack, len(p.head))-1
 }
 
+// headInPlace reports whether a page begins with the whole head.
 func (p *place[T]) headInPlace(records []T) bool {
 	if len(p.head) == 0 || len(p.head) > len(records) {
 		return false
@@ -48,8 +49,8 @@ func (p *place[T]) headInPlace(records []T) bool {
 	return true
 }
 
-// takeFront makes the first records of the page at offset the head, those at the indexes
-// fresh being new, and returns these, the oldest first.
+// takeFront makes the records of the page at offset the head, up to the index last. Those
+// at the indexes fresh are new; takeFront returns them, the oldest first.
 func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T {
 	p.pages++
 	p.fresh, p.inFront = len(fresh), true
@@ -58,8 +59,8 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	}
 	marks := marksOf(records)
 	onPage := func(s seen[T]) bool { return slices.Contains(marks, s.id()) }
-	// The rest of the head may stand before this page, unless it begins the list,
-	// and behind it.
+	// Other records of the head may stand behind this page, and before it, if it does
+	// not begin the list.
 	var before, behind []seen[T]
 	if first := slices.IndexFunc(p.head, onPage); offset > 0 {
 		before = p.head[:first]
@@ -87,8 +88,8 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	return newest
 }
 
-// mergeTail puts a new record into the tail where one of the tail stands before it:
-// the marks are those of the records before it.
+// mergeTail puts a new record into the tail, if a record of the tail stands before it
+// on its page. marks are those of the records before it.
 func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
 	for _, m := range slices.Backward(marks) {
 		if k := slices.IndexFunc(p.tail, func(s seen[T]) bool { return s.id() == m }); k >= 0 {
@@ -101,8 +102,8 @@ func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
 	}
 }
 
-// moveToEnd makes the last records of the list the tail, whose marks from the head
-// on are given: those behind the head were received.
+// moveToEnd makes the last records of the list the tail. marks are those from the head
+// to the end of the list. All records behind the head were received.
 func (p *place[T]) moveToEnd(marks []mark) {
 	head := p.inHead()
 	p.tail, p.stale = nil, 0
@@ -114,14 +115,14 @@ func (p *place[T]) moveToEnd(marks []mark) {
 	p.at = len(p.tail)
 }
 
-// indexHead returns the index of the first mark of a record of the head, or -1.
+// indexHead returns the index of the first mark that belongs to the head, or -1.
 func (p *place[T]) indexHead(marks []mark) int {
 	head := p.inHead()
 	return slices.IndexFunc(marks, func(m mark) bool { return head[m] })
 }
 
-// capture makes the first records of the list the head: those that stand before
-// the place, and so were read or skipped.
+// capture makes the first records of the list the head, but none behind the place: what
+// stands before it was read or skipped.
 func (p *place[T]) capture(records []T) {
 	p.head, p.shift = nil, 0
 	marks, last := marksOf(records), -1

@@ -1,8 +1,8 @@
 package epcclogs
 
-// judge decides what to do about a page. One that brings nothing new, or looks like
-// the page before it, raises a doubt: does the list end there, has it moved, or does
-// the server ignore offsets or round them?
+// judge decides what becomes of a page. A page that brings nothing new, or looks like
+// the page before it, raises a doubt: is the list over, has it moved, or does the server
+// ignore offsets or round them?
 type judge[T any] struct {
 	source  *ahead[T]
 	place   *place[T]
@@ -17,18 +17,18 @@ type pageBefore struct {
 	first                 mark // of its records
 }
 
-// doubt is about pages that bring nothing new though there should be more.
+// doubt is about pages that bring nothing new.
 type doubt struct {
 	step     doubtStep
-	repeated mark // first record of a page that looked like the one before it, for another offset
+	repeated mark // first record of a page that looked like the one before, although another offset was asked for
 	unknown  bool // a page asked for without an overlap showed nothing known
-	moves    int  // pages in a row that show that the list has moved, and nothing new
+	moves    int  // pages in a row that showed only that the list has moved
 	pages    int  // pages in a row without a new record
 	more     bool // one of them claimed that there is more
 }
 
-// doubtStep is what is asked for because of a doubt: once more exactly behind the
-// last record, and then with a longer overlap and as many records as possible.
+// doubtStep is what a doubt asks for: what is exactly behind the last record, and then
+// a page with an overlap again and with as many records as possible.
 type doubtStep byte
 
 const (
@@ -41,7 +41,7 @@ const (
 type verdict byte
 
 const (
-	askedAgain verdict = iota // ask as the doubt says
+	askedAgain verdict = iota // it is not taken; ask as the doubt says
 	takeIt
 	over // it is the end of the list
 )
@@ -51,11 +51,11 @@ const (
 	// before. A shorter one may start with the same record because the list has
 	// moved.
 	minRepeat = lookBack
-	// maxMoves is how many pages in a row may show that the list has moved, and
-	// nothing that is new or was received later than the page before.
+	// maxMoves is how many pages in a row may show only that the list has moved: no
+	// new record, and none that was received later than the page before.
 	maxMoves = 10
-	// maxPages is how many pages in a row may show nothing new: those that were
-	// received already, on the way to where the list goes on.
+	// maxPages is how many pages in a row may show nothing new: records that were
+	// received before the list moved, on the way to those that come next.
 	maxPages = 2 * remembered
 )
 
@@ -90,7 +90,7 @@ func (j *judge[T]) ends(v view[T], c claims) bool {
 	return !c.more && j.place.ended && v.marks == nil && len(v.records) < server.length
 }
 
-// stuck judges a page that shows what the page before it showed.
+// stuck judges a page that shows only what the page before it showed.
 func (j *judge[T]) stuck(v view[T], c claims, overlap int) (verdict, error) {
 	server := &j.source.server
 	switch {
@@ -101,7 +101,7 @@ func (j *judge[T]) stuck(v view[T], c claims, overlap int) (verdict, error) {
 		j.doubt, server.exact = doubt{}, true
 		return askedAgain, nil
 	case c.more || c.any && !server.honest:
-		return askedAgain, j.source.lost("the page at offset %d repeats what came before", v.offset)
+		return askedAgain, j.source.lost("the page at offset %d has nothing new, although the server says that more follows", v.offset)
 	}
 	return over, nil
 }
@@ -132,7 +132,7 @@ func (j *judge[T]) suspects(v view[T], first mark, repeat bool, before pageBefor
 	return true
 }
 
-// misplaced takes note of a page that says that it starts elsewhere than asked.
+// misplaced notes that a page says that it starts elsewhere than asked.
 func (j *judge[T]) misplaced(records []T) {
 	j.doubt.step = askBehind
 	if len(records) > 0 {
@@ -140,8 +140,8 @@ func (j *judge[T]) misplaced(records []T) {
 	}
 }
 
-// progress reports whether a page shows something new, or something that was
-// received later than the page before it.
+// progress reports whether a page shows a new record, or one that was received later
+// than the page before.
 func (j *judge[T]) progress(v view[T], c claims, before pageBefore) bool {
 	d, server := &j.doubt, &j.source.server
 	switch {
@@ -170,7 +170,7 @@ func (j *judge[T]) moved(v view[T], c claims) (verdict, error) {
 		}
 		return takeIt, nil
 	case d.more:
-		return askedAgain, j.source.lost("%d pages up to offset %d brought nothing new; the list moves faster than it is read, or is shorter than the server says",
+		return askedAgain, j.source.lost("%d pages up to offset %d brought nothing new: the list moves faster than it can be read, or is shorter than the server says",
 			d.pages, v.offset)
 	}
 	return over, nil

@@ -26,12 +26,13 @@ func marksOf[T any](records []T) []mark {
 
 // seen is a record that was received.
 type seen[T any] struct {
-	record *T // nil once the mark is known, which is expensive
+	record *T // until the mark is computed, which is expensive; then nil
 	mark   mark
-	page   int // on which it was new; 0 for one from a cursor
-	nth    int // in the order in which the new records of that page are returned
+	page   int // number of the page on which it was new; 0 if it is from a cursor
+	nth    int // its index among the new records of that page, as they are returned
 }
 
+// id returns the mark of the record.
 func (s *seen[T]) id() mark {
 	if s.record != nil {
 		s.mark, s.record = markOf(s.record), nil

@@ -42,6 +42,7 @@ type Pager[T any] struct {
 func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
 	r := &reader[T]{limit: maxLimit, place: new(place[T])}
 	r.ahead.path, r.ahead.most = strings.Join(path, "/"), 1
+	r.ahead.url = c.base + "/v2/" + r.ahead.path
 	r.ahead.list = func(ctx context.Context, opts *ListOptions) (*Page[T], error) {
 		return list[T](ctx, c, opts, path...)
 	}

@@ -6,10 +6,11 @@ const (
 	// remembered is how many of the latest records a place recognizes.
 	remembered = 200
 	// lookBack is how many records at each end a cursor holds. A record that the
-	// store commits late, fewer than this many places from a growing end, is found.
+	// store commits late is found if fewer than these stand between it and the end
+	// that grows.
 	lookBack = 16
-	// settled is the length from which on a list shows by its ends which one grows.
-	// In a shorter one a late record may come to stand at the wrong end.
+	// settled is how long a list must be to show which of its ends grows. In a
+	// shorter one, a late record may stand at the other end.
 	settled = 2 * lookBack
 )
 
@@ -22,35 +23,35 @@ const (
 	tailEnd
 )
 
-// place is where a pager is in a list that may change between any two requests:
-// the records that it has received from there, at both ends of the part that is
-// read, and where they stood. It decides which records of a page are new.
+// place is where a pager is in a list that may change between any two requests. It
+// knows the records at both ends of the part that was read, and where they stood. So
+// it recognizes which records of a page are new.
 type place[T any] struct {
 	offset int       // of the record that comes next
-	tail   []seen[T] // the latest records received from behind, in the order of the list
-	at     int       // tail[:at] stand before offset; the others were received before the list moved
-	head   []seen[T] // the first records of the list; nil when they were not read
-	total  int       // number of records in the list; 0 when not told
-	found  bool      // the place was seen since its reader began to look for new records
-	shift  int       // how far it was found to have moved to the right since the head was seen
-	moved  int       // how far to the left it was found last
-	ended  bool      // the end of the list was reached, and nothing new behind it since
-	grows  end       // where new records appear
+	tail   []seen[T] // the latest records received, in the order of the list
+	at     int       // tail[:at] stand before offset; tail[at:] were received before the list moved
+	head   []seen[T] // the first records of the list; nil if they were not read
+	total  int       // number of records in the list; 0 if not told
+	found  bool      // the place was seen in this round; see reader.round
+	shift  int       // how far the list is known to have moved to the right since the head was seen
+	moved  int       // how far it has moved to the left lately; halved with each page that is in place
+	ended  bool      // the end of the list was reached, and nothing new was found behind it since
+	grows  end       // where the store adds records
 
-	pages   int  // received so far
-	fresh   int  // number of records that were new on the latest of them
-	inFront bool // the latest was read for what was added in front
-	stale   int  // new records since tail[at:] was last seen
+	pages   int  // number of pages received
+	fresh   int  // number of new records on the latest page
+	inFront bool // the latest page was read for what was added in front
+	stale   int  // number of new records since one of tail[at:] was last seen
 }
 
-// next returns the page to ask for: the records that come next, and before them
-// the overlap by which the place is recognized. Where records that were received
-// before the list moved come next, a jump passes over them.
+// next returns the page to ask for: the records that come next, and before them the
+// overlap by which the place is recognized. If many of the records that come next were
+// received before the list moved, a jump skips them.
 func (p *place[T]) next(limit, overlap int, jump bool) ListOptions {
 	overlap = min(overlap, len(p.tail))
 	asked := ListOptions{Limit: min(limit+overlap, maxLimit)}
 	if skip := len(p.tail) - p.at; skip > 0 {
-		asked.Limit = maxLimit // to be done with it soon
+		asked.Limit = maxLimit // fewer requests
 		if jump && skip > maxLimit/2 {
 			overlap -= skip
 		}
@@ -63,20 +64,20 @@ func (p *place[T]) next(limit, overlap int, jump bool) ListOptions {
 type view[T any] struct {
 	offset  int // of the page
 	records []T
-	marks   []mark // of the records; nil where the overlap is in place
-	known   int    // index of the first record that is known; -1: none is
-	rank    int    // index of that record in place.tail
-	last    int    // index in place.tail of the record furthest on that the page shows; -1: none
+	marks   []mark // of the records; nil if the overlap is in place
+	known   int    // index of the first known record; -1: none is known
+	rank    int    // its index in place.tail
+	last    int    // largest index in place.tail of a record on the page; -1: none
 	fresh   []T    // the new records
-	nth     []int  // indexes of the new records in records; nil where they are its last
+	nth     []int  // indexes of the new records in records; nil if they are the last ones
 }
 
-// look compares a page at offset with what is known.
+// look compares the page at offset with what is known.
 //
-// Where the overlap is in place, all that follows it is new. Elsewhere the list
-// has moved: new is what stands behind the first known record of the page and is
-// not known itself. What stands before that record may have been returned long
-// ago.
+// If the overlap is in place, all records behind it are new. Otherwise the list has
+// moved. Then those records are new that stand behind the first known record of the
+// page and are not known themselves. A record before the first known one does not
+// count as new: it may have been returned long ago.
 func (p *place[T]) look(offset int, records []T) view[T] {
 	v := view[T]{offset: offset, records: records, known: -1, last: -1}
 	if n := p.offset - offset; p.inPlace(records, n) {
@@ -104,7 +105,7 @@ func (p *place[T]) look(offset int, records []T) view[T] {
 	return v
 }
 
-// inPlace reports whether a page starts with the last n records received.
+// inPlace reports whether a page begins with the last n records that were received.
 func (p *place[T]) inPlace(records []T, n int) bool {
 	if n < 1 || n > len(records) || n > p.at || p.at != len(p.tail) {
 		return false
@@ -117,6 +118,7 @@ func (p *place[T]) inPlace(records []T, n int) bool {
 	return true
 }
 
+// inHead returns the marks of the head, as a set.
 func (p *place[T]) inHead() map[mark]bool {
 	head := make(map[mark]bool, len(p.head))
 	for i := range p.head {
@@ -125,8 +127,8 @@ func (p *place[T]) inHead() map[mark]bool {
 	return head
 }
 
-// further reports whether the page of v shows known records further on than the
-// page before it did.
+// further reports whether the page of v shows records that were received before the
+// list moved, and that stand behind the place now.
 func (p *place[T]) further(v view[T]) bool { return v.last >= p.at }
 
 // first returns the index of the first new record of v's page.
@@ -145,7 +147,7 @@ func (v view[T]) endsNew() bool {
 	return len(v.fresh) > 0
 }
 
-// take moves the place behind the page of v.
+// take moves the place behind the page of v, whose new records are known from now on.
 func (p *place[T]) take(v view[T]) {
 	p.pages++
 	p.fresh, p.inFront = len(v.fresh), false
@@ -167,8 +169,8 @@ func (p *place[T]) take(v view[T]) {
 	p.offset = v.offset + len(v.records)
 }
 
-// learn takes note of the end that grows, where a page shows new records behind all
-// that was known of a list whose end had been reached.
+// learn notes that the list grows at its end, if its end had been reached and v's page
+// shows new records behind all that was known. ends says that the page is the last.
 func (p *place[T]) learn(v view[T], ends bool) {
 	behind := v.last >= 0 && v.endsNew() && (ends || v.last == len(p.tail)-1)
 	if behind && p.ended && p.offset >= settled {
@@ -179,8 +181,8 @@ func (p *place[T]) learn(v view[T], ends bool) {
 // moves returns how far to the right the known records of v's page have moved.
 func (p *place[T]) moves(v view[T]) int { return v.offset + v.known - (p.offset - p.at + v.rank) }
 
-// fillHead adds new records to a head that is short because the list was, and
-// still holds all that was received.
+// fillHead adds new records to a head that is short because nothing else was received
+// so far.
 func (p *place[T]) fillHead(added []seen[T]) {
 	n := len(p.head)
 	if n > 0 && n < lookBack && len(p.tail) > 0 && p.head[n-1].id() == p.tail[len(p.tail)-1].id() {
@@ -188,8 +190,8 @@ func (p *place[T]) fillHead(added []seen[T]) {
 	}
 }
 
-// merge puts the page of v, with its new records added, in place of what is known
-// of that part of the list.
+// merge replaces what is known of a part of the list by the page of v. added are its
+// new records.
 func (p *place[T]) merge(v view[T], added []seen[T]) {
 	shift := p.moves(v)
 	p.shift += max(shift, 0)
@@ -204,7 +206,7 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 		}
 	}
 	p.at = len(tail)
-	// The known records further on will be met again, or were deleted.
+	// The known records further on will come again, or were deleted.
 	if p.stale += p.fresh; p.stale <= remembered {
 		tail = append(tail, p.tail[v.last+1:]...)
 	}
@@ -214,13 +216,13 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	}
 }
 
-// mergeHead puts new records that stand between two of the head into it.
+// mergeHead puts those new records into the head that stand between two of its records.
 func (p *place[T]) mergeHead(v view[T], added []seen[T]) {
 	if len(p.head) == 0 {
 		return
 	}
 	head := p.inHead()
-	before := -1 // index in p.head of the record of the head that stands before
+	before := -1 // index in p.head of the latest record of the head on the page
 	for i, m := range v.marks {
 		if head[m] {
 			before = slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m })
@@ -236,8 +238,8 @@ func (p *place[T]) mergeHead(v view[T], added []seen[T]) {
 	}
 }
 
-// takeUnchecked moves the place behind a page all of whose records are new: the
-// first one, or that of a server that allows no overlap.
+// takeUnchecked moves the place behind a page whose records all count as new: the
+// first page, or a page of a server that allows no overlap.
 func (p *place[T]) takeUnchecked(offset int, records []T) {
 	p.tail, p.stale = p.tail[:p.at], 0
 	p.take(view[T]{offset: offset, records: records, fresh: records, known: -1, last: -1})
@@ -246,18 +248,18 @@ func (p *place[T]) takeUnchecked(offset int, records []T) {
 	}
 }
 
-// end takes note of the end of the list.
+// end notes that the place is at the end of the list.
 func (p *place[T]) end() {
 	p.ended, p.tail, p.stale = true, p.tail[:p.at], 0
 }
 
-// restart forgets what is known, all of which has been deleted.
+// restart forgets all that is known, because it was deleted.
 func (p *place[T]) restart() {
 	p.offset, p.tail, p.at, p.stale, p.head, p.shift, p.ended = 0, nil, 0, 0, nil, 0, false
 }
 
-// position returns the offset of the next record when rest of the new records of
-// the latest page were not returned yet.
+// position returns the offset of the record that is returned next. rest is how many of
+// the new records of the latest page were not returned yet.
 func (p *place[T]) position(rest int) int {
 	if p.inFront {
 		return p.offset
@@ -265,7 +267,7 @@ func (p *place[T]) position(rest int) int {
 	return p.offset - rest
 }
 
-// returned reports whether s was returned, likewise.
+// returned reports whether s was returned. rest is as for position.
 func (p *place[T]) returned(s seen[T], rest int) bool {
 	return s.page == 0 || s.page != p.pages || s.nth < p.fresh-rest
 }

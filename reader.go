@@ -4,15 +4,15 @@ import (
 	"context"
 )
 
-// reader reads a list that may change between any two requests: first what stands
-// behind its place, then what was added in front.
+// reader reads a list that may change between any two requests: first what follows its
+// place, then what was added in front.
 type reader[T any] struct {
 	limit   int // new records wanted on a page
 	ahead   ahead[T]
 	place   *place[T]
 	stage   stage
-	resumed bool // what was added in front is read too
-	follows bool // records that are committed late are looked for on every page
+	resumed bool // what was added in front is wanted too
+	follows bool // records that are committed late are wanted near the end of the list too
 	judge   judge[T]
 	front   front[T]
 }
@@ -20,12 +20,12 @@ type reader[T any] struct {
 type stage byte
 
 const (
-	readRest  stage = iota // what stands behind the place
+	readRest  stage = iota // what follows the place
 	readFront              // what was added in front
 	readAll                // nothing is left
 )
 
-// round begins to look for new records once more.
+// round begins a new round: the reader looks for new records once more.
 func (r *reader[T]) round() {
 	r.stage = readRest
 	if r.place.ended && r.place.grows == frontEnd {
@@ -37,7 +37,7 @@ func (r *reader[T]) round() {
 	r.ahead.expect(0, 0) // most rounds need a single page
 }
 
-// read returns the next page with its new records; nil when nothing is left.
+// read returns the next page with its new records; nil if nothing is left.
 func (r *reader[T]) read(ctx context.Context) (*Page[T], error) {
 	for {
 		var page *Page[T]
@@ -56,9 +56,9 @@ func (r *reader[T]) read(ctx context.Context) (*Page[T], error) {
 	}
 }
 
-// readRest reads the page that comes next; nil when it has nothing new. The
-// position always moves by the records received: servers shorten pages, with and
-// without saying so, and their links cannot be relied on. See docs/design.md.
+// readRest reads the page that comes next; nil if it has nothing new. The offset always
+// grows by the number of records received: servers shorten pages, with and without saying
+// so, and their links cannot be relied on. See docs/design.md.
 func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 	if r.follows && len(r.place.head) == 0 && r.place.offset > 0 && !r.front.visited {
 		return nil, r.front.capture(ctx)
@@ -81,18 +81,18 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 	return r.accept(page, asked, v, overlap)
 }
 
-// empty takes an empty page where the next record should be for the end of the
-// list, unless the page itself says that a record is there.
+// empty takes an empty page for the end of the list, unless the page itself says that
+// there is a record.
 func (r *reader[T]) empty(page *Page[T], asked ListOptions) error {
 	if c := claimsOf(page, asked); c.total > asked.Offset {
-		return r.ahead.lost("the page at offset %d of %d records is empty", asked.Offset, c.total)
+		return r.ahead.lost("the page at offset %d is empty, although the total is %d", asked.Offset, c.total)
 	}
 	r.end()
 	return nil
 }
 
-// search goes on where the search s finds the place. Where it does not, the list
-// ends within what was read, or all of that has been deleted.
+// search goes on where s finds the place. If s does not find it, the list ends within
+// what was read, or all of that was deleted.
 func (r *reader[T]) search(ctx context.Context, s *search[T], overlap int) (*Page[T], error) {
 	found, err := s.find(ctx)
 	switch {
@@ -108,8 +108,8 @@ func (r *reader[T]) search(ctx context.Context, s *search[T], overlap int) (*Pag
 	return nil, nil
 }
 
-// accept takes in a page that shows the place, as the judge decides, and leaves
-// the new records in it; nil when it is not taken.
+// accept takes a page that shows the place, if the judge decides so, and returns it with
+// its new records alone; nil if it is not taken.
 func (r *reader[T]) accept(page *Page[T], asked ListOptions, v view[T], overlap int) (*Page[T], error) {
 	c := claimsOf(page, asked)
 	r.place.found = r.place.found || v.known >= 0
@@ -134,14 +134,14 @@ func (r *reader[T]) accept(page *Page[T], asked ListOptions, v view[T], overlap 
 	return page, nil
 }
 
-// next returns the page to ask for, and how many records before the new ones it
-// should start.
+// next returns the page to ask for, and its overlap: how many known records it should
+// begin with.
 func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	p := r.place
 	if len(p.tail) == 0 || r.ahead.server.exact || r.judge.doubt.step == askBehind {
 		return ListOptions{Limit: r.limit, Offset: p.offset}, 0
 	}
-	overlap = 1 + 2*p.moved // of a list that goes on moving as it did
+	overlap = 1 + 2*p.moved // the list may go on moving as it did
 	if r.late() {
 		overlap = max(overlap, lookBack)
 	}
@@ -159,16 +159,15 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	return asked, overlap
 }
 
-// late reports whether records that are committed late may stand among those
-// received last, and are wanted.
+// late reports whether a record that is committed late may stand among those received
+// last, and is wanted.
 func (r *reader[T]) late() bool {
 	p := r.place
 	return !p.found || r.follows && (p.total == 0 || p.total < p.offset+2*lookBack)
 }
 
-// get gets a page, and what the place makes of it. A page that was asked for
-// early, and is not what it should be, may be older than the page before it: it
-// is asked for again.
+// get gets a page, and what the place makes of it. A page that was asked for early may be
+// older than the page before it. If it is not what it should be, it is asked for again.
 func (r *reader[T]) get(ctx context.Context, asked ListOptions, overlap int) (*Page[T], view[T], error) {
 	page, early, err := r.ahead.get(ctx, asked, overlap)
 	if err != nil {
@@ -186,7 +185,7 @@ func (r *reader[T]) get(ctx context.Context, asked ListOptions, overlap int) (*P
 	return page, v, nil
 }
 
-// take moves the place behind a page, and leaves the new records in it.
+// take moves the place behind a page, and leaves only the new records in it.
 func (r *reader[T]) take(page *Page[T], v view[T]) {
 	if v.known < 0 {
 		r.place.takeUnchecked(v.offset, v.records)
@@ -201,7 +200,8 @@ func (r *reader[T]) take(page *Page[T], v view[T]) {
 	page.Data = v.fresh
 }
 
-// follow decides whether a page follows the one of length records that was taken.
+// follow decides whether another page follows the one that was taken, which had length
+// records.
 func (r *reader[T]) follow(page *Page[T], asked ListOptions, c claims, length int) {
 	more := c.more || !c.ends && length <= asked.Limit
 	if c.shortened(page.Meta, asked.Offset+length, length) {
@@ -218,7 +218,7 @@ func (r *reader[T]) follow(page *Page[T], asked ListOptions, c claims, length in
 	r.ahead.expect(length-overlap, c.total)
 }
 
-// end takes note of the end of the list.
+// end notes that the list was read to its end.
 func (r *reader[T]) end() {
 	r.place.end()
 	r.judge.doubt, r.stage = doubt{}, readAll
@@ -227,14 +227,14 @@ func (r *reader[T]) end() {
 	}
 }
 
-// restart begins at the beginning: all that was read has been deleted.
+// restart begins at the beginning, because all that was read was deleted.
 func (r *reader[T]) restart() {
 	r.place.restart()
 	r.judge.doubt = doubt{}
 	r.round()
 }
 
-// readFront reads a page of what was added in front; nil when it has nothing new.
+// readFront reads a page of what was added in front; nil if it has nothing new.
 func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
 	page, err := r.front.read(ctx)
 	switch {

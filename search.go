@@ -6,20 +6,20 @@ import "context"
 type search[T any] struct {
 	source *ahead[T]
 	place  *place[T]
-	lo, hi int    // the part of the list that was looked at
+	lo, hi int    // the part of the list that was looked at first
 	total  int    // number of records in the list; 0: not told
 	head   int    // offset of the head of the list; -1: not seen
 	end    int    // of the list, as far as seen
 	over   bool   // nothing follows it
-	last   []mark // of the records from the head to there; nil when no page shows both
+	last   []mark // of the records from the head to there; nil if no page shows both
 
 	asked ListOptions // the page looked at last
 	page  *Page[T]
 	view  view[T]
 }
 
-// newSearch returns a search that begins at a page on which the place should be,
-// and is not, or not whole.
+// newSearch returns a search that begins at a page that should show the place, and
+// does not, or not all of it.
 func newSearch[T any](source *ahead[T], p *place[T], asked ListOptions, page *Page[T], v view[T]) *search[T] {
 	c := claimsOf(page, asked)
 	s := &search[T]{source: source, place: p, total: c.total, head: -1, asked: asked, page: page, view: v}
@@ -28,12 +28,12 @@ func newSearch[T any](source *ahead[T], p *place[T], asked ListOptions, page *Pa
 	return s
 }
 
-// find reports whether it has found the place: then s.page shows it.
+// find looks for the place, and reports whether it was found. Then s.page shows it.
 func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 	if s.view.known >= 0 {
 		return true, s.stepBack(ctx)
 	}
-	for range 2 { // the list may have moved behind the search's back
+	for range 2 { // the list may move during the first search
 		found, err := s.hints(ctx)
 		if !found && err == nil {
 			found, err = s.sweep(ctx)
@@ -49,8 +49,9 @@ func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 	return false, nil
 }
 
-// endsWithin reports, after a search that did not find the place, whether the head
-// of what was read is still there, and the list ends within what was read.
+// endsWithin is for a search that did not find the place. It reports whether the head is
+// still there and the list ends within what was read, because the rest was deleted.
+// Then it moves the place to the end of the list.
 func (s *search[T]) endsWithin() bool {
 	if s.head < 0 || s.end > s.head+s.place.offset+maxLimit {
 		return false
@@ -73,7 +74,7 @@ func (s *search[T]) try(ctx context.Context, offset int) (bool, error) {
 	return s.view.known >= 0, nil
 }
 
-// note takes note of what the page says of the head and of the end of the list.
+// note notes what the page shows of the head and of the end of the list.
 func (s *search[T]) note(c claims) {
 	marks, offset := s.view.marks, s.asked.Offset
 	first := s.place.indexHead(marks)
@@ -92,11 +93,11 @@ func (s *search[T]) note(c claims) {
 	}
 }
 
-// half is half of the longest page: a page that starts as much before the place
-// shows it even if the list moves a little more.
+// half is half of the longest page. A page that starts so far before the place shows it
+// even if the list moves a little meanwhile.
 func (s *search[T]) half() int { return s.source.server.page() / 2 }
 
-// hints tries where the total and the head of the list point to.
+// hints looks where the total and the head of the list say that the place should be.
 func (s *search[T]) hints(ctx context.Context) (bool, error) {
 	p := s.place
 	if moved := s.total - p.total; s.total > 0 && p.total > 0 && moved != 0 {
@@ -110,7 +111,8 @@ func (s *search[T]) hints(ctx context.Context) (bool, error) {
 	return s.fromHead(ctx)
 }
 
-// fromHead looks at the first page, and where the place should be by that.
+// fromHead looks at the first page of the list, and then where the place should be
+// according to it.
 func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
 	p := s.place
 	found, err := s.try(ctx, 0)
@@ -128,7 +130,8 @@ func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
 	return nearer || found, err
 }
 
-// sweep looks at the pages before and behind what was looked at, in turn.
+// sweep looks at the pages before and behind what was looked at first, in turn, the
+// nearest first.
 func (s *search[T]) sweep(ctx context.Context) (bool, error) {
 	lo, hi, missed := s.lo, s.hi, s.lo
 	if s.total > 0 {
@@ -161,7 +164,7 @@ func (s *search[T]) sweep(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// stepBack looks at the page before the one found where that starts within the
+// stepBack looks a little before the page that was found, if that begins within the
 // latest records received: one that was committed late may stand before it.
 func (s *search[T]) stepBack(ctx context.Context) error {
 	p := s.place
