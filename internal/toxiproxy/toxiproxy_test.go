@@ -20,8 +20,12 @@ import (
 
 var hook = epcclogs.Integration{ID: "ff8634a8-a89e-4eac-baab-9b7b8c4f8720", Name: "Orders"}
 
-// total logs come in pages of up to 100.
-const total = 450
+// total logs come in five pages of up to 100. Every page but the first begins with
+// the last log of the page before, so two pages bring twoPages.
+const (
+	total    = 450
+	twoPages = 199
+)
 
 // world is a server, a proxy before it, and a client that knows the proxy only.
 type world struct {
@@ -169,7 +173,7 @@ func TestBrokenInTheMiddle(t *testing.T) {
 				for _, l := range page.Data {
 					got = append(got, l.ID)
 				}
-				if len(got) == 200 {
+				if len(got) == twoPages {
 					break
 				}
 			}
@@ -178,7 +182,7 @@ func TestBrokenInTheMiddle(t *testing.T) {
 			more, err := drain(t.Context(), p)
 			require.Error(t, err)
 			assert.Empty(t, more)
-			assert.Equal(t, 200, p.Offset())
+			assert.Equal(t, twoPages, p.Offset())
 			require.NotErrorIs(t, err, context.DeadlineExceeded)
 			require.NotErrorIs(t, err, epcclogs.ErrPagination)
 			require.NotErrorAs(t, err, new(*epcclogs.APIError))
@@ -217,7 +221,7 @@ func TestMendedInTime(t *testing.T) {
 				for _, l := range page.Data {
 					got = append(got, l.ID)
 				}
-				if len(got) != 200 {
+				if len(got) != twoPages {
 					continue
 				}
 				w.poison(t, toxic.kind, "downstream", toxic.attributes)
@@ -252,7 +256,7 @@ func TestProxyDown(t *testing.T) {
 	var broken *net.OpError
 	require.ErrorAs(t, err, &broken)
 	got = append(got, more...)
-	assert.Len(t, got, 200, "the page that was there already")
+	assert.Len(t, got, twoPages, "the page that was there already")
 
 	require.NoError(t, w.proxy.Start())
 	more, err = drain(t.Context(), p)
