@@ -22,6 +22,7 @@ type doubt struct {
 	step     doubtStep
 	repeated mark // first record of a page that looked like the one before, although another offset was asked for
 	unknown  bool // a page asked for without an overlap showed nothing known
+	empty    bool // it was empty
 	moves    int  // pages in a row that showed only that the list has moved
 	pages    int  // pages in a row without a new record
 	more     bool // one of them claimed that there is more
@@ -97,6 +98,8 @@ func (j *judge[T]) stuck(v view[T], c claims, overlap int) (verdict, error) {
 	case j.doubt.step == noDoubt && overlap > 0:
 		j.doubt.step = askBehind
 		return askedAgain, nil
+	case j.doubt.empty:
+		return over, nil
 	case j.doubt.unknown: // there is no room for an overlap: pages have one record
 		j.doubt, server.exact = doubt{}, true
 		return askedAgain, nil
@@ -140,6 +143,9 @@ func (j *judge[T]) misplaced(records []T) {
 	}
 }
 
+// emptyBehind takes note of an empty page exactly behind the last record.
+func (j *judge[T]) emptyBehind() { j.doubt.step, j.doubt.empty = askAgain, true }
+
 // progress reports whether a page shows a new record, or one that was received later
 // than the page before.
 func (j *judge[T]) progress(v view[T], c claims, before pageBefore) bool {
@@ -162,6 +168,9 @@ func (j *judge[T]) progress(v view[T], c claims, before pageBefore) bool {
 // moved judges a page that shows that the list has moved, and nothing new.
 func (j *judge[T]) moved(v view[T], c claims) (verdict, error) {
 	d := &j.doubt
+	if d.empty && v.offset+len(v.records) == j.place.offset {
+		return over, nil // nothing stands behind it: what was received from there has been deleted
+	}
 	*d = doubt{moves: d.moves + 1, pages: d.pages + 1, more: d.more || c.more}
 	switch {
 	case d.moves <= maxMoves && d.pages <= maxPages:

@@ -245,10 +245,10 @@ func TestDrainAsksForNoMore(t *testing.T) {
 		server lister
 		want   int
 	}{
-		"page counts alone":                 {lister{all: records(0, 250), write: pageCount}, 5},
-		"page counts alone, clamped":        {lister{all: records(0, 250), write: pageCount, clamp: 25}, 13},
+		"page counts alone":                 {lister{all: records(0, 250), write: pageCount}, 6},
+		"page counts alone, clamped":        {lister{all: records(0, 250), write: pageCount, clamp: 25}, 14},
 		"record count, clamped silently":    {lister{all: records(0, 240), write: envelopes["meta"], clamp: 25, silent: true}, 10},
-		"page counts do not know the clamp": {lister{all: records(0, 240), write: pageCount, clamp: 25, silent: true}, 12},
+		"page counts do not know the clamp": {lister{all: records(0, 240), write: pageCount, clamp: 25, silent: true}, 13},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, sent, err := drain(t, tt.server, nil)
@@ -340,7 +340,7 @@ func TestDrainBrokenServers(t *testing.T) {
 		{"empty at once below its total", ok(`{"data":[],"results":{"total":1}}`), nil, true, 1},
 		{"empty though next", lister{all: records(0, 100), write: func(q question) string {
 			return fmt.Sprintf(`{"data":[%s],"links":{"next":"/x?%d"}}`, q.list(), q.end())
-		}}, numbers(0, 100), false, 3},
+		}}, numbers(0, 100), false, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, sent, err := drain(t, tt.h, nil)

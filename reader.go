@@ -14,6 +14,7 @@ type reader[T any] struct {
 	resumed bool // what was added in front is wanted too
 	follows bool // records that are committed late are wanted near the end of the list too
 	judge   judge[T]
+	sought  bool // neither end was found, and so the place is looked for once more
 	front   front[T]
 }
 
@@ -81,13 +82,17 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 	return r.accept(page, asked, v, overlap)
 }
 
-// empty takes an empty page for the end of the list, unless the page itself says that
-// there is a record.
+// empty goes on after an empty page where the next record should be: it is the end
+// of the list, unless the page itself says that a record is there.
 func (r *reader[T]) empty(page *Page[T], asked ListOptions) error {
-	if c := claimsOf(page, asked); c.total > asked.Offset {
+	switch c := claimsOf(page, asked); {
+	case c.total > asked.Offset:
 		return r.ahead.lost("the page at offset %d is empty, although the total is %d", asked.Offset, c.total)
+	case r.judge.doubt.step == askBehind && c.total != asked.Offset:
+		r.judge.emptyBehind() // or the list has become shorter
+	default:
+		r.end()
 	}
-	r.end()
 	return nil
 }
 
@@ -224,12 +229,15 @@ func (r *reader[T]) end() {
 	r.judge.doubt, r.stage = doubt{}, readAll
 	if r.resumed && len(r.place.head) > 0 && r.place.grows != tailEnd {
 		r.stage = readFront
+	} else {
+		r.sought = false
 	}
 }
 
 // restart begins at the beginning, because all that was read was deleted.
 func (r *reader[T]) restart() {
 	r.place.restart()
+	r.sought = false
 	r.judge.doubt = doubt{}
 	r.round()
 }
@@ -239,7 +247,10 @@ func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
 	page, err := r.front.read(ctx)
 	switch {
 	case r.front.done:
-		r.stage = readAll
+		r.stage, r.sought = readAll, false
+	case r.front.lost && !r.sought:
+		r.round() // the list may have moved behind the reader's back: look for the place
+		r.stage, r.sought = readRest, true
 	case r.front.lost:
 		r.restart()
 	}
