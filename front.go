@@ -40,7 +40,7 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	if last < 0 {
 		return nil, f.noHead(ctx, page.Data, first, sawTail)
 	}
-	if !f.back && last == len(page.Data)-1 && last >= lookBack && !claimsOf(page, ListOptions{Offset: f.offset}).ends && p.headGoesOn(page.Data[last]) {
+	if !f.back && len(page.Data)-last < lookBack && last >= lookBack && !claimsOf(page, ListOptions{Offset: f.offset}).ends && p.headGoesOn(page.Data[last]) {
 		f.seen = true
 		f.offset += stride(len(page.Data)) // one that was committed late may stand there
 		return nil, nil
