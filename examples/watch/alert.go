@@ -22,6 +22,12 @@ const (
 	alertMaxRetry = 5 * time.Minute
 )
 
+// alertClient follows no redirects: most of them turn a POST into a GET without a
+// body, and an answer to that does not mean that the alert was received.
+var alertClient = &http.Client{
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
 // alerter posts each undelivered event to a URL, once. An event is first written
 // to the outbox, the table alerts, with its key and its payload; it leaves it when
 // the receiver has answered 2xx. A program that is killed between that answer and
@@ -32,7 +38,6 @@ type alerter struct {
 	store   *store
 	fresh   func() time.Time // the last successful reading of the list read longest ago
 	now     func() time.Time
-	client  *http.Client
 	metrics *metrics
 	logger  *slog.Logger
 }
@@ -167,7 +172,7 @@ func (a *alerter) send(ctx context.Context, w waiting) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", w.key)
-	resp, err := a.client.Do(req)
+	resp, err := alertClient.Do(req)
 	if wrapped := new(url.Error); errors.As(err, &wrapped) {
 		return wrapped.Err // without the URL, which is a secret with many receivers
 	} else if err != nil {

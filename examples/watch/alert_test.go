@@ -44,7 +44,7 @@ func (c *clock) now() time.Time { return c.t }
 func newAlerter(s *store, r *receiver, c *clock) *alerter {
 	return &alerter{
 		url: r.URL, grace: 5 * time.Minute, store: s, fresh: c.now, now: c.now,
-		client: r.Client(), metrics: newMetrics(), logger: silent,
+		metrics: newMetrics(), logger: silent,
 	}
 }
 
@@ -157,5 +157,23 @@ func TestAlertWithdrawn(t *testing.T) {
 		v, err = s.look(t.Context(), filter{Period: periods[0]}, c.t, 10)
 		require.NoError(t, err)
 		assert.Zero(t, v.Alerts)
+	})
+}
+
+// A client that follows a redirect may send a GET without a body.
+func TestAlertRedirected(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s, r, c := open(t, location), newReceiver(t), &clock{time.Now()}
+		moved := httptest.NewServer(http.RedirectHandler(r.URL, http.StatusMovedPermanently))
+		defer moved.Close()
+		require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{failed("hook", "job", 1, c.t, 500)}, "", c.t))
+		c.t = c.t.Add(5 * time.Minute)
+		a := newAlerter(s, r, c)
+		a.url = moved.URL
+		a.look(t)
+		assert.Empty(t, r.keys)
+		v, err := s.look(t.Context(), filter{Period: periods[0]}, c.t, 10)
+		require.NoError(t, err)
+		assert.Equal(t, alertSummary{Waiting: 1, Failing: 1, Error: "the receiver answered 301 Moved Permanently"}, v.Alerts)
 	})
 }

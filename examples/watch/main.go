@@ -234,7 +234,7 @@ func monitor(
 	if set.alertURL != "" {
 		a := &alerter{
 			url: set.alertURL, grace: set.grace, store: s, fresh: w.fresh, now: time.Now,
-			client: &http.Client{}, metrics: m, logger: logger,
+			metrics: m, logger: logger,
 		}
 		work.Go(func() { a.run(running) })
 	}
