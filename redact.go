@@ -37,15 +37,21 @@ func (h redaction) inError(err error) error {
 }
 
 // keep returns the part of a body that an error shows, in a new slice.
-// Credentials are hidden before the body is cut, so that the cut leaves no part
-// of them.
+// Credentials are hidden before the body is cut. What is left of the one that the
+// end of the body may have cut is left out.
 func (h redaction) keep(body []byte) []byte {
 	if h.bodies {
 		return nil
 	}
 	kept := []byte(h.in(string(body[:min(len(body), h.needed())])))
+	if len(body) >= h.needed() {
+		kept = kept[:max(0, len(kept)-h.longest())]
+	}
 	return kept[:min(len(kept), maxErrorBody)]
 }
 
 // needed returns how many bytes of a body keep looks at.
-func (h redaction) needed() int { return maxErrorBody + len(h.token) }
+func (h redaction) needed() int { return maxErrorBody + h.longest() }
+
+// longest returns how many bytes the token has at most, when it is escaped.
+func (h redaction) longest() int { return 3 * len(h.token) }

@@ -197,12 +197,18 @@ func TestEchoedTokenWithEscapesIsHidden(t *testing.T) {
 // What is kept of a body ends somewhere, and that must not uncover a token.
 func TestEchoedTokenAtTheEndOfWhatIsKept(t *testing.T) {
 	const kept = 64 << 10
-	head := marker[:len(marker)-1]
-	for _, status := range []int{200, 404} {
-		s := wire.Steps(wire.Reply(status, strings.Repeat(" ", kept-len(head))+marker+"..."))
-		err := call(t.Context(), clientOf(t, s, epcclogs.WithToken(marker)))
-		require.Error(t, err)
-		assert.NotContains(t, textsOf(err), head)
+	token := strings.Repeat("+"+marker, 4)
+	for _, shown := range []string{token, url.QueryEscape(token)} {
+		for _, before := range []string{"", token} { // where it is hidden, more of the body is shown
+			for _, at := range []int{kept - 1, kept + 1, kept + len(shown)/2} {
+				body := before + strings.Repeat(" ", at-len(before)) + shown + "..."
+				for _, status := range []int{200, 404} {
+					err := call(t.Context(), clientOf(t, wire.Steps(wire.Reply(status, body)), epcclogs.WithToken(token)))
+					require.Error(t, err)
+					require.NotContains(t, textsOf(err), shown[:16], at)
+				}
+			}
+		}
 	}
 }
 
