@@ -222,7 +222,15 @@ func TestBrowser(t *testing.T) {
 	}
 	b.mu.Unlock()
 
-	// A page that gets no answer any more says so.
+	// A page that gets that of a proxy instead says so, and keeps what it shows.
+	b.do(t, evaluate(`(() => {
+		window.real = window.fetch;
+		window.fetch = async () => new Response("<h1>502 Bad Gateway</h1>", {status: 502});
+	})()`), chromedp.WaitVisible(".unreachable"))
+	assert.NotEmpty(t, b.shown(t)["attempts"])
+	b.do(t, evaluate(`window.fetch = window.real`), chromedp.WaitNotVisible(".unreachable"))
+
+	// So does one that gets no answer any more.
 	end()
 	b.do(t, chromedp.WaitVisible(".unreachable"))
 	assert.NotEmpty(t, b.shown(t)["attempts"])

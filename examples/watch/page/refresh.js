@@ -8,8 +8,10 @@ async function refresh() {
   try {
     const response = await fetch(location.href);
     const next = new DOMParser().parseFromString(await response.text(), "text/html");
+    const live = next.getElementById("live");
+    if (!live) throw new Error("this is not the page"); // but that of a proxy, for example
     const open = [...document.querySelectorAll("details[open]")].map((d) => d.id);
-    document.getElementById("live").replaceWith(next.getElementById("live"));
+    document.getElementById("live").replaceWith(live);
     document.title = next.title;
     for (const id of open) {
       const details = document.getElementById(id);
