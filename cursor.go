@@ -24,7 +24,7 @@ var cursorText = base64.RawURLEncoding.Strict()
 //	total      uvarint
 //	shift      uvarint
 //	tail       1 byte that counts them, and 8 bytes for each mark
-//	head       likewise
+//	head       as tail
 
 // cursor writes down the place before the rest records of the latest page that
 // were not returned yet.
