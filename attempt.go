@@ -91,13 +91,13 @@ func (s *sender) await(ctx context.Context) (turn sending, token string, err err
 		return turn, "", err
 	}
 	if err := s.tokens.prepare(ctx); err != nil {
-		return turn, "", fmt.Errorf("bearer token: %w", err)
+		return turn, "", fmt.Errorf("cannot get a bearer token: %w", err)
 	}
 	if turn, err = s.pace.wait(ctx); err != nil {
 		return turn, "", err
 	}
 	if token, err = s.tokens.token(ctx); err != nil {
-		return turn, "", fmt.Errorf("bearer token: %w", err)
+		return turn, "", fmt.Errorf("cannot get a bearer token: %w", err)
 	}
 	return turn, token, nil
 }
@@ -198,7 +198,11 @@ func (x exchange) broken(caller, attempt context.Context, err error) *failure {
 			err = timeoutError(err.Error())
 		}
 	}
-	return &failure{err: x.request.fail(x.hidden.inError(err)), temporary: temporary}
+	err = x.hidden.inError(err)
+	if x.n.sent > 1 {
+		err = fmt.Errorf("%w (after %d attempts)", err, x.n.sent)
+	}
+	return &failure{err: x.request.fail(err), temporary: temporary}
 }
 
 // buffers hold the bodies while they are decoded. Decoding copies what it keeps.

@@ -132,6 +132,7 @@ func TestConnectionRefused(t *testing.T) {
 	err := call(t.Context(), c)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	require.ErrorContains(t, err, "GET "+s.URL+"/v2/integrations")
+	require.ErrorContains(t, err, "(after 3 attempts)")
 	assert.EqualValues(t, 6, dials.Load())
 }
 
