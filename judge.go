@@ -143,7 +143,7 @@ func (j *judge[T]) misplaced(records []T) {
 	}
 }
 
-// emptyBehind takes note of an empty page exactly behind the last record.
+// emptyBehind notes an empty page exactly behind the last record.
 func (j *judge[T]) emptyBehind() { j.doubt.step, j.doubt.empty = askAgain, true }
 
 // progress reports whether a page shows a new record, or one that was received later

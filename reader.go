@@ -249,7 +249,7 @@ func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
 	case r.front.done:
 		r.stage, r.sought = readAll, false
 	case r.front.lost && !r.sought:
-		r.round() // the list may have moved behind the reader's back: look for the place
+		r.round() // the list may have moved meanwhile: look for the place
 		r.stage, r.sought = readRest, true
 	case r.front.lost:
 		r.restart()
