@@ -33,10 +33,10 @@ func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 	if s.view.known >= 0 {
 		return true, s.stepBack(ctx)
 	}
-	for range 2 { // the list may move during the first search
+	for again := range 2 { // the list may move during the first search
 		found, err := s.hints(ctx)
 		if !found && err == nil {
-			found, err = s.sweep(ctx)
+			found, err = s.sweep(ctx, again > 0)
 		}
 		if err != nil {
 			return false, err
@@ -132,12 +132,12 @@ func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
 
 // sweep looks at the pages before and behind what was looked at first, in turn, the
 // nearest first.
-func (s *search[T]) sweep(ctx context.Context) (bool, error) {
+func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 	lo, hi, missed := s.lo, s.hi, s.lo
 	if s.total > 0 {
 		lo = min(lo, s.total)
 	}
-	left, right, step := lo > 0, hi > lo, lookBack
+	left, right, step := lo > 0, hi > lo || again, lookBack
 	for left || right {
 		if left {
 			from := max(0, lo-step)
