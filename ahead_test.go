@@ -207,7 +207,11 @@ func TestConcurrentIsTheSame(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	for range 400 {
+	servers := 400
+	if testing.Short() {
+		servers = 40
+	}
+	for range servers {
 		s := newRandomServer(rng)
 		opts := &epcclogs.ListOptions{Limit: []int{0, 1, 2, 7, 30, 100}[rng.IntN(6)], Offset: []int{0, 0, 13}[rng.IntN(3)]}
 		one := memoryPager(t, s, 1, opts)

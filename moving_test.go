@@ -483,11 +483,14 @@ func (h *history) drain() {
 	}
 }
 
-// histories runs one history for each seed.
+// histories runs one history for each seed, and with -short a tenth of them.
 func histories(t *testing.T, many int, run func(t *testing.T, seed uint64)) {
 	if *movingSeed != 0 {
 		run(t, *movingSeed)
 		return
+	}
+	if testing.Short() {
+		many /= 10
 	}
 	start := rand.Uint64()
 	for i := range many {
