@@ -179,10 +179,11 @@ func (x exchange) refusal(resp *http.Response) *failure {
 
 // throttled pauses the client after a 429, for as long as the server asks, or for the
 // wait of the policy. It returns what is left of the pause. free is true if another
-// 429 had begun the pause when this request was under way: then this response says
-// nothing new, and does not count as an attempt.
+// 429 had begun the pause when this request was under way: then this response does
+// not count as an attempt.
 func (x exchange) throttled(h http.Header) (left time.Duration, free bool) {
-	left, began := x.pace.throttled(x.turn, x.retry.wait(x.n.counted, h))
+	_, asked := retryAfter(h)
+	left, began := x.pace.throttled(x.turn, x.retry.wait(x.n.counted, h), asked)
 	return left, !began && x.retry.MaxAttempts > 1
 }
 

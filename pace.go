@@ -14,7 +14,7 @@ import (
 //
 //   - The rate begins at its bound.
 //   - A 429 pauses all requests, once. Requests that were under way at that time
-//     begin no pause of their own.
+//     begin no pause of their own. They make it longer if the server asks for more.
 //   - After the pause, the rate starts below the one that was refused, and climbs
 //     back to it in a straight line that costs as many requests as the pause did.
 //     The sooner the refusal came, the lower is the start: limiters that have saved
@@ -41,7 +41,7 @@ type pace struct {
 	due     time.Time     // when the latest request was due
 	length  time.Duration // of the latest pause
 	resume  time.Time     // when it ends
-	paused  chan struct{} // closed when the next one begins
+	paused  chan struct{} // closed when the next one begins, or it gets longer
 	logged  float64       // the rate in the latest log record
 }
 
@@ -130,7 +130,8 @@ func (p *pace) wait(ctx context.Context) (sending, error) {
 }
 
 // watch returns a pauseError if a call with ctx must not wait for the end of the
-// pause, and otherwise a channel that is closed when the next pause begins.
+// pause, and otherwise a channel that is closed when the next pause begins
+// or this one gets longer.
 func (p *pace) watch(ctx context.Context) (paused <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,17 +175,20 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	return s, 0, log
 }
 
-// throttled notes a 429 to s, which asks for a pause. It returns how much of the
-// pause is left, and whether it begins now. It does not if s was sent before the
-// latest pause ended.
-func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, began bool) {
+// throttled notes a 429 to s, after which the client pauses. asked says whether the
+// server asks for that time. throttled returns how much of the pause is left, and
+// whether it begins now. It does not if s was sent before the latest pause ended:
+// that one only gets longer, if the server asks for more.
+func (p *pace) throttled(s sending, pause time.Duration, asked bool) (left time.Duration, began bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if s.at.Before(p.resume) {
+	began = !s.at.Before(p.resume)
+	if !began && !(asked && pause > p.length) {
 		return max(p.resume.Sub(now), 0), false
 	}
 	switch {
+	case !began:
 	case s.alone:
 	case s.first:
 		pause = max(pause, min(2*p.length, maxDoubled, p.most))
@@ -197,5 +201,5 @@ func (p *pace) throttled(s sending, pause time.Duration) (left time.Duration, be
 	p.length, p.resume = pause, now.Add(pause)
 	close(p.paused)
 	p.paused = make(chan struct{})
-	return pause, true
+	return pause, began
 }

@@ -161,6 +161,71 @@ func TestPauseThatFindsCallsWaiting(t *testing.T) {
 	}
 }
 
+// refusedTwice begins two calls with c. The first is refused after 100 ms, and asked
+// to wait for a second. The second one, which is under way then, is refused later.
+func refusedTwice(t *testing.T, later time.Duration, retryAfter string) (*epcclogs.Client, *wire.Script) {
+	t.Helper()
+	w := wire.Steps(wire.After(100*time.Millisecond, wire.Reply(429, "", "Retry-After", "1")),
+		wire.After(later-10*time.Millisecond, wire.Reply(429, "", "Retry-After", retryAfter)), done)
+	c, err := epcclogs.NewClient(over(w), epcclogs.WithRateLimit(100),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: 25 * time.Second}))
+	require.NoError(t, err)
+	for range 2 {
+		begin(t.Context(), c)
+	}
+	return c, w
+}
+
+// A request that was under way when the pause began makes it longer if the server
+// asks for more, even when it has ended meanwhile. The wait of the policy does not.
+func TestPauseThatGetsLonger(t *testing.T) {
+	for name, tt := range map[string]struct {
+		later      time.Duration
+		retryAfter string
+		next       time.Duration // when the next request is sent
+	}{
+		"more":             {600 * time.Millisecond, "20", 20600 * time.Millisecond},
+		"more, afterwards": {2 * time.Second, "20", 22 * time.Second},
+		"as much":          {600 * time.Millisecond, "1", 1100 * time.Millisecond},
+		"less":             {600 * time.Millisecond, "0.7", 1100 * time.Millisecond},
+		"nothing":          {600 * time.Millisecond, "", 1100 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				c, w := refusedTwice(t, tt.later, tt.retryAfter)
+				time.Sleep(tt.later)
+				synctest.Wait()
+				require.NoError(t, call(t.Context(), c))
+				var next []time.Duration
+				for _, at := range w.Times() {
+					if sent := at.Sub(start); sent >= tt.later {
+						next = append(next, sent)
+					}
+				}
+				assert.Equal(t, tt.next, next[0])
+			})
+		})
+	}
+}
+
+// A call that waits for the end of the pause returns when that becomes too late.
+func TestPauseThatGetsTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		c, _ := refusedTwice(t, 600*time.Millisecond, "20")
+		time.Sleep(500 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err := call(ctx, c)
+		assert.Equal(t, 600*time.Millisecond, time.Since(start))
+		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
+		e := as[*epcclogs.APIError](t, err)
+		assert.Zero(t, e.Attempts)
+		assert.Equal(t, 20*time.Second, e.RetryAfter)
+	})
+}
+
 // The request for a token heeds the pause as all others do.
 func TestPauseOfATokenRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
