@@ -11,12 +11,14 @@ type front[T any] struct {
 	done bool // nothing new is left in front
 	lost bool // neither the head nor the place is in the list any more
 
-	zero    *Page[T] // the page at offset 0, if it is the latest one
-	visited bool     // the front was looked at in this round
-	offset  int      // of the page to read next
-	seen    bool     // the head was seen on the page before, and goes on behind it
-	back    bool     // the whole head was found; now the pages before it are read
-	skipped int      // where to look next if the head is not where it was expected; 0: nowhere
+	zero     *Page[T] // the page at offset 0, if it is the latest one
+	visited  bool     // the front was looked at in this round
+	offset   int      // of the page to read next
+	seen     bool     // the head was seen on the page before, and goes on behind it
+	seenAt   int      // where that page begins
+	seenMark mark     // the last record of the head on it
+	back     bool     // the whole head was found; now the pages before it are read
+	skipped  int      // where to look next if the head is not where it was expected; 0: nowhere
 }
 
 func newFront[T any](source *ahead[T], p *place[T], limit int) front[T] {
@@ -40,8 +42,8 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	if last < 0 {
 		return nil, f.noHead(ctx, page.Data, first, sawTail)
 	}
-	if !f.back && len(page.Data)-last < lookBack && last >= lookBack && !claimsOf(page, ListOptions{Offset: f.offset}).ends && p.headGoesOn(page.Data[last]) {
-		f.seen = true
+	if !f.back && len(page.Data) > lookBack && len(page.Data)-last < lookBack && !claimsOf(page, ListOptions{Offset: f.offset}).ends && p.headGoesOn(page.Data[last]) {
+		f.seen, f.seenAt, f.seenMark = true, f.offset, markOf(&page.Data[last])
 		f.offset += stride(len(page.Data)) // one that was committed late may stand there
 		return nil, nil
 	}
@@ -82,6 +84,11 @@ func (f *front[T]) get(ctx context.Context) (*Page[T], error) {
 // further on, or was deleted.
 func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool) error {
 	p := f.place
+	if f.seen { // on the page before, which shows all that is left of it
+		p.cutHead(f.seenMark)
+		f.offset, f.seen, f.back = f.seenAt, false, true
+		return nil
+	}
 	next := f.offset + stride(len(records))
 	if !first && len(records) > 1 && p.found && f.offset >= p.shift+remembered {
 		// The head should have come by now, unless records were added just now.
@@ -99,8 +106,6 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 		}
 	case !over:
 		f.offset = next
-	case f.seen:
-		f.offset, f.seen, f.back = max(0, f.offset-stride(max(len(records), f.source.server.length))), false, true
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
 	case sawTail:

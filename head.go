@@ -30,6 +30,12 @@ func (p *place[T]) lookFront(records []T) (fresh []int, last int, sawTail bool) 
 	return fresh, last, sawTail
 }
 
+// cutHead forgets what stood behind the record of the head with the mark.
+func (p *place[T]) cutHead(m mark) {
+	last := slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m })
+	p.head = p.head[:last+1]
+}
+
 // headGoesOn reports whether other records of the head stand behind this one.
 func (p *place[T]) headGoesOn(record T) bool {
 	m := markOf(&record)

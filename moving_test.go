@@ -25,6 +25,7 @@ import (
 var (
 	movingSeed  = flag.Uint64("moving.seed", 0, "the one seed that the tests of moving lists use; 0: many")
 	movingSeeds = flag.Int("moving.seeds", 400, "seeds of the tests of moving lists")
+	movingStart = flag.Uint64("moving.start", 1, "first seed of the tests of moving lists; 0: a random one, to look for new failures")
 )
 
 // changes are how a list changes between two requests. The numbers are the most
@@ -492,7 +493,10 @@ func histories(t *testing.T, many int, run func(t *testing.T, seed uint64)) {
 	if testing.Short() {
 		many /= 10
 	}
-	start := rand.Uint64()
+	start := *movingStart
+	if start == 0 {
+		start = rand.Uint64()
+	}
 	for i := range many {
 		run(t, start+uint64(i))
 	}

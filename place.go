@@ -250,7 +250,9 @@ func (p *place[T]) takeUnchecked(offset int, records []T) {
 
 // end notes that the place is at the end of the list.
 func (p *place[T]) end() {
-	p.ended, p.tail, p.stale = true, p.tail[:p.at], 0
+	// Known records that would come next are not in the list, or not yet again.
+	p.ended, p.tail, p.stale = true, slices.Concat(p.tail[p.at:], p.tail[:p.at]), 0
+	p.at = len(p.tail)
 }
 
 // restart forgets all that is known, because it was deleted.
