@@ -34,15 +34,16 @@ type early[T any] struct {
 // get returns the page that asked names, and whether it was asked for early. It
 // begins with so many records of the page before as overlap says.
 func (a *ahead[T]) get(ctx context.Context, asked ListOptions, overlap int) (page *Page[T], early bool, err error) {
+	if len(a.early) > 0 && a.early[0].asked != asked {
+		a.miss()
+	}
 	a.start(ctx, asked, overlap)
 	if len(a.early) > 0 {
 		e := a.early[0]
-		if e.asked == asked {
-			<-e.done
-			if e.err == nil {
-				a.early = a.early[1:]
-				return e.page, true, nil
-			}
+		<-e.done
+		if e.err == nil {
+			a.early = a.early[1:]
+			return e.page, true, nil
 		}
 		a.miss()
 	}

@@ -41,7 +41,7 @@ func (c *claims) numbers(m PageMeta, asked ListOptions, end int) {
 		return
 	}
 	c.any = true
-	between := asked.Offset%cmp.Or(max(m.Limit, 0), asked.Limit) != 0
+	between := asked.Offset%cmp.Or(max(m.Limit, 0), asked.Limit, maxLimit) != 0
 	switch {
 	case between && c.total >= end:
 	case m.Current < m.Total:

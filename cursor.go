@@ -13,6 +13,9 @@ import (
 // a record.
 const cursorVersion = 1
 
+// maxNumber is the largest number that a cursor holds: no sum of two overflows.
+const maxNumber = math.MaxInt / 4
+
 var cursorText = base64.RawURLEncoding.Strict()
 
 // A cursor is, in base64:
@@ -35,7 +38,7 @@ func (p *place[T]) cursor(list string, rest int) string {
 	}
 	b := []byte{state}
 	for _, n := range []int{p.position(rest), p.total, p.shift} {
-		b = binary.AppendUvarint(b, uint64(max(n, 0)))
+		b = binary.AppendUvarint(b, uint64(min(max(n, 0), maxNumber)))
 	}
 	var tail, head []byte
 	for i := len(p.tail) - 1; i >= 0 && len(tail) < 8*lookBack; i-- {
@@ -81,7 +84,7 @@ func (p *place[T]) read(r *bytes.Reader) bool {
 	p.grows, p.ended = end(state&3), state&4 != 0
 	for _, n := range []*int{&p.offset, &p.total, &p.shift} {
 		value, err := binary.ReadUvarint(r)
-		if err != nil || value > math.MaxInt32 {
+		if err != nil || value > maxNumber {
 			return false
 		}
 		*n = int(value)

@@ -16,6 +16,8 @@ type front[T any] struct {
 	offset   int      // of the page to read next
 	seen     bool     // the head was seen on the page before, and goes on behind it
 	seenAt   int      // where that page begins
+	tries    int      // pages without the head
+	before   mark     // the first record of the latest of them
 	seenMark mark     // the last record of the head on it
 	back     bool     // the whole head was found; now the pages before it are read
 	skipped  int      // where to look next if the head is not where it was expected; 0: nowhere
@@ -90,21 +92,20 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 		return nil
 	}
 	next := f.offset + stride(len(records))
-	if !first && len(records) > 1 && p.found && f.offset >= p.shift+remembered {
-		// The head should have come by now, unless records were added just now.
-		still, err := f.stands(ctx)
-		if err != nil {
-			return err
-		}
-		sawTail = sawTail || still
+	sawTail, err := f.knows(ctx, records, first, sawTail)
+	if err != nil {
+		return err
 	}
-	switch over := sawTail || len(records) < 2; {
+	switch over := sawTail || len(records) < 2 || sameStart(&f.before, records); {
 	case first && !over:
 		f.offset = max(next, p.shift-f.source.server.page()/2) // where it should be by how far the list has moved
 		if f.offset > next {
 			f.skipped = next
 		}
 	case !over:
+		if f.tries++; f.tries > maxTries {
+			return f.source.lost("%d pages show nothing of what was read", maxTries)
+		}
 		f.offset = next
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
@@ -116,6 +117,16 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 		f.lost = true
 	}
 	return nil
+}
+
+// knows reports whether the tail was seen, or so much of the list was looked at that
+// the head must have been deleted: more cannot have been added in front.
+func (f *front[T]) knows(ctx context.Context, records []T, first, sawTail bool) (bool, error) {
+	p := f.place
+	if first || sawTail || len(records) < 2 || !p.found || f.offset < p.shift+remembered {
+		return sawTail, nil
+	}
+	return f.stands(ctx) // or it was added just now
 }
 
 // stands looks for the place where it was, and reports whether it has not moved to the

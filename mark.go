@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"reflect"
 )
 
 // mark identifies a record: a hash of all its members.
@@ -38,4 +39,31 @@ func (s *seen[T]) id() mark {
 		s.mark, s.record = markOf(s.record), nil
 	}
 	return s.mark
+}
+
+// hasSlices reports whether records of a type share memory with their copies.
+func hasSlices(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Slice:
+		return true
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if t.Field(i).IsExported() && hasSlices(t.Field(i).Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sameStart reports whether a page begins as the one before did, whose first mark is
+// before: servers that ignore offsets repeat their pages.
+func sameStart[T any](before *mark, records []T) bool {
+	if len(records) < lookBack { // which may have moved by just as much
+		return false
+	}
+	first := markOf(&records[0])
+	same := first == *before
+	*before = first
+	return same
 }

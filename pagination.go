@@ -37,6 +37,8 @@ type Pager[T any] struct {
 	page   *Page[T] // the page being returned; its Data is what is left of it
 	used   bool
 	err    error // what is wrong with the use of the pager
+
+	refused string // the cursor that Resume refused
 }
 
 func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
@@ -132,6 +134,9 @@ func (p *Pager[T]) Offset() int { return p.reader.place.position(len(p.page.Data
 // The text is at most 1 KB long and shows nothing of the records. Its form may
 // change between releases; Resume refuses one that it cannot read.
 func (p *Pager[T]) Cursor() string {
+	if p.refused != "" {
+		return p.refused // what was saved is not replaced by another place
+	}
 	return p.reader.place.cursor(p.reader.ahead.path, len(p.page.Data))
 }
 
@@ -152,7 +157,7 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 	case cursor != "":
 		place, err := parseCursor[T](r.ahead.path, cursor)
 		if err != nil {
-			p.err = err
+			p.err, p.refused = err, cursor
 			break
 		}
 		r.place, r.resumed = place, true

@@ -1,6 +1,9 @@
 package epcclogs
 
-import "slices"
+import (
+	"reflect"
+	"slices"
+)
 
 const (
 	// remembered is how many of the latest records a place recognizes.
@@ -152,9 +155,13 @@ func (p *place[T]) take(v view[T]) {
 	p.pages++
 	p.fresh, p.inFront = len(v.fresh), false
 	added := make([]seen[T], len(v.fresh))
-	own := slices.Clone(v.fresh) // the caller may change the page
+	own := slices.Clone(v.fresh)              // the caller may change the page,
+	shared := hasSlices(reflect.TypeFor[T]()) // and the slices of a record
 	for i := range own {
 		added[i] = seen[T]{record: &own[i], page: p.pages, nth: i}
+		if shared {
+			added[i].id()
+		}
 	}
 	p.fillHead(added)
 	p.ended = p.ended && len(v.fresh) == 0
@@ -198,6 +205,9 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	p.moved = max(-shift, 0)
 	p.mergeHead(v, added)
 	tail := slices.Clone(p.tail[max(v.rank-remembered, 0):v.rank])
+	if v.known >= v.rank { // there is room on the page for those before: they have been deleted
+		tail = nil
+	}
 	for i := v.known; i < len(v.records); i++ {
 		if len(v.nth) > 0 && v.nth[0] == i {
 			tail, added, v.nth = append(tail, added[0]), added[1:], v.nth[1:]

@@ -16,6 +16,8 @@ type reader[T any] struct {
 	judge   judge[T]
 	sought  bool // neither end was found, and so the place is looked for once more
 	front   front[T]
+
+	restarts int // since the end of the list was last reached
 }
 
 type stage byte
@@ -108,7 +110,7 @@ func (r *reader[T]) search(ctx context.Context, s *search[T], overlap int) (*Pag
 	case s.endsWithin():
 		r.end()
 	default:
-		r.restart()
+		return nil, r.restart()
 	}
 	return nil, nil
 }
@@ -226,6 +228,7 @@ func (r *reader[T]) follow(page *Page[T], asked ListOptions, c claims, length in
 // end notes that the list was read to its end.
 func (r *reader[T]) end() {
 	r.place.end()
+	r.restarts = 0
 	r.judge.doubt, r.stage = doubt{}, readAll
 	if r.resumed && len(r.place.head) > 0 && r.place.grows != tailEnd {
 		r.stage = readFront
@@ -235,12 +238,19 @@ func (r *reader[T]) end() {
 }
 
 // restart begins at the beginning, because all that was read was deleted.
-func (r *reader[T]) restart() {
+func (r *reader[T]) restart() error {
+	if r.restarts++; r.restarts > maxRestarts {
+		return r.ahead.lost("nothing of what was read is found again, %d times in a row; the list changes faster than it is read, or its records change", maxRestarts)
+	}
 	r.place.restart()
 	r.sought = false
 	r.judge.doubt = doubt{}
 	r.round()
+	return nil
 }
+
+// maxRestarts is how often a list may be begun again before its end is reached.
+const maxRestarts = 20
 
 // readFront reads a page of what was added in front; nil if it has nothing new.
 func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
@@ -252,7 +262,7 @@ func (r *reader[T]) readFront(ctx context.Context) (*Page[T], error) {
 		r.round() // the list may have moved meanwhile: look for the place
 		r.stage, r.sought = readRest, true
 	case r.front.lost:
-		r.restart()
+		return nil, r.restart()
 	}
 	return page, err
 }

@@ -6,17 +6,21 @@ import "context"
 type search[T any] struct {
 	source *ahead[T]
 	place  *place[T]
-	lo, hi int    // the part of the list that was looked at first
-	total  int    // number of records in the list; 0: not told
-	head   int    // offset of the head of the list; -1: not seen
-	end    int    // of the list, as far as seen
-	over   bool   // nothing follows it
+	lo, hi int  // the part of the list that was looked at first
+	total  int  // number of records in the list; 0: not told
+	head   int  // offset of the head of the list; -1: not seen
+	end    int  // of the list, as far as seen
+	over   bool // nothing follows it
+	tries  int
 	last   []mark // of the records from the head to there; nil if no page shows both
 
 	asked ListOptions // the page looked at last
 	page  *Page[T]
 	view  view[T]
 }
+
+// maxTries is how many pages a search looks at: lists of a million records.
+const maxTries = 20_000
 
 // newSearch returns a search that begins at a page that should show the place, and
 // does not, or not all of it.
@@ -64,6 +68,9 @@ func (s *search[T]) endsWithin() bool {
 
 // try looks at the page at offset, and reports whether it shows the place.
 func (s *search[T]) try(ctx context.Context, offset int) (bool, error) {
+	if s.tries++; s.tries > maxTries {
+		return false, s.source.lost("%d pages show nothing of what was read", maxTries)
+	}
 	asked := ListOptions{Limit: maxLimit, Offset: max(offset, 0)}
 	page, c, err := s.source.at(ctx, asked)
 	if err != nil {
@@ -137,6 +144,7 @@ func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 	if s.total > 0 {
 		lo = min(lo, s.total)
 	}
+	var first mark
 	left, right, step := lo > 0, hi > lo || again, lookBack
 	for left || right {
 		if left {
@@ -158,7 +166,7 @@ func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 			if found, err := s.try(ctx, hi-1); found || err != nil {
 				return found, err
 			}
-			hi, right = hi-1+len(s.page.Data), len(s.page.Data) > 1
+			hi, right = hi-1+len(s.page.Data), len(s.page.Data) > 1 && !sameStart(&first, s.page.Data)
 		}
 	}
 	return false, nil
