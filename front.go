@@ -106,7 +106,7 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 		if f.tries++; f.tries > maxTries {
 			return f.source.lost("%d pages show nothing of what was read", maxTries)
 		}
-		f.offset = next
+		f.offset, f.back = next, false
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
 	case sawTail:
