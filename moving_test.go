@@ -355,7 +355,7 @@ func (h *history) inOrder() {
 	last := -1
 	for _, n := range h.handed {
 		r := h.list.Ever[n]
-		if r.Late {
+		if r.Late || r.Deleted { // a page asked for early may bring a record that has gone since
 			continue
 		}
 		if last >= 0 {

@@ -184,7 +184,7 @@ func (p *pace) throttled(s sending, pause time.Duration, asked bool) (left time.
 	defer p.mu.Unlock()
 	now := time.Now()
 	began = !s.at.Before(p.resume)
-	if !began && !(asked && pause > p.length) {
+	if !began && (!asked || pause <= p.length) {
 		return max(p.resume.Sub(now), 0), false
 	}
 	switch {
