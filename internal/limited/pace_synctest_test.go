@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPace is a part of the table, which package soak has in full.
+// TestPace is a part of the table of TestPaceTable.
 func TestPace(t *testing.T) {
 	for _, c := range Cells() {
 		cell := c.Group + "/" + c.Limiter
