@@ -7,6 +7,18 @@ import (
 	"reflect"
 )
 
+const (
+	// remembered is how many of the latest records a place recognizes.
+	remembered = 200
+	// lookBack is how many records at each end a cursor holds. A record that the
+	// store commits late is found if fewer than these stand between it and the end
+	// that grows.
+	lookBack = 16
+	// settled is how long a list must be to show which of its ends grows. In a
+	// shorter one, a late record may stand at the other end.
+	settled = 2 * lookBack
+)
+
 // mark identifies a record: a hash of all its members.
 type mark uint64
 

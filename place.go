@@ -5,18 +5,6 @@ import (
 	"slices"
 )
 
-const (
-	// remembered is how many of the latest records a place recognizes.
-	remembered = 200
-	// lookBack is how many records at each end a cursor holds. A record that the
-	// store commits late is found if fewer than these stand between it and the end
-	// that grows.
-	lookBack = 16
-	// settled is how long a list must be to show which of its ends grows. In a
-	// shorter one, a late record may stand at the other end.
-	settled = 2 * lookBack
-)
-
 // end is an end of a list.
 type end byte
 
