@@ -18,6 +18,10 @@ import (
 // Follow ends when ctx does, with the error of ctx as the last one, and after an
 // [ErrInvalidArgument].
 //
+// Follow is for pagers that begin at the beginning, or with [Pager.Resume]. One that
+// begins at an Offset above 0 may return records before it, once those that were the
+// first of the list have been deleted.
+//
 // A record that the store commits late is returned if fewer than 16 records stand
 // between it and the end that grows. Records that are added further inside the list
 // are not seen. Where that matters, list everything again now and then.

@@ -27,6 +27,8 @@ import (
 //     returned, so that nothing is lost.
 //   - A pager that begins at an Offset above 0 does not return what is added before
 //     that.
+//   - A record that is changed counts as another: it may be returned again. Logs do not
+//     change, but integrations may.
 //   - Some servers ignore offsets, or round them to whole pages. Then records are
 //     not recognized from page to page, and a list that changes may lose or repeat
 //     some. So it is with pages of a single record.
