@@ -33,7 +33,8 @@
 //   - [Pager.Concurrent] gets several pages at a time.
 //   - [Pager.Cursor] writes down where a pager is, and [Pager.Resume] goes on there,
 //     in another run too: for programs that only want what is new.
-//   - [Pager.Follow] goes on for ever, with what the store adds.
+//   - [Pager.Follow] goes on for ever, with what the store adds. [Pager.CaughtUp] tells
+//     how far it has come.
 //
 // [IntegrationLog.Key] tells logs apart, for a primary key.
 //

@@ -353,3 +353,50 @@ func TestFollowInTime(t *testing.T) {
 		})
 	}
 }
+
+// CaughtUp moves on with each poll that succeeds, also while nothing is new, and not
+// before all records of the poll were returned.
+func TestCaughtUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		l := movinglist.New(movinglist.Shape{Envelope: "meta"}, 250)
+		l.Answer = func() int {
+			now := time.Since(start)
+			if now == 3*pollEvery || l.Requests == 1 { // the second page, at first
+				return http.StatusForbidden
+			}
+			return 0
+		}
+		time.AfterFunc(4*pollEvery-1, func() { l.Do(func() { l.Add(1) }) })
+		pager := clientOf(t, l).IntegrationLogs(integration, nil)
+		require.Zero(t, pager.CaughtUp())
+		var seen []time.Duration
+		watch := func(at time.Duration) {
+			time.Sleep(at - time.Since(start))
+			if at := pager.CaughtUp(); !at.IsZero() {
+				seen = append(seen, at.Sub(start))
+			} else {
+				seen = append(seen, -1)
+			}
+		}
+		go func() {
+			for i := range 6 {
+				watch(time.Duration(i)*pollEvery + 1)
+			}
+		}()
+		came := 0
+		ctx, cancel := context.WithTimeout(t.Context(), 6*pollEvery-1)
+		defer cancel()
+		for log, err := range pager.Follow(ctx, pollEvery) {
+			if err == nil {
+				came++
+			}
+			if log.Body == "250" { // the one that was added
+				require.Equal(t, 2*pollEvery, pager.CaughtUp().Sub(start))
+			}
+		}
+		require.Equal(t, 251, came)
+		// The first round took two polls, since one failed; so did that of the fourth.
+		require.Equal(t, []time.Duration{-1, 0, 2 * pollEvery, 2 * pollEvery, 3 * pollEvery, 5 * pollEvery}, seen)
+	})
+}

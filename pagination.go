@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"strings"
+	"time"
 )
 
 // Pager reads a whole list: record by record with [Pager.All], page by page with
@@ -33,7 +34,7 @@ import (
 //     not recognized from page to page, and a list that changes may lose or repeat
 //     some. So it is with pages of a single record.
 //
-// A Pager is not safe for concurrent use.
+// A Pager is not safe for concurrent use, but for CaughtUp.
 type Pager[T any] struct {
 	reader *reader[T]
 	page   *Page[T] // the page being returned; its Data is what is left of it
@@ -140,6 +141,21 @@ func (p *Pager[T]) Cursor() string {
 		return p.refused // what was saved is not replaced by another place
 	}
 	return p.reader.place.cursor(p.reader.ahead.path, len(p.page.Data))
+}
+
+// CaughtUp returns a time before which nothing is left to return: a loop has returned
+// all records that were in the list at that time, and has asked for more. It is the
+// zero time until the end of the list is reached first. In [Pager.Follow] it moves on
+// with each interval, also while nothing is new: compare it with the clock to see how
+// old the data are, and with the time of a failed attempt to see whether a later
+// attempt may still be unread.
+//
+// CaughtUp may be called while a loop runs, from any goroutine.
+func (p *Pager[T]) CaughtUp() time.Time {
+	if at := p.reader.caughtUp.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // Resume makes the pager begin where another pager of the same list was when its

@@ -2,6 +2,8 @@ package epcclogs
 
 import (
 	"context"
+	"sync/atomic"
+	"time"
 )
 
 // reader reads a list that may change between any two requests: first what follows its
@@ -18,6 +20,9 @@ type reader[T any] struct {
 	front   front[T]
 
 	restarts int // since the end of the list was last reached
+
+	began    time.Time                 // when the first request of the round was sent; zero before and after
+	caughtUp atomic.Pointer[time.Time] // when the latest round began that was read to its end
 }
 
 type stage byte
@@ -42,6 +47,9 @@ func (r *reader[T]) round() {
 
 // read returns the next page with its new records; nil if nothing is left.
 func (r *reader[T]) read(ctx context.Context) (*Page[T], error) {
+	if r.stage != readAll && r.began.IsZero() {
+		r.began = time.Now()
+	}
 	for {
 		var page *Page[T]
 		var err error
@@ -51,6 +59,10 @@ func (r *reader[T]) read(ctx context.Context) (*Page[T], error) {
 		case readFront:
 			page, err = r.readFront(ctx)
 		case readAll:
+			if began := r.began; !began.IsZero() {
+				r.caughtUp.Store(&began)
+				r.began = time.Time{}
+			}
 			return nil, nil
 		}
 		if err != nil || page != nil && len(page.Data) > 0 {
