@@ -49,7 +49,7 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 		f.offset += stride(len(page.Data)) // one that was committed late may stand there
 		return nil, nil
 	}
-	f.back = true
+	f.seen, f.back = false, true
 	records := page.Data
 	page.Data = p.takeFront(f.offset, records, fresh, last)
 	if p.shift = f.offset; f.offset == 0 {
