@@ -46,7 +46,10 @@ func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 			return false, err
 		}
 		if found {
-			s.source.server.honest = true
+			server := &s.source.server
+			if server.honest = true; s.asked.Offset+len(s.page.Data) > s.hi { // so the first page did not end the list
+				server.length = max(server.length, s.hi-s.lo)
+			}
 			return true, s.stepBack(ctx)
 		}
 	}
