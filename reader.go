@@ -102,7 +102,7 @@ func (r *reader[T]) empty(page *Page[T], asked ListOptions) error {
 	switch c := claimsOf(page, asked); {
 	case c.total > asked.Offset:
 		return r.ahead.lost("the page at offset %d is empty, although the total is %d", asked.Offset, c.total)
-	case r.judge.doubt.step == askBehind && c.total != asked.Offset:
+	case r.judge.doubt.step == askBehind && (c.total != asked.Offset || c.total != r.place.total):
 		r.judge.emptyBehind() // or the list has become shorter
 	default:
 		r.end()
