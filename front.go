@@ -86,17 +86,15 @@ func (f *front[T]) get(ctx context.Context) (*Page[T], error) {
 // further on, or was deleted.
 func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool) error {
 	p := f.place
-	if f.seen { // on the page before, which shows all that is left of it
-		p.cutHead(f.seenMark)
-		f.offset, f.seen, f.back = f.seenAt, false, true
-		return nil
-	}
 	next := f.offset + stride(len(records))
 	sawTail, err := f.knows(ctx, records, first, sawTail)
 	if err != nil {
 		return err
 	}
 	switch over := sawTail || len(records) < 2 || sameStart(&f.before, records); {
+	case over && f.seen: // an earlier page shows all that is left of the head
+		p.cutHead(f.seenMark)
+		f.offset, f.seen, f.back = f.seenAt, false, true
 	case first && !over:
 		f.offset = max(next, p.shift-f.source.server.page()/2) // where it should be by how far the list has moved
 		if f.offset > next {
