@@ -17,7 +17,7 @@ type front[T any] struct {
 	seen     bool     // the head was seen on the page before, and goes on behind it
 	seenAt   int      // where that page begins
 	tries    int      // pages without the head
-	before   mark     // the first record of the latest of them
+	repeats  repeats  // among them
 	seenMark mark     // the last record of the head on it
 	back     bool     // the whole head was found; now the pages before it are read
 	skipped  int      // where to look next if the head is not where it was expected; 0: nowhere
@@ -91,7 +91,7 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 	if err != nil {
 		return err
 	}
-	switch over := sawTail || len(records) < 2 || sameStart(&f.before, records); {
+	switch over := sawTail || len(records) < 2 || ignoresOffsets(&f.repeats, &f.source.server, records); {
 	case over && f.seen: // an earlier page shows all that is left of the head
 		p.cutHead(f.seenMark)
 		f.offset, f.seen, f.back = f.seenAt, false, true

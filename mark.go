@@ -68,14 +68,22 @@ func hasSlices(t reflect.Type) bool {
 	return false
 }
 
-// sameStart reports whether a page begins as the one before did, whose first mark is
-// before: servers that ignore offsets repeat their pages.
-func sameStart[T any](before *mark, records []T) bool {
-	if len(records) < lookBack { // which may have moved by just as much
+// repeats counts the pages in a row that begin with the same record, although they were
+// asked for at different offsets.
+type repeats struct {
+	first mark
+	times int
+}
+
+// ignoresOffsets notes a page, and reports whether the server seems to ignore offsets. Two pages
+// may begin alike because the list has moved by just as much, and so may short ones.
+func ignoresOffsets[T any](r *repeats, s *server, records []T) bool {
+	if s.honest || len(records) < lookBack {
 		return false
 	}
-	first := markOf(&records[0])
-	same := first == *before
-	*before = first
-	return same
+	if first := markOf(&records[0]); first != r.first {
+		*r = repeats{first: first}
+	}
+	r.times++
+	return r.times > 2
 }

@@ -147,7 +147,7 @@ func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 	if s.total > 0 {
 		lo = min(lo, s.total)
 	}
-	var first mark
+	var same repeats
 	left, right, step := lo > 0, hi > lo || again, lookBack
 	for left || right {
 		if left {
@@ -169,7 +169,7 @@ func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 			if found, err := s.try(ctx, hi-1); found || err != nil {
 				return found, err
 			}
-			hi, right = hi-1+len(s.page.Data), len(s.page.Data) > 1 && !sameStart(&first, s.page.Data)
+			hi, right = hi-1+len(s.page.Data), len(s.page.Data) > 1 && !ignoresOffsets(&same, &s.source.server, s.page.Data)
 		}
 	}
 	return false, nil
