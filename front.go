@@ -52,7 +52,7 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	f.seen, f.back = false, true
 	records := page.Data
 	page.Data = p.takeFront(f.offset, records, fresh, last)
-	if p.shift = f.offset; f.offset == 0 {
+	if f.offset == 0 {
 		f.done = true
 	}
 	f.offset = max(0, f.offset-stride(max(len(records), f.source.server.length)))
@@ -72,7 +72,7 @@ func (f *front[T]) get(ctx context.Context) (*Page[T], error) {
 	}
 	total := c.total
 	if total > 0 && p.total > 0 && !p.found && !f.visited {
-		p.shift += max(total-p.total, 0)
+		p.move(max(total-p.total, 0))
 	}
 	p.total = total
 	if asked.Offset == 0 {
@@ -141,8 +141,7 @@ func (f *front[T]) stands(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	moved := p.moves(v)
-	p.offset += moved
-	p.shift += max(moved, 0)
+	p.move(moved)
 	return moved <= 0, nil
 }
 

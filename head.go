@@ -68,9 +68,12 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	// Other records of the head may stand behind this page, and before it, if it does
 	// not begin the list.
 	var before, behind []seen[T]
-	if first := slices.IndexFunc(p.head, onPage); offset > 0 {
+	first := slices.IndexFunc(p.head, onPage)
+	if offset > 0 {
 		before = p.head[:first]
 	}
+	p.move(offset + slices.Index(marks, p.head[first].mark) - first - p.shift)
+	p.shift = offset
 	for i := range p.head {
 		if !onPage(p.head[i]) {
 			behind = append(behind, p.head[i])
@@ -92,6 +95,12 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	head = append(head, behind...)
 	p.head = head[:min(len(head), remembered)]
 	return newest
+}
+
+// move notes that the place has moved by so many records to the right.
+func (p *place[T]) move(by int) {
+	p.offset = max(p.offset+by, 0)
+	p.shift += max(by, 0)
 }
 
 // mergeTail puts a new record into the tail, if a record of the tail stands before it
