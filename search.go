@@ -63,7 +63,8 @@ func (s *search[T]) endsWithin() bool {
 	if s.head < 0 || s.end > s.head+s.place.offset+maxLimit {
 		return false
 	}
-	if s.place.offset = s.end; s.over && s.last != nil {
+	s.place.offset, s.place.shift = s.end, s.head
+	if s.over && s.last != nil {
 		s.place.moveToEnd(s.last)
 	}
 	return true
