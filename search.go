@@ -92,15 +92,17 @@ func (s *search[T]) note(c claims) {
 	if first >= 0 {
 		s.head = offset + first
 	}
-	switch end := offset + len(marks); {
-	case end > s.end || end == s.end && first >= 0:
-		s.over = c.ends || len(marks) == 1 || s.over && end == s.end
+	end, last := offset+len(marks), c.ends || len(marks) < 2
+	switch {
+	case len(marks) == 0 && offset > s.end: // far behind the end
+	case end == s.end && first < 0:
+		s.over = s.over || last
+	case end >= s.end || last:
+		s.over = last || s.over && end == s.end
 		s.end, s.last = end, nil
 		if first >= 0 {
 			s.last = marks[first:]
 		}
-	case len(marks) < 2 && offset >= s.end-1:
-		s.over = true
 	}
 }
 
