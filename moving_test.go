@@ -577,6 +577,7 @@ func TestMovingListByExample(t *testing.T) {
 							lost++
 						}
 					}
+					t.Logf("%d requests", l.Requests)
 					assert.Zero(t, lost, "lost")
 					assert.Zero(t, twice, "twice")
 					// 16 pages, and at each the place to be found again. Without a claim, the

@@ -186,14 +186,15 @@ func (r *reader[T]) late() bool {
 }
 
 // get gets a page, and what the place makes of it. A page that was asked for early may be
-// older than the page before it. If it is not what it should be, it is asked for again.
+// older than the page before it. If it does not bring just what follows, it is asked for
+// again.
 func (r *reader[T]) get(ctx context.Context, asked ListOptions, overlap int) (*Page[T], view[T], error) {
 	page, early, err := r.ahead.get(ctx, asked, overlap)
 	if err != nil {
 		return nil, view[T]{}, err
 	}
 	v := r.place.look(asked.Offset, page.Data)
-	if early && (v.known < 0 || len(v.fresh) == 0) {
+	if early && (v.marks != nil || len(v.fresh) == 0) {
 		r.ahead.miss()
 		if page, err = r.ahead.list(ctx, &asked); err != nil {
 			return nil, view[T]{}, err
