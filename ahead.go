@@ -20,7 +20,11 @@ type ahead[T any] struct {
 	step  int         // from the offset of a page to that of the next; 0: not known
 	total int         // number of records; 0: not told
 	wary  int         // pages that must come as expected before any is asked for early
+	calm  int         // that number after the next miss: it doubles while the list moves
 }
+
+// The fewest and most pages that must come as expected after a miss.
+const minCalm, maxCalm = 2, 64
 
 // early is a page asked for before it is wanted.
 type early[T any] struct {
@@ -108,14 +112,18 @@ func (a *ahead[T]) start(ctx context.Context, wanted ListOptions, overlap int) {
 // miss notes that a page asked for early was not the one wanted.
 func (a *ahead[T]) miss() {
 	a.stop()
-	a.wary = 2
+	a.wary = max(a.calm, minCalm)
+	a.calm = min(2*a.wary, maxCalm)
 }
 
 // expect notes that a page was taken: the next one is expected step further, and the
 // list has total records, if told.
 func (a *ahead[T]) expect(step, total int) {
-	if a.wary > 0 && step == a.step {
+	switch {
+	case a.wary > 0 && step == a.step:
 		a.wary--
+	case a.wary == 0:
+		a.calm = 0
 	}
 	a.step, a.total = step, total
 }
