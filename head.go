@@ -122,18 +122,33 @@ func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
 func (p *place[T]) moveToEnd(marks []mark) {
 	head := p.inHead()
 	p.tail, p.stale = nil, 0
+	last := -1 // of the records of the head
 	for i, m := range marks {
-		if head[m] || p.indexHead(marks[i:]) < 0 {
+		if head[m] {
+			last = i
+		}
+	}
+	for i, m := range marks {
+		if head[m] || i > last {
 			p.tail = append(p.tail, seen[T]{mark: m})
 		}
 	}
 	p.at = len(p.tail)
 }
 
-// indexHead returns the index of the first mark that belongs to the head, or -1.
-func (p *place[T]) indexHead(marks []mark) int {
-	head := p.inHead()
-	return slices.IndexFunc(marks, func(m mark) bool { return head[m] })
+// indexHead returns the index of the first mark that belongs to the head, or -1, and the
+// rank of its record in the head.
+func (p *place[T]) indexHead(marks []mark) (first, rank int) {
+	ranks := make(map[mark]int, len(p.head))
+	for i := range p.head {
+		ranks[p.head[i].id()] = i
+	}
+	for i, m := range marks {
+		if rank, ok := ranks[m]; ok {
+			return i, rank
+		}
+	}
+	return -1, 0
 }
 
 // capture makes the first records of the list the head, but none behind the place: what

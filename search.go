@@ -1,6 +1,9 @@
 package epcclogs
 
-import "context"
+import (
+	"context"
+	"math"
+)
 
 // search is a search for a place in a list that has moved.
 type search[T any] struct {
@@ -8,11 +11,13 @@ type search[T any] struct {
 	place  *place[T]
 	lo, hi int  // the part of the list that was looked at first
 	total  int  // number of records in the list; 0: not told
-	head   int  // offset of the head of the list; -1: not seen
 	end    int  // of the list, as far as seen
 	over   bool // nothing follows it
 	tries  int
 	last   []mark // of the records from the head to there; nil if no page shows both
+
+	sawHead bool
+	shift   int // how far the list has moved to the right, going by the head
 
 	asked ListOptions // the page looked at last
 	page  *Page[T]
@@ -26,7 +31,7 @@ const maxTries = 20_000
 // does not, or not all of it.
 func newSearch[T any](source *ahead[T], p *place[T], asked ListOptions, page *Page[T], v view[T]) *search[T] {
 	c := claimsOf(page, asked)
-	s := &search[T]{source: source, place: p, total: c.total, head: -1, asked: asked, page: page, view: v}
+	s := &search[T]{source: source, place: p, total: c.total, asked: asked, page: page, view: v}
 	s.lo, s.hi = asked.Offset, asked.Offset+len(page.Data)
 	s.note(c)
 	return s
@@ -60,10 +65,11 @@ func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 // still there and the list ends within what was read, because the rest was deleted.
 // Then it moves the place to the end of the list.
 func (s *search[T]) endsWithin() bool {
-	if s.head < 0 || s.end > s.head+s.place.offset+maxLimit {
+	if !s.sawHead || s.end > s.place.offset+s.shift+maxLimit {
 		return false
 	}
-	s.place.offset, s.place.shift = s.end, s.head
+	s.place.offset = s.end
+	s.place.shift = max(s.place.shift+s.shift, 0)
 	if s.over && s.last != nil {
 		s.place.moveToEnd(s.last)
 	}
@@ -88,9 +94,9 @@ func (s *search[T]) try(ctx context.Context, offset int) (bool, error) {
 // note notes what the page shows of the head and of the end of the list.
 func (s *search[T]) note(c claims) {
 	marks, offset := s.view.marks, s.asked.Offset
-	first := s.place.indexHead(marks)
+	first, rank := s.place.indexHead(marks)
 	if first >= 0 {
-		s.head = offset + first
+		s.sawHead, s.shift = true, offset+first-rank-s.place.shift
 	}
 	end, last := offset+len(marks), c.ends || len(marks) < 2
 	switch {
@@ -124,15 +130,18 @@ func (s *search[T]) hints(ctx context.Context) (bool, error) {
 	return s.fromHead(ctx)
 }
 
-// fromHead looks at the first page of the list, and then where the place should be
-// according to it.
+// fromHead looks for the head on the first pages of the list, and then where the place
+// should be according to it.
 func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
 	p := s.place
 	found, err := s.try(ctx, 0)
-	if err != nil || found && s.view.last == p.at-1 || !found && s.head < 0 {
+	for err == nil && !found && !s.sawHead && len(s.page.Data) > 1 && s.asked.Offset < remembered {
+		found, err = s.try(ctx, s.asked.Offset+stride(len(s.page.Data)))
+	}
+	if err != nil || found && s.view.last == p.at-1 || !found && !s.sawHead {
 		return found, err
 	}
-	moved, first := s.head, *s // how far the list has moved to the right
+	moved, first := s.shift, *s // how far the list has moved to the right
 	if found {
 		moved = p.moves(s.view)
 	}
@@ -143,18 +152,28 @@ func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
 	return nearer || found, err
 }
 
+// window returns the part of the list in which the place must be.
+func (s *search[T]) window() (from, to int) {
+	if !s.sawHead {
+		return 0, math.MaxInt
+	}
+	at := s.place.offset + s.shift
+	return max(0, at-2*remembered), at + 2*remembered
+}
+
 // sweep looks at the pages before and behind what was looked at first, in turn, the
 // nearest first.
 func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
+	least, most := s.window()
 	lo, hi, missed := s.lo, s.hi, s.lo
 	if s.total > 0 {
 		lo = min(lo, s.total)
 	}
 	var same repeats
-	left, right, step := lo > 0, hi > lo || again, lookBack
+	left, right, step := lo > least, (hi > lo || again) && hi < most, lookBack
 	for left || right {
 		if left {
-			from := max(0, lo-step)
+			from := max(least, lo-step)
 			for at := from; at < lo; at += stride(len(s.page.Data)) {
 				if found, err := s.try(ctx, at); found || err != nil {
 					return found, err
@@ -163,7 +182,7 @@ func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 					break
 				}
 			}
-			lo, left = from, from > 0
+			lo, left = from, from > least
 			if step = stride(s.source.server.page()); len(s.page.Data) == 0 {
 				step = missed - lo // far behind the end of the list
 			}
@@ -172,7 +191,8 @@ func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 			if found, err := s.try(ctx, hi-1); found || err != nil {
 				return found, err
 			}
-			hi, right = hi-1+len(s.page.Data), len(s.page.Data) > 1 && !ignoresOffsets(&same, &s.source.server, s.page.Data)
+			hi = hi - 1 + len(s.page.Data)
+			right = hi < most && len(s.page.Data) > 1 && !ignoresOffsets(&same, &s.source.server, s.page.Data)
 		}
 	}
 	return false, nil
