@@ -151,7 +151,7 @@ func (p *place[T]) take(v view[T]) {
 			added[i].id()
 		}
 	}
-	p.fillHead(added)
+	p.fillHead(v, added)
 	p.ended = p.ended && len(v.fresh) == 0
 	if v.marks == nil {
 		p.moved /= 2
@@ -176,12 +176,27 @@ func (p *place[T]) learn(v view[T], ends bool) {
 // moves returns how far to the right the known records of v's page have moved.
 func (p *place[T]) moves(v view[T]) int { return v.offset + v.known - (p.offset - p.at + v.rank) }
 
-// fillHead adds new records to a head that is short because nothing else was received
-// so far.
-func (p *place[T]) fillHead(added []seen[T]) {
+// fillHead adds those records of v's page to a short head that follow it. added are the
+// new ones among them.
+func (p *place[T]) fillHead(v view[T], added []seen[T]) {
 	n := len(p.head)
-	if n > 0 && n < lookBack && len(p.tail) > 0 && p.head[n-1].id() == p.tail[len(p.tail)-1].id() {
-		p.head = append(p.head, added[:min(lookBack-n, len(added))]...)
+	if n == 0 || n >= lookBack || len(p.tail) == 0 {
+		return
+	}
+	last := p.head[n-1].id()
+	if v.marks == nil {
+		if last == p.tail[len(p.tail)-1].id() {
+			p.head = append(p.head, added[:min(lookBack-n, len(added))]...)
+		}
+		return
+	}
+	at := slices.Index(v.marks, last)
+	for i := at + 1; at >= 0 && i < len(v.marks) && len(p.head) < lookBack; i++ {
+		if nth := slices.Index(v.nth, i); nth >= 0 {
+			p.head = append(p.head, added[nth])
+		} else {
+			p.head = append(p.head, seen[T]{mark: v.marks[i]})
+		}
 	}
 }
 
