@@ -229,26 +229,21 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	}
 }
 
-// mergeHead puts those new records into the head that stand between two of its records.
+// mergeHead puts those new records into the head that stand behind one of its records,
+// and not behind the last.
 func (p *place[T]) mergeHead(v view[T], added []seen[T]) {
-	if len(p.head) == 0 {
-		return
-	}
 	head := p.inHead()
 	before := -1 // index in p.head of the latest record of the head on the page
 	for i, m := range v.marks {
 		if head[m] {
 			before = slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m })
-			continue
-		}
-		nth := slices.Index(v.nth, i)
-		within := before >= 0 && slices.ContainsFunc(v.marks[i:], func(m mark) bool { return head[m] })
-		if within && nth >= 0 {
+		} else if nth := slices.Index(v.nth, i); nth >= 0 && 0 <= before && before < len(p.head)-1 {
 			before++
 			p.head = slices.Insert(p.head, before, added[nth])
 			p.head[before].id()
 		}
 	}
+	p.head = p.head[:min(len(p.head), remembered)]
 }
 
 // takeUnchecked moves the place behind a page whose records all count as new: the
