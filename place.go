@@ -229,18 +229,21 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	}
 }
 
-// mergeHead puts those new records into the head that stand behind one of its records,
-// and not behind the last.
+// mergeHead puts those new records into the head that stand right behind one of its
+// records, and not behind the last.
 func (p *place[T]) mergeHead(v view[T], added []seen[T]) {
 	head := p.inHead()
-	before := -1 // index in p.head of the latest record of the head on the page
+	before := -1 // index in p.head of the record before, if it belongs to the head
 	for i, m := range v.marks {
-		if head[m] {
+		switch nth := slices.Index(v.nth, i); {
+		case head[m]:
 			before = slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m })
-		} else if nth := slices.Index(v.nth, i); nth >= 0 && 0 <= before && before < len(p.head)-1 {
+		case nth >= 0 && 0 <= before && before < len(p.head)-1:
 			before++
 			p.head = slices.Insert(p.head, before, added[nth])
 			p.head[before].id()
+		default:
+			before = -1
 		}
 	}
 	p.head = p.head[:min(len(p.head), remembered)]
