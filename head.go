@@ -72,7 +72,7 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	if offset > 0 {
 		before = p.head[:first]
 	}
-	p.move(offset + slices.Index(marks, p.head[first].mark) - first - p.shift)
+	p.move(max(0, offset+slices.Index(marks, p.head[first].mark)-first-p.shift))
 	p.shift = offset
 	for i := range p.head {
 		if !onPage(p.head[i]) {

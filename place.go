@@ -168,7 +168,7 @@ func (p *place[T]) take(v view[T]) {
 // shows new records behind all that was known. ends says that the page is the last.
 func (p *place[T]) learn(v view[T], ends bool) {
 	behind := v.last >= 0 && v.endsNew() && (ends || v.last == len(p.tail)-1)
-	if behind && p.ended && v.offset+len(v.records)-len(v.fresh) >= settled {
+	if behind && p.ended && max(p.offset, v.offset+len(v.records)-len(v.fresh)) >= settled {
 		p.grows = tailEnd
 	}
 }
