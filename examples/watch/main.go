@@ -205,9 +205,7 @@ func monitor(
 		lists = []string{wholeStore}
 	}
 	for _, list := range lists {
-		w.followers = append(w.followers, &follower{
-			list: list, client: client, store: s, interval: set.interval, metrics: m, logger: logger,
-		})
+		w.followers = append(w.followers, newFollower(client, list, s, set.interval, m, logger))
 	}
 	handler, err := w.handler()
 	if err != nil {
@@ -233,7 +231,7 @@ func monitor(
 	work.Go(func() { learnNames(running, client, s, logger) })
 	if set.alertURL != "" {
 		a := &alerter{
-			url: set.alertURL, grace: set.grace, store: s, fresh: w.fresh, now: time.Now,
+			url: set.alertURL, grace: set.grace, started: time.Now(), store: s, now: time.Now,
 			metrics: m, logger: logger,
 		}
 		work.Go(func() { a.run(running) })

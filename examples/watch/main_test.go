@@ -206,8 +206,7 @@ func TestRun(t *testing.T) {
 			assert.Equal(t, http.StatusOK, status)
 			assert.Contains(t, body, one.Name)
 			assert.NotContains(t, body, "example-secret")
-			status, _ = get(t, url+"healthz")
-			assert.Equal(t, http.StatusOK, status)
+			eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusOK })
 
 			status, out := end()
 			assert.Zero(t, status)
@@ -238,7 +237,7 @@ func TestOutage(t *testing.T) {
 	eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusServiceUnavailable })
 	status, body := get(t, url+"?period=1y")
 	assert.Equal(t, http.StatusOK, status)
-	assert.Contains(t, body, "The logs cannot be read at the moment.")
+	assert.Contains(t, body, "New logs do not come in at the moment.")
 	assert.Contains(t, body, "&lt;b&gt;no&lt;/b&gt;")
 	assert.True(t, total(), "the last good data are still there")
 }
@@ -305,7 +304,7 @@ func TestSpoiltCursor(t *testing.T) {
 	defer api.Close()
 	location := filepath.Join(t.TempDir(), "watch.db")
 	s := open(t, location)
-	require.NoError(t, s.save(t.Context(), wholeStore, nil, "spoilt", time.Now()))
+	require.NoError(t, s.save(t.Context(), wholeStore, nil, place{cursor: "spoilt"}, time.Now()))
 	setenv(t, api)
 	out := &output{}
 	assert.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", location}, out))
@@ -316,7 +315,7 @@ func TestFilePermissions(t *testing.T) {
 	location := filepath.Join(t.TempDir(), "a % b?.db")
 	require.NoError(t, os.WriteFile(location, nil, 0o644))
 	s := open(t, location)
-	require.NoError(t, s.save(t.Context(), wholeStore, epcclogstest.SampleLogs("x", 3), "", time.Now()))
+	require.NoError(t, s.save(t.Context(), wholeStore, epcclogstest.SampleLogs("x", 3), place{}, time.Now()))
 	files, err := filepath.Glob(filepath.Dir(location) + "/*")
 	require.NoError(t, err)
 	assert.Len(t, files, 3)

@@ -76,11 +76,11 @@ var schema = []string{
 		id   TEXT PRIMARY KEY,
 		name TEXT NOT NULL
 	)`,
-	// How far each list was read.
+	// How far each list was read: see type place.
 	`CREATE TABLE IF NOT EXISTS lists (
 		list    TEXT PRIMARY KEY,
 		cursor  TEXT NOT NULL,
-		read_at BIGINT NOT NULL -- the last successful reading
+		read_at BIGINT NOT NULL
 	)`,
 }
 
@@ -205,9 +205,16 @@ const upsertEvents = `
 		last_at = excluded.last_at, seen_at = excluded.seen_at
 	WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)`
 
-// save stores records together with the cursor behind them, so that neither is
+// place is how far a list is in the database. Its zero value is that of a list that
+// was never read.
+type place struct {
+	cursor   string
+	caughtUp time.Time // all that was in the list then is in the database
+}
+
+// save stores records together with the place behind them, so that neither is
 // there without the other. Records that are there already stay as they are.
-func (s *store) save(ctx context.Context, list string, logs []epcclogs.IntegrationLog, cursor string, now time.Time) error {
+func (s *store) save(ctx context.Context, list string, logs []epcclogs.IntegrationLog, p place, now time.Time) error {
 	rows := make([]logRow, len(logs))
 	last := make(map[[2]string]int, len(logs)) // the last attempt of each event in the batch
 	for i, l := range logs {
@@ -242,7 +249,7 @@ func (s *store) save(ctx context.Context, list string, logs []epcclogs.Integrati
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO lists (list, cursor, read_at) VALUES ($1, $2, $3)
 			ON CONFLICT (list) DO UPDATE SET cursor = excluded.cursor, read_at = excluded.read_at`,
-			list, cursor, now.UnixMicro())
+			list, p.cursor, toMicros(p.caughtUp))
 		return err
 	})
 }
@@ -276,23 +283,15 @@ func (r logRow) after(o logRow) bool {
 // text replaces the one character that PostgreSQL cannot store.
 func text(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
 
-// place returns the cursor of a list, and when it was last read; zero values for
-// a list that was never read.
-func (s *store) place(ctx context.Context, list string) (cursor string, readAt time.Time, err error) {
+// place returns how far a list is in the database.
+func (s *store) place(ctx context.Context, list string) (p place, err error) {
 	var at int64
-	err = s.db.QueryRowContext(ctx, `SELECT cursor, read_at FROM lists WHERE list = $1`, list).Scan(&cursor, &at)
+	err = s.db.QueryRowContext(ctx, `SELECT cursor, read_at FROM lists WHERE list = $1`, list).Scan(&p.cursor, &at)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", time.Time{}, nil
+		return place{}, nil
 	}
-	return cursor, fromMicros(at), err
-}
-
-// saveReading notes a successful reading that brought nothing new.
-func (s *store) saveReading(ctx context.Context, list string, at time.Time) error {
-	_, err := s.db.ExecContext(ctx, `
-		INSERT INTO lists (list, cursor, read_at) VALUES ($1, '', $2)
-		ON CONFLICT (list) DO UPDATE SET read_at = excluded.read_at`, list, at.UnixMicro())
-	return err
+	p.caughtUp = fromMicros(at)
+	return p, err
 }
 
 // saveIntegrations keeps the names; those of integrations that are gone stay.
@@ -307,6 +306,14 @@ func (s *store) saveIntegrations(ctx context.Context, all []epcclogs.Integration
 		}
 		return nil
 	})
+}
+
+// toMicros returns 0 for the zero time.
+func toMicros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
 }
 
 // fromMicros returns the zero time for 0.

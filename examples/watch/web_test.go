@@ -38,39 +38,23 @@ func TestHealth(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, status, "nothing was read yet")
 	assert.JSONEq(t, `{"status":"stale"}`, body)
 
-	r.succeeded(time.Now().Add(-29 * time.Second))
+	r.stored(time.Now().Add(-29 * time.Second))
 	r.failed(errors.New("no route"))
 	status, body = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusOK, status)
 	assert.Contains(t, body, `"error":"no route"`)
 
-	r.begin(time.Now().Add(-31 * time.Second))
-	status, _ = get(t, base+"/healthz")
+	r.stored(time.Now().Add(-31 * time.Second))
+	status, body = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
 
+	assert.NotContains(t, body, "error")
+
 	// Of several lists, the one that was read longest ago counts.
-	r.succeeded(time.Now())
+	r.stored(time.Now())
 	w.followers = append(w.followers, &follower{})
 	status, _ = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
-}
-
-func TestReading(t *testing.T) {
-	var r reading
-	one, two := time.Now(), time.Now().Add(time.Second)
-	r.succeeded(one)
-	r.failed(errors.New("refused"))
-	at, err := r.last()
-	assert.Equal(t, one, at)
-	require.EqualError(t, err, "refused")
-	r.succeeded(two)
-	at, err = r.last()
-	assert.Equal(t, two, at)
-	require.NoError(t, err)
-	r.failed(epcclogs.ErrPagination)
-	at, err = r.last()
-	assert.Equal(t, one, at, "the answer at two was of no use")
-	assert.ErrorIs(t, err, epcclogs.ErrPagination)
 }
 
 func TestPage(t *testing.T) {
@@ -78,14 +62,14 @@ func TestPage(t *testing.T) {
 	w, base := serveWeb(t, s)
 	_, body := get(t, base+"/")
 	assert.Contains(t, body, "No deliveries have been read yet.")
-	assert.Contains(t, body, "not read yet")
+	assert.Contains(t, body, "The logs are being read for the first time.")
 
 	now := time.Now()
 	evil := failed("hook", "<job>", 1, now.Add(-72*time.Hour), 500)
 	evil.Body, evil.ErrorDetail = "<script>alert(1)</script>", `"><img src=x>`
-	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{evil}, "", now))
+	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{evil}, place{"", now}, now))
 	require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{{ID: "hook", Name: "<i>Hook</i>"}}))
-	w.followers[0].reading.succeeded(now)
+	w.followers[0].reading.stored(now)
 	_, body = get(t, base+"/")
 	assert.Contains(t, body, "No deliveries in this period")
 	assert.Contains(t, body, "?period=1y")
@@ -113,8 +97,8 @@ func TestAPI(t *testing.T) {
 	now := time.Now()
 	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{
 		failed("one", "a", 1, now, 503), failed("two", "b", 1, now, 0), epcclogstest.Log("two", "c", 1, now),
-	}, "", now))
-	w.followers[0].reading.succeeded(now)
+	}, place{"", now}, now))
+	w.followers[0].reading.stored(now)
 
 	_, body := get(t, base+"/api/summary")
 	var sum summary
