@@ -108,6 +108,25 @@ func TestAlerts(t *testing.T) {
 	})
 }
 
+// Of an event nothing is known as long as its own list is not read, because reading
+// it fails or it is not followed any more.
+func TestAlertsOfLists(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s, r, c := open(t, location), newReceiver(t), &clock{time.Now()}
+		one, two := failed("one", "job", 1, c.t, 500), failed("two", "job", 1, c.t, 500)
+		require.NoError(t, s.save(t.Context(), "one", []epcclogs.IntegrationLog{one}, place{"", c.t}, c.t))
+		require.NoError(t, s.save(t.Context(), "two", []epcclogs.IntegrationLog{two}, place{"", c.t}, c.t))
+		a := newAlerter(s, r, c)
+		c.t = c.t.Add(time.Hour)
+		require.NoError(t, s.save(t.Context(), "one", nil, place{"", c.t}, c.t))
+		a.look(t)
+		assert.Equal(t, []string{one.Key()}, r.keys)
+		require.NoError(t, s.save(t.Context(), "two", nil, place{"", c.t}, c.t))
+		a.look(t)
+		assert.Equal(t, []string{one.Key(), two.Key()}, r.keys)
+	})
+}
+
 // What the receiver does not take is posted again, later and later, with the same
 // key and body, also by another run of the program; the page shows it meanwhile.
 func TestAlertsRetried(t *testing.T) {

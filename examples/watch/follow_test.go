@@ -100,14 +100,14 @@ func (w *watching) add(logs ...epcclogs.IntegrationLog) {
 	w.api.AddLogs(hook, append(logs, epcclogstest.Log(hook, "recovers", 2, time.Now()))...)
 }
 
-// wait returns when the grace period is over, once the outage has begun. Before
+// wait returns long after the grace period is over, once the outage has begun. Before
 // that it was not, however long the test took to come here.
 func (w *watching) wait() {
 	w.Helper()
 	now := time.Now()
 	_, err := w.store.db.ExecContext(w.Context(), `UPDATE events SET seen_at = `+fmt.Sprint(now.UnixMicro()))
 	require.NoError(w, err)
-	eventually(w.T, func() bool { return time.Since(now) > w.alerter.grace })
+	eventually(w.T, func() bool { return time.Since(now) > 2*w.alerter.grace })
 }
 
 // quiet checks that no alert is posted.
@@ -169,4 +169,23 @@ func TestNoFalseAlert(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The time of the pager is that of the database only when nothing is left to store
+// of what was read before.
+func TestCaughtUp(t *testing.T) {
+	api := epcclogstest.NewServer()
+	defer api.Close()
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
+	require.NoError(t, err)
+	f := newFollower(client, wholeStore, nil, time.Second, nil, silent)
+	entries, last := make(chan entry, 2), time.Now().Add(-time.Hour)
+	assert.Equal(t, last, f.caughtUp(entries, last), "the end of the list was not reached yet")
+	for _, err := range f.pager.All(t.Context()) {
+		require.NoError(t, err)
+	}
+	entries <- entry{}
+	assert.Equal(t, last, f.caughtUp(entries, last), "a record waits")
+	<-entries
+	assert.Equal(t, f.pager.CaughtUp(), f.caughtUp(entries, last))
 }

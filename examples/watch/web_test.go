@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -69,8 +71,12 @@ func TestPage(t *testing.T) {
 	evil.Body, evil.ErrorDetail = "<script>alert(1)</script>", `"><img src=x>`
 	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{evil}, place{"", now}, now))
 	require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{{ID: "hook", Name: "<i>Hook</i>"}}))
+	w.followers[0].reading.stored(now.Add(-3 * time.Hour))
+	_, body = get(t, base+"/")
+	assert.Contains(t, body, "The figures are complete only up to 3 h ago.")
 	w.followers[0].reading.stored(now)
 	_, body = get(t, base+"/")
+	assert.NotContains(t, body, "The figures are")
 	assert.Contains(t, body, "No deliveries in this period")
 	assert.Contains(t, body, "?period=1y")
 	_, body = get(t, base+"/?period=7d")
@@ -127,6 +133,29 @@ func TestAPI(t *testing.T) {
 		"watch_newest_record_timestamp_seconds ",
 	} {
 		assert.Contains(t, body, "\n"+line)
+	}
+}
+
+// The client's log has records of other things than requests, too.
+func TestRequestsCounted(t *testing.T) {
+	w, base := serveWeb(t, open(t, databases["sqlite"](t)))
+	logger := slog.New(requestLog{silent.Handler(), w.metrics})
+	api := epcclogstest.NewServer()
+	defer api.Close()
+	api.Fail(1, epcclogstest.Status(http.StatusForbidden, ""))
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}), epcclogs.WithLogger(logger))
+	require.NoError(t, err)
+	for range 3 {
+		_, _ = client.ListIntegrations(t.Context(), nil)
+	}
+	api.Close()
+	_, err = client.ListIntegrations(t.Context(), nil)
+	require.Error(t, err)
+	logger.DebugContext(t.Context(), "epcclogs: pace", "rate", 1)
+	_, body := get(t, base+"/metrics")
+	for status, n := range map[string]int{"200": 2, "403": 1, "error": 1} {
+		assert.Contains(t, body, fmt.Sprintf("\nwatch_api_requests_total{status=%q} %d\n", status, n))
 	}
 }
 
