@@ -18,6 +18,7 @@ const (
 	saveRetry  = 2 * time.Second        // while the database fails
 	namesEvery = 5 * time.Minute
 	lastSave   = 5 * time.Second // for the records at hand when the program ends
+	forgetEach = time.Minute     // how often old records are looked for
 )
 
 // wholeStore is the name of the list of all logs; other lists have the id of an
@@ -210,6 +211,22 @@ func learnNames(ctx context.Context, client *epcclogs.Client, s *store, logger *
 		if err != nil && ctx.Err() == nil {
 			logger.Warn("names of integrations not read", "error", err)
 			wait = namesEvery / 10
+		}
+		pause(ctx, wait)
+	}
+}
+
+// forgetOld deletes what is older than a time from the database until ctx ends, in
+// batches, so that others can write in between.
+func forgetOld(ctx context.Context, s *store, keep time.Duration, logger *slog.Logger) {
+	for ctx.Err() == nil {
+		more, err := s.forget(ctx, time.Now().Add(-keep), batchSize)
+		if err != nil && ctx.Err() == nil {
+			logger.Error("old records not deleted", "error", err)
+		}
+		wait := forgetEach
+		if more {
+			wait = batchTime
 		}
 		pause(ctx, wait)
 	}

@@ -266,6 +266,8 @@ func TestSettings(t *testing.T) {
 		{"-interval soon", none, 2, `invalid value "soon" for flag -interval`},
 		{"-colour", none, 2, "flag provided but not defined: -colour"},
 		{"-grace -1s", none, 2, "-grace -1s is negative"},
+		{"-keep -1h", none, 2, "-keep -1h0m0s is negative"},
+		{"-interval 1s some-id some-id", none, 2, "the integration some-id is named twice"},
 		{"-rate -1", none, 2, "-rate -1 is negative"},
 		{"-addr 8080", none, 2, `-addr "8080" is not host:port`},
 		{"-alert-url hooks.example", none, 2, `-alert-url "hooks.example" is not an http or https URL`},

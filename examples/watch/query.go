@@ -219,6 +219,7 @@ func (v *summary) count(ctx context.Context, tx *sql.Tx, f filter, now time.Time
 	if err != nil {
 		return err
 	}
+	v.Statuses = []statusCount{} // not nil, which is null in JSON
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
@@ -251,6 +252,7 @@ func (v *summary) count(ctx context.Context, tx *sql.Tx, f filter, now time.Time
 	if err != nil {
 		return err
 	}
+	v.Integrations = []integrationSummary{}
 	for _, in := range integrations {
 		v.Integrations = append(v.Integrations, *in)
 	}

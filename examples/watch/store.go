@@ -283,6 +283,33 @@ func (r logRow) after(o logRow) bool {
 // text replaces the one character that PostgreSQL cannot store.
 func text(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
 
+// forget deletes attempts from before a time, the oldest first and up to limit, and
+// with the last attempt of an event the event and its alert. It reports whether more
+// may be left.
+func (s *store) forget(ctx context.Context, before time.Time, limit int64) (more bool, err error) {
+	const old = `WITH old AS (
+		SELECT key, integration, job FROM logs WHERE created_at < $1 ORDER BY created_at, key LIMIT $2) `
+	var n int64
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		for _, statement := range []string{
+			`DELETE FROM events WHERE (integration, job, key) IN (SELECT integration, job, key FROM old)`,
+			`DELETE FROM alerts WHERE (integration, job) IN (SELECT integration, job FROM old)
+				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = alerts.integration AND e.job = alerts.job)`,
+			`DELETE FROM logs WHERE key IN (SELECT key FROM old)`,
+		} {
+			result, err := tx.ExecContext(ctx, old+statement, before.UnixMicro(), limit)
+			if err != nil {
+				return err
+			}
+			if n, err = result.RowsAffected(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n == limit, err
+}
+
 // place returns how far a list is in the database.
 func (s *store) place(ctx context.Context, list string) (p place, err error) {
 	var at int64

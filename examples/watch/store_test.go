@@ -50,6 +50,44 @@ func TestSave(t *testing.T) {
 	})
 }
 
+// Old attempts go, in batches; events and alerts go with their last attempt.
+func TestForget(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s := open(t, location)
+		now := time.Now()
+		old, kept := now.Add(-25*time.Hour), now.Add(-23*time.Hour)
+		logs := []epcclogs.IntegrationLog{
+			failed("hook", "half", 2, kept, 500), failed("hook", "new", 1, kept, 500), epcclogstest.Log("hook", "good", 1, kept),
+			failed("hook", "half", 1, old, 500), failed("hook", "gone", 1, old, 500), failed("hook", "gone", 2, old, 500),
+			failed("other", "new", 1, old, 500), epcclogstest.Log("hook", "done", 1, old),
+		}
+		c := &clock{now}
+		c.read(t, s, logs...)
+		a := newAlerter(s, newReceiver(t), c)
+		a.grace = 0
+		a.look(t)
+		assert.Equal(t, 4, number(t, s.db, `SELECT COUNT(*) FROM alerts`))
+		for _, want := range []bool{true, true, false} {
+			more, err := s.forget(t.Context(), now.Add(-24*time.Hour), 2)
+			require.NoError(t, err)
+			assert.Equal(t, want, more)
+			assert.Zero(t, number(t, s.db, `SELECT COUNT(*) FROM events WHERE key NOT IN (SELECT key FROM logs)`))
+		}
+		assert.Equal(t, asRows(logs[:3]), stored(t, s))
+		assert.Equal(t, 3, number(t, s.db, `SELECT COUNT(*) FROM events`))
+		assert.Equal(t, 2, number(t, s.db, `SELECT COUNT(*) FROM alerts WHERE integration = 'hook' AND job IN ('half', 'new')`))
+		assert.Equal(t, 2, number(t, s.db, `SELECT COUNT(*) FROM alerts`))
+
+		// The program does so with -keep.
+		c.read(t, s, logs...)
+		api := epcclogstest.NewServer()
+		defer api.Close()
+		setenv(t, api)
+		start(t, append(use(t, location), "-keep", "24h")...)
+		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 3 })
+	})
+}
+
 // The last attempt of an event is found in whatever order the attempts come.
 func TestLastAttempt(t *testing.T) {
 	onEach(t, func(t *testing.T, location string) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,7 +107,9 @@ func TestAPI(t *testing.T) {
 	}, place{"", now}, now))
 	w.followers[0].reading.stored(now)
 
-	_, body := get(t, base+"/api/summary")
+	_, body := get(t, base+"/api/summary?integration=none")
+	assert.NotContains(t, strings.Replace(body, `"newest_record":null`, "", 1), "null")
+	_, body = get(t, base+"/api/summary")
 	var sum summary
 	require.NoError(t, json.Unmarshal([]byte(body), &sum))
 	assert.Equal(t, Counts{3, 2, 1. / 3}, sum.Counts)
