@@ -18,20 +18,20 @@ import (
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
-// network sends the requests of a client. While it is down, they fail. While it is
+// connection sends the requests of a client. While it is down, they fail. While it is
 // slow, those for what is not near the beginning of the list wait.
-type network struct {
+type connection struct {
 	down atomic.Bool
 	slow chan struct{} // closed in the end
 }
 
-func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
-	if n.down.Load() {
+func (c *connection) RoundTrip(req *http.Request) (*http.Response, error) {
+	if c.down.Load() {
 		return nil, errors.New("no route")
 	}
 	if offset, _ := strconv.Atoi(req.URL.Query().Get("page[offset]")); offset >= 1500 {
 		select {
-		case <-n.slow:
+		case <-c.slow:
 		case <-req.Context().Done():
 		}
 	}
@@ -43,7 +43,7 @@ func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
 type watching struct {
 	*testing.T
 	api      *epcclogstest.Server
-	network  network
+	network  connection
 	store    *store
 	follower *follower
 	alerter  *alerter
@@ -119,7 +119,7 @@ func (w *watching) quiet() {
 
 // An event that was delivered in the end is not posted, whatever keeps the program
 // from knowing that for longer than the grace period. One that was not is.
-func TestNoFalseAlert(t *testing.T) {
+func TestAlertsAfterOutage(t *testing.T) {
 	for name, outage := range map[string]func(*watching){
 		"after a stop": func(w *watching) {
 			w.stop()

@@ -125,6 +125,9 @@ func (s *store) look(ctx context.Context, f filter, now time.Time, limit int) (*
 		if err != nil {
 			return err
 		}
+		if f.Integration != "" {
+			names[f.Integration] = cmp.Or(names[f.Integration], f.Integration)
+		}
 		if err := v.count(ctx, tx, f, now, names); err != nil {
 			return err
 		}
