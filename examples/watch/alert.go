@@ -35,8 +35,8 @@ var alertClient = &http.Client{
 type alerter struct {
 	url     string
 	grace   time.Duration // that a later attempt has to succeed
+	started time.Time
 	store   *store
-	fresh   func() time.Time // the last successful reading of the list read longest ago
 	now     func() time.Time
 	metrics *metrics
 	logger  *slog.Logger
@@ -57,9 +57,14 @@ type alert struct {
 
 // waiting is a row of the outbox that is due.
 type waiting struct {
-	key, payload string
-	tries        int
+	integration, job, key, payload string
+	tries                          int
 }
+
+// known is the condition that the program knows the attempts of an event e: since
+// its start, at $1, it has read all of a list c that has them. Before that, a later
+// attempt may have succeeded while the program did not run.
+const known = `c.read_at >= $1 AND c.list IN ('` + wholeStore + `', e.integration)`
 
 func (a *alerter) run(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -75,14 +80,9 @@ func (a *alerter) run(ctx context.Context) {
 }
 
 // enqueue writes the undelivered events to the outbox that have stayed so for the
-// grace period. It goes by the last successful reading, not by the clock: as long
-// as nothing is read, nobody knows of later attempts.
+// grace period.
 func (a *alerter) enqueue(ctx context.Context) error {
-	fresh := a.fresh()
-	if fresh.IsZero() {
-		return nil
-	}
-	due, err := a.due(ctx, fresh.Add(-a.grace))
+	due, err := a.due(ctx)
 	if err != nil || len(due) == 0 {
 		return err
 	}
@@ -107,17 +107,18 @@ func (a *alerter) enqueue(ctx context.Context) error {
 	})
 }
 
-// due returns events without an alert whose last attempt failed and was read
-// before a time.
-func (a *alerter) due(ctx context.Context, before time.Time) ([]alert, error) {
+// due returns events without an alert whose last attempt failed, with no later one
+// within the grace period. It goes by the time up to which the list is in the
+// database, not by the clock: nobody knows of later attempts that are not read.
+func (a *alerter) due(ctx context.Context) ([]alert, error) {
 	var due []alert
 	var e alert
 	var lastAt int64
 	err := each(ctx, a.store.db, `
 		SELECT e.key, e.integration, COALESCE(i.name, e.integration), e.job, e.attempt, l.status, l.reason, e.last_at
-		FROM events e JOIN logs l ON l.key = e.key LEFT JOIN integrations i ON i.id = e.integration
-		WHERE NOT e.succeeded AND NOT e.alerted AND e.seen_at <= $1
-		ORDER BY e.seen_at LIMIT $2`, []any{before.UnixMicro(), alertBatch},
+		FROM lists c CROSS JOIN events e JOIN logs l ON l.key = e.key LEFT JOIN integrations i ON i.id = e.integration
+		WHERE `+known+` AND NOT e.succeeded AND NOT e.alerted AND e.seen_at <= c.read_at - $2
+		ORDER BY e.seen_at LIMIT $3`, []any{a.started.UnixMicro(), a.grace.Microseconds(), alertBatch},
 		[]any{&e.key, &e.Integration, &e.Name, &e.Job, &e.Attempts, &e.Status, &e.Reason, &lastAt}, func() {
 			e.LastAttemptAt = fromMicros(lastAt)
 			e.Text = fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s",
@@ -133,11 +134,11 @@ func (a *alerter) post(ctx context.Context) error {
 	var due []waiting
 	var w waiting
 	err := each(ctx, a.store.db, `
-		SELECT a.key, a.payload, a.tries
-		FROM alerts a JOIN events e ON e.integration = a.integration AND e.job = a.job
-		WHERE a.sent_at IS NULL AND a.next_at <= $1 AND NOT e.succeeded
-		ORDER BY a.next_at LIMIT $2`, []any{a.now().UnixMicro(), alertBatch},
-		[]any{&w.key, &w.payload, &w.tries}, func() { due = append(due, w) })
+		SELECT a.integration, a.job, a.key, a.payload, a.tries
+		FROM lists c CROSS JOIN alerts a JOIN events e ON e.integration = a.integration AND e.job = a.job
+		WHERE `+known+` AND a.sent_at IS NULL AND a.next_at <= $2 AND NOT e.succeeded
+		ORDER BY a.next_at LIMIT $3`, []any{a.started.UnixMicro(), a.now().UnixMicro(), alertBatch},
+		[]any{&w.integration, &w.job, &w.key, &w.payload, &w.tries}, func() { due = append(due, w) })
 	if err != nil {
 		return err
 	}
@@ -189,12 +190,14 @@ func (a *alerter) send(ctx context.Context, w waiting) error {
 func (a *alerter) note(ctx context.Context, w waiting, problem error) error {
 	now := a.now()
 	if problem == nil {
-		_, err := a.store.db.ExecContext(ctx, `UPDATE alerts SET sent_at = $2, tries = tries + 1, error = '' WHERE key = $1`,
-			w.key, now.UnixMicro())
+		_, err := a.store.db.ExecContext(ctx, `
+			UPDATE alerts SET sent_at = $3, tries = tries + 1, error = '' WHERE integration = $1 AND job = $2`,
+			w.integration, w.job, now.UnixMicro())
 		return err
 	}
 	wait := min(alertMinRetry<<min(w.tries, 10), alertMaxRetry)
-	_, err := a.store.db.ExecContext(ctx, `UPDATE alerts SET next_at = $2, tries = tries + 1, error = $3 WHERE key = $1`,
-		w.key, now.Add(wait).UnixMicro(), text(problem.Error()))
+	_, err := a.store.db.ExecContext(ctx, `
+		UPDATE alerts SET next_at = $3, tries = tries + 1, error = $4 WHERE integration = $1 AND job = $2`,
+		w.integration, w.job, now.Add(wait).UnixMicro(), text(problem.Error()))
 	return err
 }

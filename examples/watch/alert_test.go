@@ -36,16 +36,22 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// clock is the time of an alerter, and of its last reading.
+// clock is the time of an alerter, and up to which the list is read.
 type clock struct{ t time.Time }
 
 func (c *clock) now() time.Time { return c.t }
 
 func newAlerter(s *store, r *receiver, c *clock) *alerter {
 	return &alerter{
-		url: r.URL, grace: 5 * time.Minute, store: s, fresh: c.now, now: c.now,
+		url: r.URL, grace: 5 * time.Minute, started: c.t, store: s, now: c.now,
 		metrics: newMetrics(), logger: silent,
 	}
+}
+
+// read stores logs of the whole store, with all that is in the list now.
+func (c *clock) read(t *testing.T, s *store, logs ...epcclogs.IntegrationLog) {
+	t.Helper()
+	require.NoError(t, s.save(t.Context(), wholeStore, logs, place{"", c.t}, c.t))
 }
 
 // look does once what run does again and again.
@@ -61,18 +67,19 @@ func TestAlerts(t *testing.T) {
 		a := newAlerter(s, r, c)
 		hook := epcclogstest.SampleIntegration(0)
 		require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{hook}))
-		save := func(logs ...epcclogs.IntegrationLog) {
-			require.NoError(t, s.save(t.Context(), wholeStore, logs, "", c.t))
-		}
 		lost := failed(hook.ID, "lost", 1, c.t, 503)
-		save(lost, failed(hook.ID, "late", 1, c.t, 0), epcclogstest.Log(hook.ID, "good", 1, c.t))
+		c.read(t, s, lost, failed(hook.ID, "late", 1, c.t, 0), epcclogstest.Log(hook.ID, "good", 1, c.t))
 
 		c.t = c.t.Add(5*time.Minute - time.Second)
+		c.read(t, s)
 		a.look(t)
 		assert.Empty(t, r.keys, "the grace period is not over")
-		save(epcclogstest.Log(hook.ID, "late", 2, c.t)) // this one has succeeded in the end
+		c.read(t, s, epcclogstest.Log(hook.ID, "late", 2, c.t)) // this one has succeeded in the end
 
 		c.t = c.t.Add(time.Second)
+		a.look(t)
+		assert.Empty(t, r.keys, "nobody has read what came in the last second")
+		c.read(t, s)
 		a.look(t)
 		a.look(t)
 		require.Equal(t, []string{lost.Key()}, r.keys)
@@ -87,10 +94,36 @@ func TestAlerts(t *testing.T) {
 		assert.Contains(t, posted.Text, hook.Name+": event lost is not delivered after 1 attempts")
 
 		// Neither a further failure nor a restart brings it again.
-		save(failed(hook.ID, "lost", 2, c.t, 500))
+		other := failed(hook.ID, "other", 1, c.t, 500)
+		c.read(t, s, failed(hook.ID, "lost", 2, c.t, 500), other)
 		c.t = c.t.Add(time.Hour)
-		newAlerter(s, r, c).look(t)
-		assert.Len(t, r.keys, 1)
+		c.read(t, s)
+		c.t = c.t.Add(time.Hour)
+		a = newAlerter(s, r, c)
+		a.look(t)
+		assert.Len(t, r.keys, 1, "a later attempt may have come before the start")
+		c.read(t, s)
+		a.look(t)
+		assert.Equal(t, []string{lost.Key(), other.Key()}, r.keys)
+	})
+}
+
+// Of an event nothing is known as long as its own list is not read, because reading
+// it fails or it is not followed any more.
+func TestAlertsOfLists(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s, r, c := open(t, location), newReceiver(t), &clock{time.Now()}
+		one, two := failed("one", "job", 1, c.t, 500), failed("two", "job", 1, c.t, 500)
+		require.NoError(t, s.save(t.Context(), "one", []epcclogs.IntegrationLog{one}, place{"", c.t}, c.t))
+		require.NoError(t, s.save(t.Context(), "two", []epcclogs.IntegrationLog{two}, place{"", c.t}, c.t))
+		a := newAlerter(s, r, c)
+		c.t = c.t.Add(time.Hour)
+		require.NoError(t, s.save(t.Context(), "one", nil, place{"", c.t}, c.t))
+		a.look(t)
+		assert.Equal(t, []string{one.Key()}, r.keys)
+		require.NoError(t, s.save(t.Context(), "two", nil, place{"", c.t}, c.t))
+		a.look(t)
+		assert.Equal(t, []string{one.Key(), two.Key()}, r.keys)
 	})
 }
 
@@ -99,10 +132,9 @@ func TestAlerts(t *testing.T) {
 func TestAlertsRetried(t *testing.T) {
 	onEach(t, func(t *testing.T, location string) {
 		s, r, c := open(t, location), newReceiver(t), &clock{time.Now()}
-		require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{
-			failed("hook", "one", 1, c.t, 500), failed("hook", "two", 1, c.t, 500),
-		}, "", c.t))
+		c.read(t, s, failed("hook", "one", 1, c.t, 500), failed("hook", "two", 1, c.t, 500))
 		c.t = c.t.Add(5 * time.Minute)
+		c.read(t, s)
 		r.status = http.StatusInternalServerError
 		a := newAlerter(s, r, c)
 		a.look(t)
@@ -124,7 +156,11 @@ func TestAlertsRetried(t *testing.T) {
 		assert.Len(t, r.keys, 4)
 		r.status = http.StatusOK
 		c.t = c.t.Add(alertMaxRetry)
-		newAlerter(s, r, c).look(t)
+		a = newAlerter(s, r, c)
+		a.look(t)
+		assert.Len(t, r.keys, 4, "a later attempt may have come before the start")
+		c.read(t, s)
+		a.look(t)
 		assert.Len(t, r.keys, 6)
 		assert.Equal(t, r.keys[0], r.keys[2])
 		assert.ElementsMatch(t, r.bodies[:2], r.bodies[4:])
@@ -141,8 +177,9 @@ func TestAlertsRetried(t *testing.T) {
 func TestAlertWithdrawn(t *testing.T) {
 	onEach(t, func(t *testing.T, location string) {
 		s, r, c := open(t, location), newReceiver(t), &clock{time.Now()}
-		require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{failed("hook", "job", 1, c.t, 500)}, "", c.t))
+		c.read(t, s, failed("hook", "job", 1, c.t, 500))
 		c.t = c.t.Add(5 * time.Minute)
+		c.read(t, s)
 		r.Close() // nobody listens
 		a := newAlerter(s, r, c)
 		a.look(t)
@@ -150,7 +187,7 @@ func TestAlertWithdrawn(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 1, v.Alerts.Failing)
 		assert.NotContains(t, v.Alerts.Error, r.URL, "the URL may be a secret")
-		require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{epcclogstest.Log("hook", "job", 2, c.t)}, "", c.t))
+		c.read(t, s, epcclogstest.Log("hook", "job", 2, c.t))
 		c.t = c.t.Add(time.Hour)
 		a.look(t)
 		assert.Equal(t, 1, number(t, s.db, `SELECT tries FROM alerts`))
@@ -166,8 +203,9 @@ func TestAlertRedirected(t *testing.T) {
 		s, r, c := open(t, location), newReceiver(t), &clock{time.Now()}
 		moved := httptest.NewServer(http.RedirectHandler(r.URL, http.StatusMovedPermanently))
 		defer moved.Close()
-		require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{failed("hook", "job", 1, c.t, 500)}, "", c.t))
+		c.read(t, s, failed("hook", "job", 1, c.t, 500))
 		c.t = c.t.Add(5 * time.Minute)
+		c.read(t, s)
 		a := newAlerter(s, r, c)
 		a.url = moved.URL
 		a.look(t)

@@ -215,6 +215,14 @@ func TestBrowser(t *testing.T) {
 	assert.True(t, ask[bool](t, b, `window.same`))
 	assert.True(t, ask[bool](t, b, `document.querySelector("#events details[open]") !== null`))
 
+	// So does a new name, and the filter stays.
+	_, err = s.db.ExecContext(t.Context(), `UPDATE integrations SET name = 'Renamed' WHERE id = $1`, two.ID)
+	require.NoError(t, err)
+	eventually(t, func() bool {
+		return ask[string](t, b, `document.querySelector("select").selectedOptions[0].text`) == "Renamed"
+	})
+	assert.Equal(t, 4, ask[int](t, b, `document.querySelectorAll("option").length`))
+
 	b.mu.Lock()
 	assert.Empty(t, b.messages, "the console is empty")
 	for _, r := range b.requests {

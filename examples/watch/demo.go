@@ -25,11 +25,9 @@ var demoWaits = []int64{8, 30, 120} // seconds
 // failed deliveries are tried again, old logs expire, and now and then an
 // endpoint is down for a while.
 type demo struct {
-	server   *epcclogstest.Server
-	random   *rand.Rand
-	retries  map[int64][]delivery // by the second in which they are due
-	end      context.CancelFunc
-	finished chan struct{}
+	server  *epcclogstest.Server
+	random  *rand.Rand
+	retries map[int64][]delivery // by the second in which they are due
 }
 
 // delivery is the next attempt to deliver an event.
@@ -39,27 +37,23 @@ type delivery struct {
 	attempt  int
 }
 
-// startDemo returns a store with the logs of the last day, which lives until it is
-// closed.
-func startDemo(ctx context.Context) *demo {
-	ctx, end := context.WithCancel(ctx)
+// startDemo returns a store with the logs of the last day, which lives until ctx
+// ends.
+func startDemo(ctx context.Context) *epcclogstest.Server {
 	var integrations []epcclogstest.Option
 	for i := range 3 {
 		integrations = append(integrations, epcclogstest.WithIntegration(epcclogstest.SampleIntegration(i)))
 	}
 	d := &demo{
-		server:   epcclogstest.NewServer(integrations...),
-		random:   rand.New(rand.NewPCG(1, 2)), // the same history at every start
-		retries:  make(map[int64][]delivery),
-		end:      end,
-		finished: make(chan struct{}),
+		server:  epcclogstest.NewServer(integrations...),
+		random:  rand.New(rand.NewPCG(1, 2)), // the same history at every start
+		retries: make(map[int64][]delivery),
 	}
 	now := time.Now()
 	for at := now.Add(-demoKept); at.Before(now); at = at.Add(time.Second) {
 		d.live(at)
 	}
 	go func() {
-		defer close(d.finished)
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
@@ -74,16 +68,7 @@ func startDemo(ctx context.Context) *demo {
 			}
 		}
 	}()
-	return d
-}
-
-// url is the base URL of the store.
-func (d *demo) url() string { return d.server.URL }
-
-func (d *demo) close() {
-	d.end()
-	<-d.finished
-	d.server.Close()
+	return d.server
 }
 
 // live adds the attempts of one second.

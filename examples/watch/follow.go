@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
@@ -19,6 +18,7 @@ const (
 	saveRetry  = 2 * time.Second        // while the database fails
 	namesEvery = 5 * time.Minute
 	lastSave   = 5 * time.Second // for the records at hand when the program ends
+	forgetEach = time.Minute     // how often old records are looked for
 )
 
 // wholeStore is the name of the list of all logs; other lists have the id of an
@@ -28,12 +28,22 @@ const wholeStore = "store"
 // follower brings one list of logs from the API into the database.
 type follower struct {
 	list     string
-	client   *epcclogs.Client
+	pager    *epcclogs.Pager[epcclogs.IntegrationLog]
 	store    *store
 	interval time.Duration
 	metrics  *metrics
 	logger   *slog.Logger
 	reading  reading
+}
+
+func newFollower(
+	client *epcclogs.Client, list string, s *store, interval time.Duration, m *metrics, logger *slog.Logger,
+) *follower {
+	pager := client.StoreLogs(nil)
+	if list != wholeStore {
+		pager = client.IntegrationLogs(list, nil)
+	}
+	return &follower{list: list, pager: pager, store: s, interval: interval, metrics: m, logger: logger}
 }
 
 // entry is a record, and the place in the list behind it.
@@ -44,31 +54,27 @@ type entry struct {
 
 // run returns when ctx ends, or when the list cannot be followed at all.
 func (f *follower) run(ctx context.Context) error {
-	cursor, readAt, err := f.store.place(ctx, f.list)
+	start, err := f.store.place(ctx, f.list)
 	if err != nil {
 		return fmt.Errorf("read the cursor: %w", err)
 	}
-	f.reading.begin(readAt)
-	pager := f.client.StoreLogs(nil)
-	if f.list != wholeStore {
-		pager = f.client.IntegrationLogs(f.list, nil)
-	}
-	pager.Concurrent(pagesAhead).Resume(cursor)
+	f.reading.stored(start.caughtUp)
+	f.pager.Concurrent(pagesAhead).Resume(start.cursor)
 
 	entries := make(chan entry, batchSize)
 	ended := make(chan error, 1)
 	go func() {
 		defer close(entries)
-		ended <- f.follow(ctx, pager, entries)
+		ended <- f.follow(ctx, entries)
 	}()
-	f.saveAll(ctx, entries)
+	f.saveAll(ctx, entries, start)
 	return <-ended
 }
 
 // follow sends what the list brings, until ctx ends or the pager was misused.
-func (f *follower) follow(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog], entries chan<- entry) error {
+func (f *follower) follow(ctx context.Context, entries chan<- entry) error {
 	var problem error
-	for record, err := range pager.Follow(withReading(ctx, &f.reading), f.interval) {
+	for record, err := range f.pager.Follow(ctx, f.interval) {
 		if problem = err; err != nil {
 			if ctx.Err() == nil {
 				f.reading.failed(err)
@@ -76,7 +82,7 @@ func (f *follower) follow(ctx context.Context, pager *epcclogs.Pager[epcclogs.In
 			}
 			continue
 		}
-		entries <- entry{record, pager.Cursor()}
+		entries <- entry{record, f.pager.Cursor()}
 	}
 	if ctx.Err() == nil {
 		problem = fmt.Errorf("follow the logs of %s: %w", f.list, problem)
@@ -88,31 +94,49 @@ func (f *follower) follow(ctx context.Context, pager *epcclogs.Pager[epcclogs.In
 	return nil
 }
 
-// saveAll stores the entries in batches until there are no more.
-func (f *follower) saveAll(ctx context.Context, entries <-chan entry) {
-	tick := time.NewTicker(f.interval)
+// saveAll stores the entries in batches until there are no more. While nothing is
+// new, it stores how far the list was read. The list was read up to last before.
+func (f *follower) saveAll(ctx context.Context, entries <-chan entry, last place) {
+	wait := min(batchTime, f.interval)
+	tick := time.NewTicker(wait)
 	defer tick.Stop()
 	for {
+		var batch []entry
 		select {
 		case first, ok := <-entries:
 			if !ok {
 				return
 			}
-			f.save(ctx, gather(first, entries))
+			batch = gather(first, entries, wait)
 		case <-tick.C:
-			if at, _ := f.reading.last(); !at.IsZero() {
-				if err := f.store.saveReading(ctx, f.list, at); err != nil && ctx.Err() == nil {
-					f.logger.Error("reading not stored", "list", f.list, "error", err)
-				}
-			}
+		}
+		next := place{last.cursor, f.caughtUp(entries, last.caughtUp)}
+		if len(batch) > 0 {
+			next.cursor = batch[len(batch)-1].cursor
+		}
+		if len(batch) > 0 || next != last {
+			f.save(ctx, batch, next)
+			last = next
 		}
 	}
 }
 
-// gather returns a batch: what comes within a moment, up to a limit.
-func gather(first entry, entries <-chan entry) []entry {
+// caughtUp returns the time up to which the list is in the database, once all that
+// was taken from entries is; last if that has not changed. What the loop returned
+// before the pager's time is in entries, or was taken: so first the time, then the
+// length.
+func (f *follower) caughtUp(entries <-chan entry, last time.Time) time.Time {
+	at := f.pager.CaughtUp()
+	if at.IsZero() || len(entries) > 0 {
+		return last
+	}
+	return at
+}
+
+// gather returns a batch: what comes within a time, up to a limit.
+func gather(first entry, entries <-chan entry, wait time.Duration) []entry {
 	batch := append(make([]entry, 0, batchSize), first)
-	enough := time.After(batchTime)
+	enough := time.After(wait)
 	for len(batch) < batchSize {
 		select {
 		case e, ok := <-entries:
@@ -127,10 +151,10 @@ func gather(first entry, entries <-chan entry) []entry {
 	return batch
 }
 
-// save stores a batch, again and again until it is stored. Reading waits
-// meanwhile. When ctx ends there is one last try: what is not stored then is read
-// again at the next start.
-func (f *follower) save(ctx context.Context, batch []entry) {
+// save stores a batch and the place behind it, again and again until they are
+// stored. Reading waits meanwhile. When ctx ends there is one last try: what is not
+// stored then is read again at the next start.
+func (f *follower) save(ctx context.Context, batch []entry, p place) {
 	logs := make([]epcclogs.IntegrationLog, len(batch))
 	for i, e := range batch {
 		logs[i] = e.log
@@ -140,10 +164,11 @@ func (f *follower) save(ctx context.Context, batch []entry) {
 		if ctx.Err() != nil {
 			attempt, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastSave)
 		}
-		err := f.store.save(attempt, f.list, logs, batch[len(batch)-1].cursor, time.Now())
+		err := f.store.save(attempt, f.list, logs, p, time.Now())
 		cancel()
 		if err == nil {
 			f.metrics.stored(logs)
+			f.reading.stored(p.caughtUp)
 			return
 		}
 		if ctx.Err() != nil && attempt != ctx {
@@ -151,6 +176,7 @@ func (f *follower) save(ctx context.Context, batch []entry) {
 			return
 		}
 		if ctx.Err() == nil {
+			f.reading.failed(fmt.Errorf("store %d records: %w", len(logs), err))
 			f.logger.Error("records not stored, trying again", "list", f.list, "records", len(logs), "error", err)
 			pause(ctx, saveRetry)
 		}
@@ -190,77 +216,43 @@ func learnNames(ctx context.Context, client *epcclogs.Client, s *store, logger *
 	}
 }
 
-// reading is how fresh a list is. It is told of each request by the client's log:
-// Follow itself says nothing of a reading that brought nothing new.
+// forgetOld deletes what is older than a time from the database until ctx ends, in
+// batches, so that others can write in between.
+func forgetOld(ctx context.Context, s *store, keep time.Duration, logger *slog.Logger) {
+	for ctx.Err() == nil {
+		more, err := s.forget(ctx, time.Now().Add(-keep), batchSize)
+		if err != nil && ctx.Err() == nil {
+			logger.Error("old records not deleted", "error", err)
+		}
+		wait := forgetEach
+		if more {
+			wait = batchTime
+		}
+		pause(ctx, wait)
+	}
+}
+
+// reading is how far a list is in the database, and what has failed since.
 type reading struct {
-	mu       sync.Mutex
-	at       time.Time // of the last success
-	previous time.Time // of the success before
-	err      error     // why reading fails; nil when it does not
+	mu  sync.Mutex
+	at  time.Time // all that was in the list then is in the database
+	err error     // nil when nothing has failed since records, or at, were stored
 }
 
-// begin takes over what an earlier run of the program has noted.
-func (r *reading) begin(at time.Time) {
+func (r *reading) stored(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.at, r.previous = at, at
-}
-
-func (r *reading) succeeded(at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at, r.previous, r.err = at, r.at, nil
+	r.at, r.err = at, nil
 }
 
 func (r *reading) failed(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if errors.Is(err, epcclogs.ErrPagination) {
-		r.at = r.previous // the answer was a 200, but of no use
-	}
 	r.err = err
 }
 
-// last returns when the last successful reading was, the zero time when there was
-// none, and what has failed since.
 func (r *reading) last() (at time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.at, r.err
-}
-
-type readingKey struct{}
-
-func withReading(ctx context.Context, r *reading) context.Context {
-	return context.WithValue(ctx, readingKey{}, r)
-}
-
-// requestLog is the handler of the client's logger: it counts the requests and
-// tells the reading in their context, and passes on only what a user wants to
-// see.
-type requestLog struct {
-	slog.Handler
-	metrics *metrics
-}
-
-func (h requestLog) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h requestLog) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelDebug {
-		outcome := "error"
-		r.Attrs(func(a slog.Attr) bool {
-			if a.Key == "status" {
-				outcome = a.Value.String()
-			}
-			return true
-		})
-		h.metrics.requests.WithLabelValues(outcome).Inc()
-		if reading, ok := ctx.Value(readingKey{}).(*reading); ok && outcome == fmt.Sprint(http.StatusOK) {
-			reading.succeeded(r.Time)
-		}
-	}
-	if !h.Handler.Enabled(ctx, r.Level) {
-		return nil
-	}
-	return h.Handler.Handle(ctx, r)
 }

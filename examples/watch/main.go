@@ -26,12 +26,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/epcclogstest"
+	"github.com/epcclogs/epcclogs/examples/internal/service"
 )
 
 // shutdownTime is how long requests under way may take once the program ends.
@@ -53,6 +56,7 @@ type settings struct {
 	rate         float64
 	alertURL     string
 	grace        time.Duration
+	keep         time.Duration
 	integrations []string
 }
 
@@ -101,6 +105,7 @@ DATABASE_URL names a PostgreSQL database to use in place of a file.
 	flags.Float64Var(&set.rate, "rate", 0, "`requests` a second to the API at most; 0 means 100")
 	flags.StringVar(&set.alertURL, "alert-url", "", "`URL` to post undelivered events to")
 	flags.DurationVar(&set.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
+	flags.DurationVar(&set.keep, "keep", 0, "`time` that a delivery attempt stays in the database; 0 means for ever")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil, err
 	} else if err != nil {
@@ -112,9 +117,12 @@ DATABASE_URL names a PostgreSQL database to use in place of a file.
 
 // check says what is wrong with the settings, and takes DATABASE_URL in.
 func (set *settings) check() error {
-	for _, id := range set.integrations {
+	for i, id := range set.integrations {
 		if strings.HasPrefix(id, "-") {
 			return fmt.Errorf("the flag %s stands behind an integration id; flags come first", id)
+		}
+		if slices.Contains(set.integrations[:i], id) {
+			return fmt.Errorf("the integration %s is named twice", id)
 		}
 	}
 	location := os.Getenv("DATABASE_URL")
@@ -125,6 +133,8 @@ func (set *settings) check() error {
 		return fmt.Errorf("-rate %v is negative", set.rate)
 	case set.grace < 0:
 		return fmt.Errorf("-grace %v is negative", set.grace)
+	case set.keep < 0:
+		return fmt.Errorf("-keep %v is negative", set.keep)
 	case location != "" && set.database != "":
 		return errors.New("-db and DATABASE_URL are both set; unset one")
 	case location != "" && !isPostgres(location):
@@ -146,45 +156,32 @@ func checkURL(alertURL string) error {
 	return nil
 }
 
-// embedded reports whether there is no real store to watch.
-func (set *settings) embedded() bool {
-	return os.Getenv("EPCC_CLIENT_ID")+os.Getenv("EPCC_CLIENT_SECRET")+os.Getenv("EPCC_API_BASE_URL") == "" &&
-		len(set.integrations) == 0
-}
-
 // watch watches a store until ctx ends or something cannot go on.
 func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *log.Logger) error {
 	m := newMetrics()
-	options := []epcclogs.Option{
+	made, end := context.WithCancel(ctx) // as long as data are made up
+	defer end()
+	s, err := service.Connect(cmp.Or(set.integrations...), func() *epcclogstest.Server { return startDemo(made) },
 		epcclogs.WithLogger(slog.New(requestLog{logger.Handler(), m})),
 		epcclogs.WithRateLimit(set.rate),
 		epcclogs.WithUserAgent("epcclogs-watch"),
-	}
-	if !set.embedded() {
-		client, err := epcclogs.NewClientFromEnv(options...)
-		if err != nil {
-			return err
-		}
-		set.database = cmp.Or(set.database, "watch.db")
-		title := strings.TrimPrefix(cmp.Or(os.Getenv("EPCC_API_BASE_URL"), epcclogs.EUWest), "https://")
-		return monitor(ctx, set, client, title, m, logger, messages)
-	}
-
-	demo := startDemo(ctx)
-	defer demo.close()
-	client, err := epcclogs.NewClient(append(options, epcclogs.WithBaseURL(demo.url()), epcclogs.WithToken("not-a-real-token"))...)
+	)
 	if err != nil {
 		return err
 	}
-	if set.database == "" {
+	defer s.Close()
+	title := strings.TrimPrefix(cmp.Or(os.Getenv("EPCC_API_BASE_URL"), epcclogs.EUWest), "https://")
+	if s.Embedded != nil {
+		title = "embedded store, made-up data"
 		directory, err := os.MkdirTemp("", "watch-")
 		if err != nil {
 			return err
 		}
 		defer func() { _ = os.RemoveAll(directory) }()
-		set.database = filepath.Join(directory, "watch.db")
+		set.database = cmp.Or(set.database, filepath.Join(directory, "watch.db"))
 	}
-	return monitor(ctx, set, client, "embedded store, made-up data", m, logger, messages)
+	set.database = cmp.Or(set.database, "watch.db")
+	return monitor(ctx, set, s.Client, title, m, logger, messages)
 }
 
 // monitor runs the parts of the program.
@@ -192,7 +189,6 @@ func monitor(
 	ctx context.Context, set *settings, client *epcclogs.Client, title string,
 	m *metrics, logger *slog.Logger, messages *log.Logger,
 ) (err error) {
-	defer client.CloseIdleConnections()
 	s, err := openStore(ctx, set.database)
 	if err != nil {
 		return err
@@ -205,9 +201,7 @@ func monitor(
 		lists = []string{wholeStore}
 	}
 	for _, list := range lists {
-		w.followers = append(w.followers, &follower{
-			list: list, client: client, store: s, interval: set.interval, metrics: m, logger: logger,
-		})
+		w.followers = append(w.followers, newFollower(client, list, s, set.interval, m, logger))
 	}
 	handler, err := w.handler()
 	if err != nil {
@@ -231,9 +225,12 @@ func monitor(
 		})
 	}
 	work.Go(func() { learnNames(running, client, s, logger) })
+	if set.keep > 0 {
+		work.Go(func() { forgetOld(running, s, set.keep, logger) })
+	}
 	if set.alertURL != "" {
 		a := &alerter{
-			url: set.alertURL, grace: set.grace, store: s, fresh: w.fresh, now: time.Now,
+			url: set.alertURL, grace: set.grace, started: time.Now(), store: s, now: time.Now,
 			metrics: m, logger: logger,
 		}
 		work.Go(func() { a.run(running) })

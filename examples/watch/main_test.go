@@ -206,8 +206,7 @@ func TestRun(t *testing.T) {
 			assert.Equal(t, http.StatusOK, status)
 			assert.Contains(t, body, one.Name)
 			assert.NotContains(t, body, "example-secret")
-			status, _ = get(t, url+"healthz")
-			assert.Equal(t, http.StatusOK, status)
+			eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusOK })
 
 			status, out := end()
 			assert.Zero(t, status)
@@ -238,7 +237,7 @@ func TestOutage(t *testing.T) {
 	eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusServiceUnavailable })
 	status, body := get(t, url+"?period=1y")
 	assert.Equal(t, http.StatusOK, status)
-	assert.Contains(t, body, "The logs cannot be read at the moment.")
+	assert.Contains(t, body, "New logs do not come in at the moment.")
 	assert.Contains(t, body, "&lt;b&gt;no&lt;/b&gt;")
 	assert.True(t, total(), "the last good data are still there")
 }
@@ -267,6 +266,8 @@ func TestSettings(t *testing.T) {
 		{"-interval soon", none, 2, `invalid value "soon" for flag -interval`},
 		{"-colour", none, 2, "flag provided but not defined: -colour"},
 		{"-grace -1s", none, 2, "-grace -1s is negative"},
+		{"-keep -1h", none, 2, "-keep -1h0m0s is negative"},
+		{"-interval 1s some-id some-id", none, 2, "the integration some-id is named twice"},
 		{"-rate -1", none, 2, "-rate -1 is negative"},
 		{"-addr 8080", none, 2, `-addr "8080" is not host:port`},
 		{"-alert-url hooks.example", none, 2, `-alert-url "hooks.example" is not an http or https URL`},
@@ -305,7 +306,7 @@ func TestSpoiltCursor(t *testing.T) {
 	defer api.Close()
 	location := filepath.Join(t.TempDir(), "watch.db")
 	s := open(t, location)
-	require.NoError(t, s.save(t.Context(), wholeStore, nil, "spoilt", time.Now()))
+	require.NoError(t, s.save(t.Context(), wholeStore, nil, place{cursor: "spoilt"}, time.Now()))
 	setenv(t, api)
 	out := &output{}
 	assert.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", location}, out))
@@ -316,7 +317,7 @@ func TestFilePermissions(t *testing.T) {
 	location := filepath.Join(t.TempDir(), "a % b?.db")
 	require.NoError(t, os.WriteFile(location, nil, 0o644))
 	s := open(t, location)
-	require.NoError(t, s.save(t.Context(), wholeStore, epcclogstest.SampleLogs("x", 3), "", time.Now()))
+	require.NoError(t, s.save(t.Context(), wholeStore, epcclogstest.SampleLogs("x", 3), place{}, time.Now()))
 	files, err := filepath.Glob(filepath.Dir(location) + "/*")
 	require.NoError(t, err)
 	assert.Len(t, files, 3)

@@ -65,7 +65,7 @@ var (
 	newestDesc = prometheus.NewDesc("watch_newest_record_timestamp_seconds",
 		"When the newest record was written by the API.", nil, nil)
 	readDesc = prometheus.NewDesc("watch_last_reading_timestamp_seconds",
-		"The last successful reading, of the list that was read longest ago.", nil, nil)
+		"When the last reading of all that is new began that is in the database; of several lists, the oldest.", nil, nil)
 )
 
 // gauges reads the database when Prometheus asks.
@@ -103,6 +103,33 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	if !t.newest.IsZero() {
 		gauge(newestDesc, seconds(t.newest))
 	}
+}
+
+// requestLog is the handler of the client's logger: it counts the requests, and
+// passes on only what a user wants to see.
+type requestLog struct {
+	slog.Handler
+	metrics *metrics
+}
+
+func (h requestLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h requestLog) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelDebug {
+		r.Attrs(func(a slog.Attr) bool { // other records have neither
+			switch a.Key {
+			case "status":
+				h.metrics.requests.WithLabelValues(a.Value.String()).Inc()
+			case "error":
+				h.metrics.requests.WithLabelValues("error").Inc()
+			}
+			return true
+		})
+	}
+	if !h.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

@@ -125,6 +125,9 @@ func (s *store) look(ctx context.Context, f filter, now time.Time, limit int) (*
 		if err != nil {
 			return err
 		}
+		if f.Integration != "" {
+			names[f.Integration] = cmp.Or(names[f.Integration], f.Integration)
+		}
 		if err := v.count(ctx, tx, f, now, names); err != nil {
 			return err
 		}
@@ -219,6 +222,7 @@ func (v *summary) count(ctx context.Context, tx *sql.Tx, f filter, now time.Time
 	if err != nil {
 		return err
 	}
+	v.Statuses = []statusCount{} // not nil, which is null in JSON
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
@@ -251,6 +255,7 @@ func (v *summary) count(ctx context.Context, tx *sql.Tx, f filter, now time.Time
 	if err != nil {
 		return err
 	}
+	v.Integrations = []integrationSummary{}
 	for _, in := range integrations {
 		v.Integrations = append(v.Integrations, *in)
 	}

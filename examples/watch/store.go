@@ -76,11 +76,11 @@ var schema = []string{
 		id   TEXT PRIMARY KEY,
 		name TEXT NOT NULL
 	)`,
-	// How far each list was read.
+	// How far each list was read: see type place.
 	`CREATE TABLE IF NOT EXISTS lists (
 		list    TEXT PRIMARY KEY,
 		cursor  TEXT NOT NULL,
-		read_at BIGINT NOT NULL -- the last successful reading
+		read_at BIGINT NOT NULL
 	)`,
 }
 
@@ -205,9 +205,16 @@ const upsertEvents = `
 		last_at = excluded.last_at, seen_at = excluded.seen_at
 	WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)`
 
-// save stores records together with the cursor behind them, so that neither is
+// place is how far a list is in the database. Its zero value is that of a list that
+// was never read.
+type place struct {
+	cursor   string
+	caughtUp time.Time // all that was in the list then is in the database
+}
+
+// save stores records together with the place behind them, so that neither is
 // there without the other. Records that are there already stay as they are.
-func (s *store) save(ctx context.Context, list string, logs []epcclogs.IntegrationLog, cursor string, now time.Time) error {
+func (s *store) save(ctx context.Context, list string, logs []epcclogs.IntegrationLog, p place, now time.Time) error {
 	rows := make([]logRow, len(logs))
 	last := make(map[[2]string]int, len(logs)) // the last attempt of each event in the batch
 	for i, l := range logs {
@@ -242,7 +249,7 @@ func (s *store) save(ctx context.Context, list string, logs []epcclogs.Integrati
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO lists (list, cursor, read_at) VALUES ($1, $2, $3)
 			ON CONFLICT (list) DO UPDATE SET cursor = excluded.cursor, read_at = excluded.read_at`,
-			list, cursor, now.UnixMicro())
+			list, p.cursor, toMicros(p.caughtUp))
 		return err
 	})
 }
@@ -276,23 +283,42 @@ func (r logRow) after(o logRow) bool {
 // text replaces the one character that PostgreSQL cannot store.
 func text(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
 
-// place returns the cursor of a list, and when it was last read; zero values for
-// a list that was never read.
-func (s *store) place(ctx context.Context, list string) (cursor string, readAt time.Time, err error) {
-	var at int64
-	err = s.db.QueryRowContext(ctx, `SELECT cursor, read_at FROM lists WHERE list = $1`, list).Scan(&cursor, &at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", time.Time{}, nil
-	}
-	return cursor, fromMicros(at), err
+// forget deletes attempts from before a time, the oldest first and up to limit, and
+// with the last attempt of an event the event and its alert. It reports whether more
+// may be left.
+func (s *store) forget(ctx context.Context, before time.Time, limit int64) (more bool, err error) {
+	const old = `WITH old AS (
+		SELECT key, integration, job FROM logs WHERE created_at < $1 ORDER BY created_at, key LIMIT $2) `
+	var n int64
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		for _, statement := range []string{
+			`DELETE FROM events WHERE (integration, job, key) IN (SELECT integration, job, key FROM old)`,
+			`DELETE FROM alerts WHERE (integration, job) IN (SELECT integration, job FROM old)
+				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = alerts.integration AND e.job = alerts.job)`,
+			`DELETE FROM logs WHERE key IN (SELECT key FROM old)`,
+		} {
+			result, err := tx.ExecContext(ctx, old+statement, before.UnixMicro(), limit)
+			if err != nil {
+				return err
+			}
+			if n, err = result.RowsAffected(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n == limit, err
 }
 
-// saveReading notes a successful reading that brought nothing new.
-func (s *store) saveReading(ctx context.Context, list string, at time.Time) error {
-	_, err := s.db.ExecContext(ctx, `
-		INSERT INTO lists (list, cursor, read_at) VALUES ($1, '', $2)
-		ON CONFLICT (list) DO UPDATE SET read_at = excluded.read_at`, list, at.UnixMicro())
-	return err
+// place returns how far a list is in the database.
+func (s *store) place(ctx context.Context, list string) (p place, err error) {
+	var at int64
+	err = s.db.QueryRowContext(ctx, `SELECT cursor, read_at FROM lists WHERE list = $1`, list).Scan(&p.cursor, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return place{}, nil
+	}
+	p.caughtUp = fromMicros(at)
+	return p, err
 }
 
 // saveIntegrations keeps the names; those of integrations that are gone stay.
@@ -307,6 +333,14 @@ func (s *store) saveIntegrations(ctx context.Context, all []epcclogs.Integration
 		}
 		return nil
 	})
+}
+
+// toMicros returns 0 for the zero time.
+func toMicros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
 }
 
 // fromMicros returns the zero time for 0.

@@ -25,33 +25,66 @@ func TestSave(t *testing.T) {
 	onEach(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		now := time.Now()
-		cursor, readAt, err := s.place(t.Context(), wholeStore)
+		p, err := s.place(t.Context(), wholeStore)
 		require.NoError(t, err)
-		assert.Empty(t, cursor)
-		assert.True(t, readAt.IsZero())
+		assert.Equal(t, place{}, p)
 
 		odd := epcclogs.IntegrationLog{ID: "odd", Body: "nul \x00, quotes '\"\\, <b>, \u2028, 😀", ProcessingTime: 0.0123}
 		logs := append(epcclogstest.SampleLogs("hook", 500), odd)
-		require.NoError(t, s.save(t.Context(), wholeStore, logs[:300], "one", now))
-		require.NoError(t, s.save(t.Context(), wholeStore, logs[200:], "two", now))
-		require.NoError(t, s.save(t.Context(), "other", nil, "three", now))
-
-		cursor, readAt, err = s.place(t.Context(), wholeStore)
+		at := now.Add(-time.Minute).Truncate(time.Microsecond).UTC()
+		require.NoError(t, s.save(t.Context(), wholeStore, logs[:300], place{"one", time.Time{}}, now))
+		p, err = s.place(t.Context(), wholeStore)
 		require.NoError(t, err)
-		assert.Equal(t, "two", cursor)
-		assert.Equal(t, now.UnixMicro(), readAt.UnixMicro())
+		assert.Equal(t, place{cursor: "one"}, p, "the end was not reached yet")
+		require.NoError(t, s.save(t.Context(), wholeStore, logs[200:], place{"two", at}, now))
+		require.NoError(t, s.save(t.Context(), "other", nil, place{"three", now}, now))
+		p, err = s.place(t.Context(), wholeStore)
+		require.NoError(t, err)
+		assert.Equal(t, place{"two", at}, p)
 		want := asRows(logs[:500])
 		row := newLogRow(odd, now)
 		assert.Equal(t, "nul \uFFFD, quotes '\"\\, <b>, \u2028, 😀", row.Body)
 		assert.Equal(t, row.Key, row.Job, "a record without a job is an event of its own")
 		want[row.Key] = row
 		assert.Equal(t, want, stored(t, s))
+	})
+}
 
-		require.NoError(t, s.saveReading(t.Context(), wholeStore, now.Add(time.Second)))
-		cursor, readAt, err = s.place(t.Context(), wholeStore)
-		require.NoError(t, err)
-		assert.Equal(t, "two", cursor)
-		assert.Equal(t, now.Add(time.Second).UnixMicro(), readAt.UnixMicro())
+// Old attempts go, in batches; events and alerts go with their last attempt.
+func TestForget(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s := open(t, location)
+		now := time.Now()
+		old, kept := now.Add(-25*time.Hour), now.Add(-23*time.Hour)
+		logs := []epcclogs.IntegrationLog{
+			failed("hook", "half", 2, kept, 500), failed("hook", "new", 1, kept, 500), epcclogstest.Log("hook", "good", 1, kept),
+			failed("hook", "half", 1, old, 500), failed("hook", "gone", 1, old, 500), failed("hook", "gone", 2, old, 500),
+			failed("other", "new", 1, old, 500), epcclogstest.Log("hook", "done", 1, old),
+		}
+		c := &clock{now}
+		c.read(t, s, logs...)
+		a := newAlerter(s, newReceiver(t), c)
+		a.grace = 0
+		a.look(t)
+		assert.Equal(t, 4, number(t, s.db, `SELECT COUNT(*) FROM alerts`))
+		for _, want := range []bool{true, true, false} {
+			more, err := s.forget(t.Context(), now.Add(-24*time.Hour), 2)
+			require.NoError(t, err)
+			assert.Equal(t, want, more)
+			assert.Zero(t, number(t, s.db, `SELECT COUNT(*) FROM events WHERE key NOT IN (SELECT key FROM logs)`))
+		}
+		assert.Equal(t, asRows(logs[:3]), stored(t, s))
+		assert.Equal(t, 3, number(t, s.db, `SELECT COUNT(*) FROM events`))
+		assert.Equal(t, 2, number(t, s.db, `SELECT COUNT(*) FROM alerts WHERE integration = 'hook' AND job IN ('half', 'new')`))
+		assert.Equal(t, 2, number(t, s.db, `SELECT COUNT(*) FROM alerts`))
+
+		// The program does so with -keep.
+		c.read(t, s, logs...)
+		api := epcclogstest.NewServer()
+		defer api.Close()
+		setenv(t, api)
+		start(t, append(use(t, location), "-keep", "24h")...)
+		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 3 })
 	})
 }
 
@@ -67,8 +100,8 @@ func TestLastAttempt(t *testing.T) {
 				_, err := s.db.ExecContext(t.Context(), `DELETE FROM `+table)
 				require.NoError(t, err)
 			}
-			require.NoError(t, s.save(t.Context(), wholeStore, logs[:1], "", now))
-			require.NoError(t, s.save(t.Context(), wholeStore, logs[1:], "", now))
+			require.NoError(t, s.save(t.Context(), wholeStore, logs[:1], place{"", now}, now))
+			require.NoError(t, s.save(t.Context(), wholeStore, logs[1:], place{"", now}, now))
 			v, err := s.look(t.Context(), filter{Period: periods[1]}, now, 10)
 			require.NoError(t, err)
 			assert.Len(t, v.Events, v.Undelivered)
@@ -103,7 +136,7 @@ func TestSummary(t *testing.T) {
 			}
 			logs = append(logs, sample...)
 		}
-		require.NoError(t, s.save(t.Context(), wholeStore, logs, "", now))
+		require.NoError(t, s.save(t.Context(), wholeStore, logs, place{"", now}, now))
 
 		for _, p := range periods {
 			for _, id := range []string{"", epcclogstest.SampleIntegration(1).ID, "unknown"} {

@@ -68,14 +68,14 @@ func (w *web) handler() (http.Handler, error) {
 	}), nil
 }
 
-// fresh returns when the list that was read longest ago was last read with
-// success; the zero time when one never was.
+// fresh returns the time up to which all lists are in the database; the zero time
+// when one was never read to its end.
 func (w *web) fresh() time.Time {
 	oldest, _ := w.reading()
 	return oldest
 }
 
-// reading also returns why reading fails; nil when it does not.
+// reading also returns why nothing new comes in; nil when something does.
 func (w *web) reading() (oldest time.Time, problem error) {
 	for i, f := range w.followers {
 		at, err := f.reading.last()
@@ -89,7 +89,7 @@ func (w *web) reading() (oldest time.Time, problem error) {
 	return oldest, problem
 }
 
-// stale reports whether the last successful reading is too long ago.
+// stale reports whether too much may be missing.
 func (w *web) stale(at, now time.Time) bool { return at.IsZero() || now.Sub(at) > 3*w.interval }
 
 // pageData is what page.html shows.
@@ -103,7 +103,7 @@ type pageData struct {
 	Now      time.Time
 	ReadAt   time.Time
 	Stale    bool
-	Problem  string // why reading fails
+	Problem  string // why nothing new comes in
 	Alerting bool
 	Refresh  int // seconds
 	Error    string

@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,39 +41,23 @@ func TestHealth(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, status, "nothing was read yet")
 	assert.JSONEq(t, `{"status":"stale"}`, body)
 
-	r.succeeded(time.Now().Add(-29 * time.Second))
+	r.stored(time.Now().Add(-29 * time.Second))
 	r.failed(errors.New("no route"))
 	status, body = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusOK, status)
 	assert.Contains(t, body, `"error":"no route"`)
 
-	r.begin(time.Now().Add(-31 * time.Second))
-	status, _ = get(t, base+"/healthz")
+	r.stored(time.Now().Add(-31 * time.Second))
+	status, body = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
 
+	assert.NotContains(t, body, "error")
+
 	// Of several lists, the one that was read longest ago counts.
-	r.succeeded(time.Now())
+	r.stored(time.Now())
 	w.followers = append(w.followers, &follower{})
 	status, _ = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
-}
-
-func TestReading(t *testing.T) {
-	var r reading
-	one, two := time.Now(), time.Now().Add(time.Second)
-	r.succeeded(one)
-	r.failed(errors.New("refused"))
-	at, err := r.last()
-	assert.Equal(t, one, at)
-	require.EqualError(t, err, "refused")
-	r.succeeded(two)
-	at, err = r.last()
-	assert.Equal(t, two, at)
-	require.NoError(t, err)
-	r.failed(epcclogs.ErrPagination)
-	at, err = r.last()
-	assert.Equal(t, one, at, "the answer at two was of no use")
-	assert.ErrorIs(t, err, epcclogs.ErrPagination)
 }
 
 func TestPage(t *testing.T) {
@@ -78,15 +65,19 @@ func TestPage(t *testing.T) {
 	w, base := serveWeb(t, s)
 	_, body := get(t, base+"/")
 	assert.Contains(t, body, "No deliveries have been read yet.")
-	assert.Contains(t, body, "not read yet")
+	assert.Contains(t, body, "The logs are being read for the first time.")
 
 	now := time.Now()
 	evil := failed("hook", "<job>", 1, now.Add(-72*time.Hour), 500)
 	evil.Body, evil.ErrorDetail = "<script>alert(1)</script>", `"><img src=x>`
-	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{evil}, "", now))
+	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{evil}, place{"", now}, now))
 	require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{{ID: "hook", Name: "<i>Hook</i>"}}))
-	w.followers[0].reading.succeeded(now)
+	w.followers[0].reading.stored(now.Add(-3 * time.Hour))
 	_, body = get(t, base+"/")
+	assert.Contains(t, body, "The figures are complete only up to 3 h ago.")
+	w.followers[0].reading.stored(now)
+	_, body = get(t, base+"/")
+	assert.NotContains(t, body, "The figures are")
 	assert.Contains(t, body, "No deliveries in this period")
 	assert.Contains(t, body, "?period=1y")
 	_, body = get(t, base+"/?period=7d")
@@ -113,10 +104,12 @@ func TestAPI(t *testing.T) {
 	now := time.Now()
 	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{
 		failed("one", "a", 1, now, 503), failed("two", "b", 1, now, 0), epcclogstest.Log("two", "c", 1, now),
-	}, "", now))
-	w.followers[0].reading.succeeded(now)
+	}, place{"", now}, now))
+	w.followers[0].reading.stored(now)
 
-	_, body := get(t, base+"/api/summary")
+	_, body := get(t, base+"/api/summary?integration=none")
+	assert.NotContains(t, strings.Replace(body, `"newest_record":null`, "", 1), "null")
+	_, body = get(t, base+"/api/summary")
 	var sum summary
 	require.NoError(t, json.Unmarshal([]byte(body), &sum))
 	assert.Equal(t, Counts{3, 2, 1. / 3}, sum.Counts)
@@ -143,6 +136,29 @@ func TestAPI(t *testing.T) {
 		"watch_newest_record_timestamp_seconds ",
 	} {
 		assert.Contains(t, body, "\n"+line)
+	}
+}
+
+// The client's log has records of other things than requests, too.
+func TestRequestsCounted(t *testing.T) {
+	w, base := serveWeb(t, open(t, databases["sqlite"](t)))
+	logger := slog.New(requestLog{silent.Handler(), w.metrics})
+	api := epcclogstest.NewServer()
+	defer api.Close()
+	api.Fail(1, epcclogstest.Status(http.StatusForbidden, ""))
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}), epcclogs.WithLogger(logger))
+	require.NoError(t, err)
+	for range 3 {
+		_, _ = client.ListIntegrations(t.Context(), nil)
+	}
+	api.Close()
+	_, err = client.ListIntegrations(t.Context(), nil)
+	require.Error(t, err)
+	logger.DebugContext(t.Context(), "epcclogs: pace", "rate", 1)
+	_, body := get(t, base+"/metrics")
+	for status, n := range map[string]int{"200": 2, "403": 1, "error": 1} {
+		assert.Contains(t, body, fmt.Sprintf("\nwatch_api_requests_total{status=%q} %d\n", status, n))
 	}
 }
 

@@ -12,6 +12,8 @@ async function refresh() {
     if (!live) throw new Error("this is not the page"); // but that of a proxy, for example
     const open = [...document.querySelectorAll("details[open]")].map((d) => d.id);
     document.getElementById("live").replaceWith(live);
+    const names = document.querySelector("select"), newNames = next.querySelector("select");
+    if (names && newNames && document.activeElement !== names) names.replaceChildren(...newNames.options);
     document.title = next.title;
     for (const id of open) {
       const details = document.getElementById(id);

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/epcclogstest"
+)
+
+// connection sends the requests of a client. While it is down, they fail. While it is
+// slow, those for what is not near the beginning of the list wait.
+type connection struct {
+	down atomic.Bool
+	slow chan struct{} // closed in the end
+}
+
+func (c *connection) RoundTrip(req *http.Request) (*http.Response, error) {
+	if c.down.Load() {
+		return nil, errors.New("no route")
+	}
+	if offset, _ := strconv.Atoi(req.URL.Query().Get("page[offset]")); offset >= 1500 {
+		select {
+		case <-c.slow:
+		case <-req.Context().Done():
+		}
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+// watching is the part of the program that brings a list into a database and posts
+// alerts. Of two events in the list the first attempt has failed.
+type watching struct {
+	*testing.T
+	api      *epcclogstest.Server
+	network  connection
+	store    *store
+	follower *follower
+	alerter  *alerter
+	receiver *receiver
+	stop     func()
+	fast     func() // the network is not slow any more
+}
+
+func watchTwo(t *testing.T, location string) *watching {
+	t.Helper()
+	hook := epcclogstest.SampleIntegration(0)
+	w := &watching{T: t, store: open(t, location), receiver: newReceiver(t)}
+	w.network.slow = make(chan struct{})
+	w.fast = sync.OnceFunc(func() { close(w.network.slow) })
+	w.api = epcclogstest.NewServer(epcclogstest.WithIntegration(hook,
+		failed(hook.ID, "recovers", 1, time.Now(), 503), failed(hook.ID, "lost", 1, time.Now(), 503)))
+	t.Cleanup(w.api.Close)
+	w.start()
+	eventually(t, func() bool { at, _ := w.follower.reading.last(); return w.rows() == 2 && !at.IsZero() })
+	return w
+}
+
+// start begins to follow the list, as the program does when it starts.
+func (w *watching) start() {
+	w.Helper()
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(w.api.URL), epcclogs.WithToken("example-token"),
+		epcclogs.WithHTTPClient(&http.Client{Transport: &w.network}), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
+	require.NoError(w, err)
+	w.alerter = newAlerter(w.store, w.receiver, &clock{time.Now()})
+	w.alerter.grace, w.alerter.now = 200*time.Millisecond, time.Now
+	f := newFollower(client, wholeStore, w.store, 100*time.Millisecond, newMetrics(), silent)
+	w.follower = f
+	ctx, cancel := context.WithCancel(w.Context())
+	ended := make(chan error)
+	go func() { ended <- f.run(ctx) }()
+	w.stop = func() {
+		cancel()
+		require.NoError(w, <-ended)
+		w.stop = func() {}
+	}
+	w.Cleanup(func() { w.stop() })
+}
+
+func (w *watching) rows() int { return number(w.T, w.store.db, `SELECT COUNT(*) FROM logs`) }
+
+// add brings thousands of new logs, the last of which tells that an event was
+// delivered after all.
+func (w *watching) add(logs ...epcclogs.IntegrationLog) {
+	hook := epcclogstest.SampleIntegration(0).ID
+	for i := range 3000 {
+		logs = append(logs, epcclogstest.Log(hook, fmt.Sprint("other-", i), 1, time.Now()))
+	}
+	w.api.AddLogs(hook, append(logs, epcclogstest.Log(hook, "recovers", 2, time.Now()))...)
+}
+
+// wait returns long after the grace period is over, once the outage has begun. Before
+// that it was not, however long the test took to come here.
+func (w *watching) wait() {
+	w.Helper()
+	now := time.Now()
+	_, err := w.store.db.ExecContext(w.Context(), `UPDATE events SET seen_at = `+fmt.Sprint(now.UnixMicro()))
+	require.NoError(w, err)
+	eventually(w.T, func() bool { return time.Since(now) > 2*w.alerter.grace })
+}
+
+// quiet checks that no alert is posted.
+func (w *watching) quiet() {
+	w.Helper()
+	w.alerter.look(w.T)
+	assert.Empty(w, w.receiver.bodies)
+}
+
+// An event that was delivered in the end is not posted, whatever keeps the program
+// from knowing that for longer than the grace period. One that was not is.
+func TestAlertsAfterOutage(t *testing.T) {
+	for name, outage := range map[string]func(*watching){
+		"after a stop": func(w *watching) {
+			w.stop()
+			w.wait()
+			w.add()
+			w.start()
+			eventually(w.T, func() bool { return w.rows() > 1000 })
+			w.quiet()
+		},
+		"outage of the API": func(w *watching) {
+			w.network.down.Store(true)
+			eventually(w.T, func() bool { _, err := w.follower.reading.last(); return err != nil })
+			w.wait()
+			w.add()
+			w.quiet()
+			w.network.down.Store(false)
+			eventually(w.T, func() bool { return w.rows() > 1000 })
+			w.quiet()
+		},
+		"outage of the database": func(w *watching) {
+			w.fast()
+			_, err := w.store.db.ExecContext(w.Context(), `CREATE UNIQUE INDEX outage ON logs (attempt) WHERE attempt = 77`)
+			require.NoError(w, err)
+			hook := epcclogstest.SampleIntegration(0).ID
+			w.add(epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
+			added := time.Now()
+			eventually(w.T, func() bool { return w.follower.pager.CaughtUp().After(added) })
+			at, problem := w.follower.reading.last()
+			assert.True(w, at.Before(added))
+			require.ErrorContains(w, problem, "store ")
+			w.wait()
+			w.quiet()
+			_, err = w.store.db.ExecContext(w.Context(), `DROP INDEX outage`)
+			require.NoError(w, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, location string) {
+				w := watchTwo(t, location)
+				outage(w)
+				w.fast()
+				eventually(t, func() bool { w.alerter.look(t); return len(w.receiver.bodies) > 0 })
+				require.Len(t, w.receiver.bodies, 1)
+				assert.Contains(t, w.receiver.bodies[0], `"job":"lost"`)
+				_, problem := w.follower.reading.last()
+				assert.NoError(t, problem)
+			})
+		})
+	}
+}
+
+// The time of the pager is that of the database only when nothing is left to store
+// of what was read before.
+func TestCaughtUp(t *testing.T) {
+	api := epcclogstest.NewServer()
+	defer api.Close()
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
+	require.NoError(t, err)
+	f := newFollower(client, wholeStore, nil, time.Second, nil, silent)
+	entries, last := make(chan entry, 2), time.Now().Add(-time.Hour)
+	assert.Equal(t, last, f.caughtUp(entries, last), "the end of the list was not reached yet")
+	for _, err := range f.pager.All(t.Context()) {
+		require.NoError(t, err)
+	}
+	entries <- entry{}
+	assert.Equal(t, last, f.caughtUp(entries, last), "a record waits")
+	<-entries
+	assert.Equal(t, f.pager.CaughtUp(), f.caughtUp(entries, last))
+}
