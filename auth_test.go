@@ -477,7 +477,10 @@ func TestLinksCarryNoToken(t *testing.T) {
 
 // Calls, renewals and cancellations all at once, for the race detector.
 func TestConcurrentUse(t *testing.T) {
-	const workers, rounds = 16, 25
+	workers, rounds := 16, 25
+	if testing.Short() {
+		rounds = 8
+	}
 	srv := epcclogstest.NewServer(epcclogstest.WithClientCredentials(clientID, secret, time.Hour))
 	t.Cleanup(srv.Close)
 	var logged journal

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
 // pagerScript is the fuzz input, read byte by byte; zeros follow its end.
@@ -58,9 +59,7 @@ var errPagerWire = errors.New("wire broke")
 func (w *pagerServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	query := r.URL.Query()
-	limit, _ := strconv.Atoi(query.Get("page[limit]"))
-	offset, _ := strconv.Atoi(query.Get("page[offset]"))
+	offset, limit := wire.Asked(r)
 	status, body := 200, io.Reader(strings.NewReader(`{"data":[]}`))
 	if w.requests++; w.requests <= w.most {
 		w.last = w.answer(w.script, limit, offset)
@@ -102,7 +101,7 @@ func (pagerCut) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 // pagerRecords are the records of all servers. Three in turn share an id.
 var pagerRecords = func() (all []json.RawMessage) {
 	for n := range 100 {
-		all = append(all, json.RawMessage(strings.Replace(record(n), fmt.Sprintf(`"log-%d"`, n), fmt.Sprintf(`"log-%d"`, n/3), 1)))
+		all = append(all, json.RawMessage(strings.Replace(wire.Record(n), fmt.Sprintf(`"log-%d"`, n), fmt.Sprintf(`"log-%d"`, n/3), 1)))
 	}
 	return all
 }()

@@ -85,7 +85,7 @@ func TestOldTokenWhileTheRenewalFails(t *testing.T) {
 					took := r.call(t)
 					assert.LessOrEqual(t, took, time.Second)
 					waited += took
-					time.Sleep(50 * time.Millisecond)
+					time.Sleep(200 * time.Millisecond)
 				}
 				assert.LessOrEqual(t, waited, 2*time.Second, "calls hardly wait")
 				for _, bearer := range r.gets.Headers("Authorization") {

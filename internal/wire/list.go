@@ -45,20 +45,25 @@ func (q Question) Count(limit int) string {
 	return fmt.Sprintf(`"limit":%d,"offset":%d,"current":%d,"total":%d`, limit, q.Offset, q.Offset/limit+1, (q.Total+limit-1)/limit)
 }
 
+// With returns the page with more members than data, in the format of fmt.Sprintf.
+func (q Question) With(format string, args ...any) string {
+	return `{"data":[` + q.List() + `],` + fmt.Sprintf(format, args...) + `}`
+}
+
 // Envelopes write a page in the four forms of the API's documents.
 var Envelopes = map[string]func(Question) string{
 	"meta": func(q Question) string {
-		return fmt.Sprintf(`{"data":[%s],"meta":{%s},"results":{"total":%d}}`, q.List(), q.Count(q.Limit), q.Total)
+		return q.With(`"meta":{%s},"results":{"total":%d}`, q.Count(q.Limit), q.Total)
 	},
 	"links": func(q Question) string {
 		next := ""
 		if q.End() < q.Total {
 			next = fmt.Sprintf(`,"next":"/integrations/logs?page[offset]=%d&page[limit]=%d"`, q.End(), q.Limit)
 		}
-		return fmt.Sprintf(`{"data":[%s],"links":{"first":"/integrations/logs?page[offset]=0"%s}}`, q.List(), next)
+		return q.With(`"links":{"first":"/integrations/logs?page[offset]=0"%s}`, next)
 	},
 	"nested": func(q Question) string {
-		return fmt.Sprintf(`{"data":[%s],"meta":{"page":{%s},"results":{"total":%d}}}`, q.List(), q.Count(q.Limit), q.Total)
+		return q.With(`"meta":{"page":{%s},"results":{"total":%d}}`, q.Count(q.Limit), q.Total)
 	},
 	"bare": func(q Question) string { return Page(q.Data...) },
 }
@@ -80,8 +85,7 @@ func (l List) Answer(r *http.Request) (*http.Response, error) {
 // Ask returns the question of a request, and what the list has for an answer.
 func (l List) Ask(r *http.Request) Question {
 	q := Question{Total: len(l.All)}
-	q.Offset, _ = strconv.Atoi(r.FormValue("page[offset]"))
-	q.Limit, _ = strconv.Atoi(r.FormValue("page[limit]"))
+	q.Offset, q.Limit = Asked(r)
 	length := q.Limit
 	if l.Clamp > 0 && length > l.Clamp {
 		length = l.Clamp
@@ -92,4 +96,12 @@ func (l List) Ask(r *http.Request) Question {
 	from := min(q.Offset, q.Total)
 	q.Data = l.All[from:min(from+length, q.Total)]
 	return q
+}
+
+// Asked returns the offset and the limit of a request for a page; 0 where it has none.
+func Asked(r *http.Request) (offset, limit int) {
+	query := r.URL.Query()
+	offset, _ = strconv.Atoi(query.Get("page[offset]"))
+	limit, _ = strconv.Atoi(query.Get("page[limit]"))
+	return offset, limit
 }
