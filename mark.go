@@ -67,23 +67,3 @@ func hasSlices(t reflect.Type) bool {
 	}
 	return false
 }
-
-// repeats counts the pages in a row that begin with the same record, although they were
-// asked for at different offsets.
-type repeats struct {
-	first mark
-	times int
-}
-
-// ignoresOffsets notes a page, and reports whether the server seems to ignore offsets. Two pages
-// may begin alike because the list has moved by just as much, and so may short ones.
-func ignoresOffsets[T any](r *repeats, s *server, records []T) bool {
-	if s.honest || len(records) < lookBack {
-		return false
-	}
-	if first := markOf(&records[0]); first != r.first {
-		*r = repeats{first: first}
-	}
-	r.times++
-	return r.times > 2
-}

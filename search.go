@@ -165,10 +165,14 @@ func (s *search[T]) window() (from, to int) {
 // nearest first.
 func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 	least, most := s.window()
-	lo, hi, missed := s.lo, s.hi, s.lo
+	lo, hi := s.lo, s.hi
+	if again {
+		lo = hi // the page that was looked at first too
+	}
 	if s.total > 0 {
 		lo = min(lo, s.total)
 	}
+	missed := lo
 	var same repeats
 	left, right, step := lo > least, (hi > lo || again) && hi < most, lookBack
 	for left || right {
