@@ -36,12 +36,15 @@ func (given) prepare(context.Context) error { return nil }
 func (g given) token(ctx context.Context) (string, error) {
 	token, err := g(ctx)
 	if err == nil && !isToken(token) {
-		err = errors.New("the function of WithTokenFunc returned one that is empty or has characters that no token has")
+		err = errors.New("the function of WithTokenFunc returned one that " + badToken)
 	}
 	return token, err
 }
 
 func (given) refused(string) bool { return false }
+
+// badToken says what is wrong with a text that isToken refuses.
+const badToken = "is empty or has a space, a line break or another character that tokens cannot have"
 
 // isToken reports whether s can be sent as a bearer token.
 func isToken(s string) bool {

@@ -71,14 +71,14 @@ func (e *APIError) Error() string {
 	if text := http.StatusText(e.StatusCode); text != "" {
 		b.WriteString(" " + text)
 	}
-	if len(e.Errors) > 0 {
-		fmt.Fprintf(&b, ": %.500v", &e.Errors[0])
+	if text := e.message(); text != "" {
+		fmt.Fprintf(&b, ": %.500s", text)
 	}
 	if more := len(e.Errors) - 1; more > 0 {
 		fmt.Fprintf(&b, " (and %d more)", more)
 	}
 	if e.StatusCode == http.StatusTooManyRequests && e.Attempts == 0 && e.RetryAfter > 0 {
-		fmt.Fprintf(&b, ": nothing was sent, because an earlier response paused the client for another %v",
+		fmt.Fprintf(&b, ": nothing was sent, because an earlier 429 pauses the client for another %v",
 			e.RetryAfter.Round(time.Millisecond))
 	}
 	if e.Attempts > 1 {
@@ -90,6 +90,21 @@ func (e *APIError) Error() string {
 	return b.String()
 }
 
+// message returns what the first error of the body says beyond the status.
+func (e *APIError) message() string {
+	if len(e.Errors) == 0 {
+		return ""
+	}
+	first := e.Errors[0]
+	if strings.EqualFold(first.Title, http.StatusText(e.StatusCode)) {
+		first.Title = ""
+	}
+	if first.Title == "" && first.Detail == "" {
+		return ""
+	}
+	return strings.TrimSuffix(first.Error(), ".")
+}
+
 // advice returns what to do about the response, as far as the client knows it.
 func (e *APIError) advice() string {
 	fetch := e.Method == http.MethodPost // of a token
@@ -99,7 +114,11 @@ func (e *APIError) advice() string {
 	case fetch && e.StatusCode == http.StatusNotFound:
 		return "no tokens are issued there, check the base URL"
 	case fetch && e.StatusCode >= 400 && e.StatusCode <= 403:
-		return "check the client id and the client secret"
+		return "check the client id, the client secret and the base URL"
+	case e.StatusCode == http.StatusUnauthorized:
+		return "check the credentials"
+	case e.StatusCode == http.StatusNotFound:
+		return "check the ids and the base URL"
 	case e.Attempts > 0 && e.RetryAfter > 0:
 		return fmt.Sprintf("the server asks to wait %v", e.RetryAfter)
 	}

@@ -49,13 +49,13 @@ func cleanBaseURL(base string) (string, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return "", invalid("the base URL is not a URL with http or https and a host")
+		return "", invalid("the base URL must begin with https:// or http:// and name a host, as in %s", EUWest)
 	case u.User != nil:
-		return "", invalid("the base URL holds user information; use an option for credentials")
+		return "", invalid("the base URL holds a user name or a password; use an option for credentials")
 	case u.Port() != "" && !isPort(u.Port()):
 		return "", invalid("the base URL has a port above 65535")
 	case strings.ContainsAny(base, "?#"):
-		return "", invalid("the base URL has a query or a fragment")
+		return "", invalid("the base URL must not have a query (?) or a fragment (#)")
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	path = strings.TrimRight(strings.TrimSuffix(path, "/v2"), "/")
@@ -72,7 +72,7 @@ func isPort(s string) bool {
 func WithToken(token string) Option {
 	return func(o *options) error {
 		if !isToken(token) {
-			return invalid("the token is empty or has characters that no token has")
+			return invalid("the token %s", badToken)
 		}
 		return o.authorize("WithToken", func(sender, string) tokenSource {
 			return given(func(context.Context) (string, error) { return token, nil })
@@ -108,7 +108,7 @@ func WithClientCredentials(clientID, clientSecret string) Option {
 	return func(o *options) error {
 		for name, value := range map[string]string{"client id": clientID, "client secret": clientSecret} {
 			if value == "" || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
-				return invalid("the %s is empty or not printable", name)
+				return invalid("the %s is empty or has characters that cannot be printed, such as a line break", name)
 			}
 		}
 		return o.authorize("WithClientCredentials", func(s sender, base string) tokenSource {
@@ -120,7 +120,7 @@ func WithClientCredentials(clientID, clientSecret string) Option {
 // authorize sets where tokens come from, which only one kind of option may do.
 func (o *options) authorize(kind string, tokens func(sender, string) tokenSource) error {
 	if o.kind != "" && o.kind != kind {
-		return invalid("both %s and %s are given", o.kind, kind)
+		return invalid("both %s and %s are given; use one of them", o.kind, kind)
 	}
 	o.kind, o.tokens = kind, tokens
 	return nil
@@ -179,7 +179,7 @@ func WithRetry(p RetryPolicy) Option {
 func WithRateLimit(requestsPerSecond float64) Option {
 	return func(o *options) error {
 		if !(requestsPerSecond >= 0) || math.IsInf(requestsPerSecond, 0) {
-			return invalid("the rate limit %v is not a number of requests", requestsPerSecond)
+			return invalid("the rate limit %v is not a number of requests a second, from 0", requestsPerSecond)
 		}
 		o.rateLimit = requestsPerSecond
 		return nil
@@ -192,7 +192,7 @@ func WithRateLimit(requestsPerSecond float64) Option {
 func WithMaxResponseSize(bytes int64) Option {
 	return func(o *options) error {
 		if bytes <= 0 {
-			return invalid("the response size %d is not positive", bytes)
+			return invalid("the maximum response size %d is not positive", bytes)
 		}
 		o.sender.maxResponseSize = min(bytes, math.MaxInt64-1) // one more is read to see that it is over
 		return nil
