@@ -24,9 +24,9 @@ var (
 
 	// ErrInvalidArgument means that an argument was refused before anything was sent.
 	ErrInvalidArgument = errors.New("invalid argument")
-	// ErrPagination means that a [Pager] cannot go on without the danger of losing or
-	// repeating records. The list moves faster than it can be read, or the server's
-	// paging contradicts itself. The pager keeps its place, so it can be tried again.
+	// ErrPagination means that a [Pager] stops, because it might lose or repeat records.
+	// Either the list moves faster than it can be read, or the server's paging
+	// contradicts itself. The pager keeps its place: another loop tries again.
 	ErrPagination = errors.New("paging cannot be followed")
 	// ErrResponseTooLarge means that a response was longer than
 	// [WithMaxResponseSize] allows.
@@ -64,7 +64,7 @@ type APIError struct {
 }
 
 // Error tells the request, the status, what the server says about it, and what to
-// do where that is known.
+// do if that is known.
 func (e *APIError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d", requestName(e.Method, e.URL), e.StatusCode)
@@ -181,8 +181,8 @@ type ErrorBody struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail,omitempty"` // optional
-	// RequestID lets the vendor's support find the request. It is often missing. It
-	// was seen with status 500.
+	// RequestID lets the vendor's support find the request. It is often missing; it was
+	// seen with status 500.
 	RequestID string `json:"request_id,omitempty"`
 }
 
