@@ -34,8 +34,9 @@ type Client struct {
 	base string // without a final slash and without /v2
 }
 
-// NewClient returns a client with the settings of opts. It sends nothing and
-// reads no environment. Errors match [ErrInvalidArgument].
+// NewClient returns a client with the settings of opts. It sends nothing. Of the
+// environment, requests use the proxy settings, as in net/http; see [WithHTTPClient]
+// for another transport. Errors match [ErrInvalidArgument].
 //
 // Without an option for credentials, requests have no Authorization header. This is
 // for a gateway or a transport that adds one.

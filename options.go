@@ -49,7 +49,7 @@ func cleanBaseURL(base string) (string, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return "", invalid("the base URL must begin with https:// or http:// and name a host, as in %s", EUWest)
+		return "", invalid("the base URL must begin with https:// or http:// and name a host")
 	case u.User != nil:
 		return "", invalid("the base URL holds a user name or a password; use an option for credentials")
 	case u.Port() != "" && !isPort(u.Port()):
