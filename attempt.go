@@ -156,7 +156,7 @@ func (x exchange) read(resp *http.Response) (*failure, error) {
 	}
 	body := buf.Bytes()
 	if int64(len(body)) > x.maxResponseSize {
-		return &failure{err: x.request.fail(fmt.Errorf("%w: over %d bytes; ask for shorter pages or set WithMaxResponseSize", ErrResponseTooLarge, x.maxResponseSize))}, nil
+		return &failure{err: x.request.fail(fmt.Errorf("%w: more than %d bytes; ask for shorter pages or raise WithMaxResponseSize", ErrResponseTooLarge, x.maxResponseSize))}, nil
 	}
 	if err := x.request.read(resp.Header, body); err != nil {
 		return &failure{err: x.request.decodeError(resp, body, x.hidden, err), temporary: isCut(body), header: resp.Header}, nil

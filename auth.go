@@ -36,12 +36,15 @@ func (given) prepare(context.Context) error { return nil }
 func (g given) token(ctx context.Context) (string, error) {
 	token, err := g(ctx)
 	if err == nil && !isToken(token) {
-		err = errors.New("the function of WithTokenFunc returned one that is empty or has characters that no token has")
+		err = errors.New("the function of WithTokenFunc returned one that " + badToken)
 	}
 	return token, err
 }
 
 func (given) refused(string) bool { return false }
+
+// badToken says what is wrong with a text that isToken refuses.
+const badToken = "is empty or has a space, a line break or another character that tokens cannot have"
 
 // isToken reports whether s can be sent as a bearer token.
 func isToken(s string) bool {
@@ -51,10 +54,10 @@ func isToken(s string) bool {
 // credentials are the source of tokens that are fetched with an id and a secret.
 // All calls share the token: one fetch serves every call that waits.
 //
-// A token is renewed shortly before it expires. No call fails because a renewal
-// fails while the old token is good: as soon as the first attempt of the renewal has
-// failed, or takes longer than renewPatience, calls use the old token. The renewal
-// goes on in the background. If it fails, the next one begins after renewAgain.
+// A token is renewed shortly before it expires. While the old token is good, no call
+// fails because a renewal fails. Calls use the old token as soon as the first attempt
+// of the renewal has failed, or the renewal takes longer than renewPatience. It goes
+// on in the background. If it fails, the next one begins after renewAgain.
 type credentials struct {
 	sender sender // its source of tokens is none
 	url    string

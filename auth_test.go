@@ -298,7 +298,11 @@ func TestRenewalFails(t *testing.T) {
 		}
 		return nil
 	}, first(10, refused))
-	require.ErrorIs(t, call(t.Context(), clientOf(t, api, withSecret)), epcclogs.ErrForbidden)
+	err := call(t.Context(), clientOf(t, api, withSecret))
+	require.ErrorIs(t, err, epcclogs.ErrForbidden)
+	require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
+		"POST https://api.example.com/oauth/access_token: 403 Forbidden; check the client id, the client secret and the base URL; "+
+		"the last response was: 401 Unauthorized; check the credentials")
 	assert.Equal(t, 2, api.posts())
 	assert.Len(t, api.bearers(), 1)
 }

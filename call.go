@@ -91,7 +91,7 @@ func (k *call) note(ctx context.Context, f *failure) {
 	}
 	switch {
 	case k.failure != nil && f.pause > 0 && !f.sent:
-		k.failure = fmt.Errorf("%w; the retry: %w", k.failure, f.err)
+		k.failure = k.request.fail(fmt.Errorf("%w; the retry: %w", k.failure, f.err))
 	case status != nil, ended(ctx) == nil:
 		k.failure = f.err
 	}
@@ -126,7 +126,7 @@ func (k *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duratio
 func (k *call) outcome(ctx context.Context, err error) error {
 	last := k.failure
 	if k.response != nil && !errors.Is(last, k.response) {
-		last = fmt.Errorf("%w; the last response was: %w", last, k.response)
+		last = k.request.fail(fmt.Errorf("%w; the last response was: %w", last, k.response))
 	}
 	switch over := ended(ctx); {
 	case over != nil && last != nil:

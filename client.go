@@ -34,11 +34,12 @@ type Client struct {
 	base string // without a final slash and without /v2
 }
 
-// NewClient returns a client with the settings of opts. It sends nothing and
-// reads no environment. Errors match [ErrInvalidArgument].
+// NewClient returns a client with the settings of opts. It sends nothing. Of the
+// environment, requests use the proxy settings, as in net/http; see [WithHTTPClient]
+// for another transport. Errors match [ErrInvalidArgument].
 //
-// Without an option for credentials, requests have no Authorization header: for a
-// gateway or a transport that adds one.
+// Without an option for credentials, requests have no Authorization header. This is
+// for a gateway or a transport that adds one.
 func NewClient(opts ...Option) (*Client, error) {
 	o := options{
 		base:   EUWest,
@@ -116,7 +117,7 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 }
 
 // CloseIdleConnections closes the connections that are not in use. It does not
-// close those of a transport given by [WithHTTPClient]; that is up to its owner.
+// close those of a transport given by [WithHTTPClient]: its owner does that.
 func (c *Client) CloseIdleConnections() { c.closeIdle() }
 
 // list gets one page of the list at path.

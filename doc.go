@@ -17,10 +17,12 @@
 //
 // # Credentials
 //
-// [WithClientCredentials] takes the id and the secret of an application key, fetches
-// bearer tokens with them, and renews these. [NewClientFromEnv] takes both from the
-// environment. [WithToken] and [WithTokenFunc] are for tokens that come from
-// elsewhere. Credentials are sent to the host of the base URL and nowhere else:
+// [WithClientCredentials] takes the id and the secret of an application key. The
+// client fetches bearer tokens with them, and renews the tokens. [NewClientFromEnv]
+// takes id and secret from the environment. [WithToken] and [WithTokenFunc] are for
+// tokens from elsewhere.
+//
+// Credentials are sent to the host of the base URL and nowhere else:
 // redirects are not followed, and plain http is refused except for loopback
 // addresses. They appear in no error, no log record and no formatted value.
 //
@@ -31,21 +33,20 @@
 //
 //   - [Pager.All] returns the records, [Pager.Pages] the pages.
 //   - [Pager.Concurrent] gets several pages at a time.
-//   - [Pager.Cursor] writes down where a pager is, and [Pager.Resume] goes on there,
-//     in another run too: for programs that only want what is new.
-//   - [Pager.Follow] goes on for ever, with what the store adds. [Pager.CaughtUp] tells
+//   - [Pager.Cursor] returns the place of a pager as text. [Pager.Resume] goes on
+//     there, also in another run: for programs that only want what is new.
+//   - [Pager.Follow] goes on for ever with what the store adds. [Pager.CaughtUp] tells
 //     how far it has come.
 //
-// [IntegrationLog.Key] tells logs apart, for a primary key.
+// [IntegrationLog.Key] returns a primary key for a log.
 //
 // # While the list changes
 //
 // A store adds logs while they are read, and deletes the oldest. Every record that
 // is in the list from the first request to the last is returned exactly once, or
-// the loop ends with an error: [ErrPagination] when the list moves faster than it
-// can be read, or the server's paging cannot be followed. This holds for All and
-// Pages, with Concurrent, from a Cursor to its Resume, and for Follow. [Pager] lists
-// the limits.
+// the loop gets an error: [ErrPagination] if the list moves faster than it can be
+// read, or if the server's paging cannot be followed. This holds for All, Pages and
+// Follow, with Concurrent, and from a Cursor to its Resume. [Pager] lists the limits.
 //
 // # Errors
 //
@@ -59,24 +60,26 @@
 //
 // Temporary failures are retried. By default a call sends up to five requests, and
 // outlives an outage of three seconds; see [RetryPolicy]. Each attempt may take 30
-// seconds; see [WithTimeout]. Only its context bounds a whole call. The error of a
-// call that gives up is that of its last response. If the context ended the call,
-// the error matches that of the context, and holds the last failure too.
+// seconds; see [WithTimeout]. The context bounds the whole call.
+//
+// A call that gives up returns the error of its last attempt. That error also holds
+// the last response, if an earlier attempt got one. If the context ended the call,
+// the error matches that of the context, and holds the last failure.
 //
 // # Rate limits
 //
 // A client sends at most 100 requests a second, or as many as [WithRateLimit] says.
-// When the API answers 429, the client pauses all requests, and from then on stays
-// just below the rate that the API was seen to allow. The limit is the store's, and
-// the shop itself shares it. WithRateLimit says how to leave room.
+// When the API answers 429, the client pauses all requests. From then on it stays
+// just below the rate that the API was seen to allow. The limit belongs to the store,
+// and the shop shares it. WithRateLimit says how to leave room.
 //
 // # Logging
 //
-// Nothing is logged, unless [WithLogger] is given.
+// Nothing is logged unless [WithLogger] is given.
 //
 // # Testing
 //
 // Package [github.com/epcclogs/epcclogs/epcclogstest] is a server that answers as
-// the API does. It can be told to fail as servers and networks do, and to change its
-// lists while they are read.
+// the API does. It can fail as servers and networks do, and change its lists while
+// they are read.
 package epcclogs

@@ -24,9 +24,9 @@ var (
 
 	// ErrInvalidArgument means that an argument was refused before anything was sent.
 	ErrInvalidArgument = errors.New("invalid argument")
-	// ErrPagination means that a [Pager] cannot go on without the danger of losing or
-	// repeating records. The list moves faster than it can be read, or the server's
-	// paging contradicts itself. The pager keeps its place, so it can be tried again.
+	// ErrPagination means that a [Pager] stops, because it might lose or repeat records.
+	// Either the list moves faster than it can be read, or the server's paging
+	// contradicts itself. The pager keeps its place: another loop tries again.
 	ErrPagination = errors.New("paging cannot be followed")
 	// ErrResponseTooLarge means that a response was longer than
 	// [WithMaxResponseSize] allows.
@@ -64,21 +64,21 @@ type APIError struct {
 }
 
 // Error tells the request, the status, what the server says about it, and what to
-// do where that is known.
+// do if that is known.
 func (e *APIError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d", requestName(e.Method, e.URL), e.StatusCode)
 	if text := http.StatusText(e.StatusCode); text != "" {
 		b.WriteString(" " + text)
 	}
-	if len(e.Errors) > 0 {
-		fmt.Fprintf(&b, ": %.500v", &e.Errors[0])
+	if text := e.message(); text != "" {
+		fmt.Fprintf(&b, ": %.500s", text)
 	}
 	if more := len(e.Errors) - 1; more > 0 {
 		fmt.Fprintf(&b, " (and %d more)", more)
 	}
 	if e.StatusCode == http.StatusTooManyRequests && e.Attempts == 0 && e.RetryAfter > 0 {
-		fmt.Fprintf(&b, ": nothing was sent, because an earlier response paused the client for another %v",
+		fmt.Fprintf(&b, ": nothing was sent, because an earlier 429 pauses the client for another %v",
 			e.RetryAfter.Round(time.Millisecond))
 	}
 	if e.Attempts > 1 {
@@ -90,6 +90,21 @@ func (e *APIError) Error() string {
 	return b.String()
 }
 
+// message returns what the first error of the body says beyond the status.
+func (e *APIError) message() string {
+	if len(e.Errors) == 0 {
+		return ""
+	}
+	first := e.Errors[0]
+	if strings.EqualFold(first.Title, http.StatusText(e.StatusCode)) {
+		first.Title = ""
+	}
+	if first.Title == "" && first.Detail == "" {
+		return ""
+	}
+	return strings.TrimSuffix(first.Error(), ".")
+}
+
 // advice returns what to do about the response, as far as the client knows it.
 func (e *APIError) advice() string {
 	fetch := e.Method == http.MethodPost // of a token
@@ -99,7 +114,11 @@ func (e *APIError) advice() string {
 	case fetch && e.StatusCode == http.StatusNotFound:
 		return "no tokens are issued there, check the base URL"
 	case fetch && e.StatusCode >= 400 && e.StatusCode <= 403:
-		return "check the client id and the client secret"
+		return "check the client id, the client secret and the base URL"
+	case e.StatusCode == http.StatusUnauthorized:
+		return "check the credentials"
+	case e.StatusCode == http.StatusNotFound:
+		return "check the ids and the base URL"
 	case e.Attempts > 0 && e.RetryAfter > 0:
 		return fmt.Sprintf("the server asks to wait %v", e.RetryAfter)
 	}
@@ -162,8 +181,8 @@ type ErrorBody struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail,omitempty"` // optional
-	// RequestID lets the vendor's support find the request. It is often missing. It
-	// was seen with status 500.
+	// RequestID lets the vendor's support find the request. It is often missing; it was
+	// seen with status 500.
 	RequestID string `json:"request_id,omitempty"`
 }
 

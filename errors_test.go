@@ -50,7 +50,7 @@ func TestNotFound(t *testing.T) {
 	assert.Equal(t, []epcclogs.ErrorBody{{Status: 404, Title: "Not Found", Detail: "The resource could not be found"}}, apiErr.Errors)
 	body := as[*epcclogs.ErrorBody](t, err)
 	assert.Equal(t, "Not Found: The resource could not be found", body.Error())
-	assert.Equal(t, "epcclogs: GET "+apiErr.URL+": 404 Not Found: Not Found: The resource could not be found", err.Error())
+	assert.Equal(t, "epcclogs: GET "+apiErr.URL+": 404 Not Found: The resource could not be found; check the ids and the base URL", err.Error())
 	assert.Len(t, s.Sent(), 1)
 }
 
@@ -60,11 +60,11 @@ func TestAdvice(t *testing.T) {
 		method, want string
 		err          epcclogs.APIError
 	}{
-		{"GET", "404 Not Found", epcclogs.APIError{StatusCode: 404}},
-		{"GET", "401 Unauthorized", epcclogs.APIError{StatusCode: 401}},
+		{"GET", "404 Not Found; check the ids and the base URL", epcclogs.APIError{StatusCode: 404}},
+		{"GET", "401 Unauthorized; check the credentials", epcclogs.APIError{StatusCode: 401}},
 		{"GET", "302 Found; redirects are not followed, check the base URL", epcclogs.APIError{StatusCode: 302}},
 		{"GET", "503 Service Unavailable (after 2 attempts); the server asks to wait 1m0s", epcclogs.APIError{StatusCode: 503, Attempts: 2, RetryAfter: time.Minute}},
-		{"POST", "401 Unauthorized; check the client id and the client secret", epcclogs.APIError{StatusCode: 401}},
+		{"POST", "401 Unauthorized; check the client id, the client secret and the base URL", epcclogs.APIError{StatusCode: 401}},
 		{"POST", "404 Not Found; no tokens are issued there, check the base URL", epcclogs.APIError{StatusCode: 404}},
 		{"POST", "500 Internal Server Error", epcclogs.APIError{StatusCode: 500}},
 	} {
@@ -146,7 +146,12 @@ func TestErrorTexts(t *testing.T) {
 	_, err := fail(t, wire.Reply(418, `{"errors":[{"detail":"only detail"},{"title":"b"},{}]}`))
 	require.ErrorContains(t, err, ": 418 I'm a teapot: only detail (and 2 more)")
 	_, err = fail(t, wire.Reply(499, `{"errors":[{}]}`))
-	require.ErrorContains(t, err, ": 499: error without a title")
+	require.EqualError(t, err, "epcclogs: GET "+logsURL+": 499")
+	assert.Equal(t, "error without a title", as[*epcclogs.ErrorBody](t, err).Error())
+	_, err = fail(t, wire.Reply(401, `{"errors":[{"title":"unauthorized","detail":"No token."}]}`))
+	require.EqualError(t, err, "epcclogs: GET "+logsURL+": 401 Unauthorized: No token; check the credentials")
+	_, err = fail(t, wire.Reply(403, `{"errors":[{"title":"Forbidden"}]}`))
+	require.EqualError(t, err, "epcclogs: GET "+logsURL+": 403 Forbidden")
 }
 
 // Errors keep 64 KiB of the body, and no more; their text stays short.

@@ -10,7 +10,7 @@ import (
 
 // IntegrationLog is the record of one attempt to deliver an event to an
 // integration. JSON members that are not listed here are ignored. A member that is
-// null or missing is its zero value.
+// null or missing leaves its field at the zero value.
 type IntegrationLog struct {
 	// ID identifies the record, but the API does not promise that it is unique. Use
 	// [IntegrationLog.Key] to tell records apart.
@@ -31,8 +31,8 @@ type IntegrationLog struct {
 	StatusCode int `json:"status_code"`
 	// ErrorDetail is the reason for a failure; empty after a success.
 	ErrorDetail string `json:"error_detail"`
-	// Relationships are shorter as [IntegrationLog.IntegrationID] and
-	// [IntegrationLog.JobID].
+	// Relationships hold the ids that [IntegrationLog.IntegrationID] and
+	// [IntegrationLog.JobID] return.
 	Relationships LogRelationships `json:"relationships"`
 	// Meta holds the time at which the record was written; see
 	// [IntegrationLog.CreatedAt].
@@ -65,8 +65,8 @@ func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
 // sent.
 func (l IntegrationLog) IntegrationID() string { return l.Relationships.Integration.Data.ID }
 
-// JobID returns the id of the job, which all attempts to deliver one event to one
-// integration share; empty if not sent.
+// JobID returns the id of the job; empty if not sent. All attempts to deliver one
+// event to one integration have the same job.
 func (l IntegrationLog) JobID() string { return l.Relationships.Job.Data.ID }
 
 // CreatedAt returns when the record was written; the zero time if not sent.

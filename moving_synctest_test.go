@@ -379,7 +379,9 @@ func TestCaughtUp(t *testing.T) {
 				seen = append(seen, -1)
 			}
 		}
+		watched := make(chan struct{})
 		go func() {
+			defer close(watched)
 			for i := range 6 {
 				watch(time.Duration(i)*pollEvery + 1)
 			}
@@ -395,6 +397,7 @@ func TestCaughtUp(t *testing.T) {
 				require.Equal(t, 2*pollEvery, pager.CaughtUp().Sub(start))
 			}
 		}
+		<-watched
 		require.Equal(t, 251, came)
 		// The first round took two polls, since one failed; so did that of the fourth.
 		require.Equal(t, []time.Duration{-1, 0, 2 * pollEvery, 2 * pollEvery, 3 * pollEvery, 5 * pollEvery}, seen)

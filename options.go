@@ -49,13 +49,13 @@ func cleanBaseURL(base string) (string, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return "", invalid("the base URL is not a URL with http or https and a host")
+		return "", invalid("the base URL must begin with https:// or http:// and name a host")
 	case u.User != nil:
-		return "", invalid("the base URL holds user information; use an option for credentials")
+		return "", invalid("the base URL holds a user name or a password; use an option for credentials")
 	case u.Port() != "" && !isPort(u.Port()):
 		return "", invalid("the base URL has a port above 65535")
 	case strings.ContainsAny(base, "?#"):
-		return "", invalid("the base URL has a query or a fragment")
+		return "", invalid("the base URL must not have a query (?) or a fragment (#)")
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	path = strings.TrimRight(strings.TrimSuffix(path, "/v2"), "/")
@@ -72,7 +72,7 @@ func isPort(s string) bool {
 func WithToken(token string) Option {
 	return func(o *options) error {
 		if !isToken(token) {
-			return invalid("the token is empty or has characters that no token has")
+			return invalid("the token %s", badToken)
 		}
 		return o.authorize("WithToken", func(sender, string) tokenSource {
 			return given(func(context.Context) (string, error) { return token, nil })
@@ -97,18 +97,18 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 }
 
 // WithClientCredentials fetches bearer tokens with the id and the secret of an
-// application key. All calls share one token. It is renewed a minute before it
-// expires (if the API does not say when, that is an hour after it was fetched), and
-// when the API refuses it.
+// application key. All calls share one token. The client renews it a minute before
+// it expires, and when the API refuses it. If the API does not say when a token
+// expires, the client assumes an hour.
 //
-// An outage of the token endpoint does no harm while the old token is good: if a
+// An outage of the token endpoint does no harm while the old token is good. If a
 // renewal fails, or takes longer than a second, calls use the old token until it
-// expires. The next renewal begins ten seconds after one that failed.
+// expires. The client tries again ten seconds after a renewal that failed.
 func WithClientCredentials(clientID, clientSecret string) Option {
 	return func(o *options) error {
 		for name, value := range map[string]string{"client id": clientID, "client secret": clientSecret} {
 			if value == "" || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
-				return invalid("the %s is empty or not printable", name)
+				return invalid("the %s is empty or has characters that cannot be printed, such as a line break", name)
 			}
 		}
 		return o.authorize("WithClientCredentials", func(s sender, base string) tokenSource {
@@ -120,7 +120,7 @@ func WithClientCredentials(clientID, clientSecret string) Option {
 // authorize sets where tokens come from, which only one kind of option may do.
 func (o *options) authorize(kind string, tokens func(sender, string) tokenSource) error {
 	if o.kind != "" && o.kind != kind {
-		return invalid("both %s and %s are given", o.kind, kind)
+		return invalid("both %s and %s are given; use one of them", o.kind, kind)
 	}
 	o.kind, o.tokens = kind, tokens
 	return nil
@@ -169,17 +169,17 @@ func WithRetry(p RetryPolicy) Option {
 // API's documents allow a production store; 0 means the default. They allow a
 // development store 25, and some plans more than 100.
 //
-// The limit is the store's: its shop and its customers share it. Leave them room by
-// setting less. With 60 where the store allows 100, 40 are left.
+// The limit belongs to the store: the shop and its customers share it. Set less to
+// leave them room. If the store allows 100 and you set 60, 40 are left.
 //
-// Where the store allows less than the bound, it answers 429. The client then pauses
-// all requests, for as long as the store asks or for a wait of the [RetryPolicy]. It
-// goes on below the rate that was refused, and rises again as far as the store
-// allows. If you know the limit, set it: then hardly anything is refused.
+// A store that allows less than the bound answers 429. The client then pauses all
+// requests, for as long as the store asks or for a wait of the [RetryPolicy]. It goes
+// on below the rate that was refused, and speeds up again as far as the store allows.
+// If you know the limit, set it: then hardly anything is refused.
 func WithRateLimit(requestsPerSecond float64) Option {
 	return func(o *options) error {
 		if !(requestsPerSecond >= 0) || math.IsInf(requestsPerSecond, 0) {
-			return invalid("the rate limit %v is not a number of requests", requestsPerSecond)
+			return invalid("the rate limit %v is not a number of requests a second, from 0", requestsPerSecond)
 		}
 		o.rateLimit = requestsPerSecond
 		return nil
@@ -192,7 +192,7 @@ func WithRateLimit(requestsPerSecond float64) Option {
 func WithMaxResponseSize(bytes int64) Option {
 	return func(o *options) error {
 		if bytes <= 0 {
-			return invalid("the response size %d is not positive", bytes)
+			return invalid("the maximum response size %d is not positive", bytes)
 		}
 		o.sender.maxResponseSize = min(bytes, math.MaxInt64-1) // one more is read to see that it is over
 		return nil
@@ -211,17 +211,17 @@ func WithUserAgent(product string) Option {
 	}
 }
 
-// WithLogger logs each attempt at debug level, and each retry at warning level. The
-// default is to log nothing. Tokens are never logged. The attributes are
+// WithLogger logs each attempt at debug level, and each retry at warning level, before
+// its wait. The default is to log nothing. Tokens are never logged. The attributes
+// are
 //
-//   - method, path, query (as in page[limit]=100&page[offset]=200; missing when
-//     empty) and attempt (from 1)
+//   - of both: method, path, query (such as page[limit]=100&page[offset]=200; missing
+//     if empty) and attempt (from 1)
 //   - of an attempt: status or error, and duration
-//   - of a retry, which is logged before its wait: wait, and reason, which is why
-//     the attempt failed
+//   - of a retry: wait, and reason (why the attempt failed)
 //
-// When the rate at which all calls together send requests changes by a fifth or
-// more, the new rate is logged at debug level, as rate in requests a second.
+// When the client changes its rate of requests by a fifth or more, it logs the new
+// one at debug level. The attribute is rate, in requests a second.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) error {
 		if l == nil {

@@ -45,7 +45,7 @@ func notSent(t *testing.T, err error, left time.Duration) {
 		StatusCode: 429, Method: http.MethodGet, URL: epcclogs.EUWest + "/v2/integrations/logs", RetryAfter: left,
 	}, *e)
 	assert.Equal(t, "epcclogs: GET "+epcclogs.EUWest+"/v2/integrations/logs: 429 Too Many Requests: "+
-		"nothing was sent, because an earlier response paused the client for another "+left.String(), err.Error())
+		"nothing was sent, because an earlier 429 pauses the client for another "+left.String(), err.Error())
 }
 
 // A pause lasts as long as the server asks, also beyond MaxWait. Calls that would
@@ -147,7 +147,7 @@ func TestPauseThatFindsCallsWaiting(t *testing.T) {
 				err = <-calls[0]
 				require.ErrorIs(t, err, epcclogs.ErrRateLimited)
 				require.ErrorContains(t, err, "; the retry: ")
-				require.ErrorContains(t, err, "nothing was sent, because an earlier response paused the client")
+				require.ErrorContains(t, err, "nothing was sent, because an earlier 429 pauses the client")
 				if name == "response" {
 					require.ErrorIs(t, err, epcclogs.ErrServer)
 					require.ErrorAs(t, err, &e)

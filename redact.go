@@ -37,8 +37,8 @@ func (h redaction) inError(err error) error {
 }
 
 // keep returns the part of a body that an error shows, in a new slice.
-// Credentials are hidden before the body is cut. What is left of the one that the
-// end of the body may have cut is left out.
+// Credentials are hidden before the body is cut. The end of what was read is left out,
+// since it may hold a part of a credential.
 func (h redaction) keep(body []byte) []byte {
 	if h.bodies {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -34,8 +35,22 @@ func newRequest(ctx context.Context, method, url string, body any) (r request, e
 
 // fail returns err with the name of the request.
 func (r *request) fail(err error) error {
-	return fmt.Errorf("%s: %w", requestName(r.Method, r.URL.String()), err)
+	return &requestError{name: requestName(r.Method, r.URL.String()), err: err}
 }
+
+// requestError is an error with the name of its request.
+type requestError struct {
+	name string
+	err  error
+}
+
+// Error names the request once, although the errors of its attempts name it too.
+func (e *requestError) Error() string {
+	text := strings.ReplaceAll(e.err.Error(), e.name+": ", "")
+	return e.name + ": " + strings.ReplaceAll(text, "epcclogs: ", "")
+}
+
+func (e *requestError) Unwrap() error { return e.err }
 
 // apiError returns the error of a response that is no 200.
 func (r *request) apiError(resp *http.Response, body []byte, hidden redaction, attempts int) *APIError {

@@ -33,9 +33,9 @@ import (
 //
 // A 429 pauses the client: no call sends a request until the wait is over. The
 // pause lasts as long as the server asks, even if that is more than MaxWait. A call
-// for which it is too long returns at once, even its first attempt: the error is an
-// [*APIError] that matches [ErrRateLimited], with 0 Attempts and with the time that
-// is left as RetryAfter.
+// for which it is too long returns at once, even before its first attempt. Its error
+// is an [*APIError] that matches [ErrRateLimited], with 0 Attempts and with the time
+// that is left as RetryAfter.
 //
 // net/http itself sends a GET once more when a connection that was kept open turns
 // out to be closed. That is not counted.
@@ -43,12 +43,12 @@ type RetryPolicy struct {
 	// MaxAttempts is how many requests a call sends at most, the first one included.
 	// 0 means 5, and 1 means no retry. Two kinds of request are not counted:
 	//
-	//   - the one that follows the renewal of a refused token
-	//   - one that was under way when a 429 to another request paused the client,
-	//     and is answered 429 too, unless MaxAttempts is 1
+	//   - a request that is sent again because its token was refused, once in a call
+	//   - a request that is answered 429 after another 429 has paused the client
+	//     meanwhile, unless MaxAttempts is 1
 	MaxAttempts int
 	MinWait     time.Duration // 0 means 500 ms, or MaxWait if that is less
-	MaxWait     time.Duration // 0 means 30 s; below a millisecond it is one
+	MaxWait     time.Duration // 0 means 30 s; at least a millisecond is used
 }
 
 func (p RetryPolicy) withDefaults() (RetryPolicy, error) {

@@ -390,5 +390,8 @@ func TestRetryThatAPausePrevents(t *testing.T) {
 		require.ErrorIs(t, err, epcclogs.ErrServer)
 		apiErr := as[*epcclogs.APIError](t, err)
 		assert.Equal(t, "busy", string(apiErr.Body))
+		require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: 503 Service Unavailable; "+
+			"the server asks to wait 2s; the retry: 429 Too Many Requests: nothing was sent, because an earlier 429 "+
+			"pauses the client for another 18s", "it names the request once")
 	})
 }

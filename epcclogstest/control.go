@@ -23,9 +23,9 @@ func (s *Server) PrependLogs(integrationID string, logs ...epcclogs.IntegrationL
 
 // InsertLogs puts logs into an integration's listing: the first of them gets the
 // index, and the others follow it. In this way a log can appear late, a few
-// places before the growing end. In the list of the whole store the logs stand
-// at the same end, or else beside one of their neighbours in the integration's
-// listing.
+// places before the growing end. In the list of the whole store, logs that are
+// inserted at an end stand at the same end. Others stand beside a neighbour from the
+// integration's listing.
 //
 // InsertLogs panics when the server does not hold the integration, and when the
 // index is below 0 or above the number of its logs.
@@ -60,16 +60,16 @@ func (s *Server) Requests() []Request { return s.intake.kept() }
 // ends the calls.
 func (s *Server) OnRequest(f func(n int, r Request)) { s.intake.setHook(f) }
 
-// Fail answers the next n API requests with f, whatever they ask for. Further
-// calls queue up: after Fail(2, Reset()) and Fail(1, Stall()), the next three
-// requests fail.
+// Fail answers the next n API requests with f, whatever they ask for. Further calls
+// add to a queue: after Fail(2, Reset()) and Fail(1, Stall()), the next three requests
+// fail.
 func (s *Server) Fail(n int, f Fault) { s.intake.faults.add(n, f) }
 
 // FailRequest answers the k-th API request from now on with f; the next one is
-// the first. Faults set by [Server.Fail] wait until this request is over.
+// the first. That request takes no fault from the queue of [Server.Fail].
 func (s *Server) FailRequest(k int, f Fault) {
 	if k < 1 {
-		panic(fmt.Sprintf("epcclogstest: request %d from now on", k))
+		panic(fmt.Sprintf("epcclogstest: FailRequest(%d, …): the next request is number 1", k))
 	}
 	s.intake.faults.addAt(k, f)
 }

@@ -136,7 +136,7 @@ func (f Fault) String() string {
 
 func checkCode(code int) {
 	if code < 200 || code > 999 {
-		panic(fmt.Sprintf("epcclogstest: status code %d", code))
+		panic(fmt.Sprintf("epcclogstest: the status code %d is not within 200 to 999", code))
 	}
 }
 

@@ -49,7 +49,7 @@ func WithRequestLimit(perSecond float64, burst int) Option {
 // request for more gets n records, and the envelope says so.
 func WithMaxLimit(n int) Option {
 	if n < 1 {
-		panic(fmt.Sprintf("epcclogstest: longest page of %d records", n))
+		panic(fmt.Sprintf("epcclogstest: WithMaxLimit(%d): a page needs 1 record at least", n))
 	}
 	return func(s *Server) { s.pages.maxLimit, s.pages.silentLimit = n, false }
 }
@@ -60,7 +60,7 @@ func WithMaxLimit(n int) Option {
 // whether there is a next link.
 func WithSilentMaxLimit(n int) Option {
 	if n < 1 {
-		panic(fmt.Sprintf("epcclogstest: longest page of %d records", n))
+		panic(fmt.Sprintf("epcclogstest: WithSilentMaxLimit(%d): a page needs 1 record at least", n))
 	}
 	return func(s *Server) { s.pages.maxLimit, s.pages.silentLimit = n, true }
 }
@@ -70,7 +70,7 @@ func WithSilentMaxLimit(n int) Option {
 // happens above that; 400 is their answer to requests that are not valid.
 func WithMaxOffset(n int) Option {
 	if n < 0 {
-		panic(fmt.Sprintf("epcclogstest: largest offset of %d", n))
+		panic(fmt.Sprintf("epcclogstest: WithMaxOffset(%d): an offset is 0 at least", n))
 	}
 	return func(s *Server) { s.pages.maxOffset = n }
 }

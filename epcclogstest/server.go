@@ -73,7 +73,7 @@ func NewServer(opts ...Option) *Server {
 
 // Close stops the server and closes its connections. Requests that are delayed
 // or stalled end at once, without an answer. When Close returns, nothing of the
-// server is running any more. Later calls only wait for that.
+// server is running any more. Further calls only wait for that.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() {
 		s.cancel()

@@ -34,7 +34,7 @@ func (s *store) addIntegration(in epcclogs.Integration, logs []epcclogs.Integrat
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.find(in.ID) != nil {
-		panic(fmt.Sprintf("epcclogstest: integration %q given twice", in.ID))
+		panic(fmt.Sprintf("epcclogstest: the integration %q is given twice", in.ID))
 	}
 	s.integrations = append(s.integrations, &integration{in, added})
 	s.logs = append(s.logs, added...)
@@ -151,7 +151,7 @@ func (s *store) find(id string) *integration {
 func (s *store) mustFind(id string) *integration {
 	in := s.find(id)
 	if in == nil {
-		panic(fmt.Sprintf("epcclogstest: no integration %q", id))
+		panic(fmt.Sprintf("epcclogstest: the server holds no integration %q", id))
 	}
 	return in
 }

@@ -129,7 +129,7 @@ func TestErrors(t *testing.T) {
 	assert.Equal(t, 1, status)
 	assert.Empty(t, stdout)
 	assert.Contains(t, stderr, "quickstart: epcclogs: GET "+srv.URL)
-	assert.Contains(t, stderr, "404 Not Found: Not Found: The resource could not be found")
+	assert.Contains(t, stderr, "404 Not Found: The resource could not be found")
 
 	srv.FailRequest(4, epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden"}]}`))
 	status, stdout, stderr = call(t, credentials(srv), one)
