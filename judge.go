@@ -54,7 +54,7 @@ const (
 	minRepeat = lookBack
 	// maxMoves is how many pages in a row may show only that the list has moved: no
 	// new record, and none that was received later than the page before.
-	maxMoves = 40
+	maxMoves = 20
 	// maxPages is how many pages in a row may show nothing new: records that were
 	// received before the list moved, on the way to those that come next.
 	maxPages = 2 * remembered
