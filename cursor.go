@@ -60,13 +60,13 @@ func (p *place[T]) cursor(list string, rest int) string {
 func parseCursor[T any](list, text string) (*place[T], error) {
 	b, err := cursorText.DecodeString(text)
 	if err != nil || len(b) < 5 || strings.ContainsAny(text, "\r\n") { // which the decoder passes over
-		return nil, invalid("the cursor is damaged, or is none")
+		return nil, invalid("the text is not a cursor, or is damaged")
 	}
 	if b[0] != cursorVersion {
-		return nil, invalid("the cursor has version %d, and this release reads version %d", b[0], cursorVersion)
+		return nil, invalid("the cursor has version %d, and this release reads version %d; begin without a cursor, which lists everything", b[0], cursorVersion)
 	}
 	if !bytes.Equal(b[1:5], checksum(list, b[5:])) {
-		return nil, invalid("the cursor is damaged, or belongs to another list than %s", list)
+		return nil, invalid("the text is not a cursor of the list %s, or is damaged", list)
 	}
 	p := new(place[T])
 	if !p.read(bytes.NewReader(b[5:])) {

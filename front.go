@@ -102,7 +102,7 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 		}
 	case !over:
 		if f.tries++; f.tries > maxTries {
-			return f.source.lost("%d pages show nothing of what was read", maxTries)
+			return f.source.lost("the place was not found on %d pages", maxTries)
 		}
 		f.offset, f.back = next, false
 	case f.skipped > 0:

@@ -104,7 +104,7 @@ func (j *judge[T]) stuck(v view[T], c claims, overlap int) (verdict, error) {
 		j.doubt, server.exact = doubt{}, true
 		return askedAgain, nil
 	case c.more || c.any && !server.honest:
-		return askedAgain, j.source.lost("the page at offset %d has nothing new, although the server says that more follows", v.offset)
+		return askedAgain, j.source.lost("the page at offset %d has nothing new, although the server says that more follows; try again, and report it if it comes again", v.offset)
 	}
 	return over, nil
 }

@@ -160,7 +160,10 @@ func (h *history) follow() {
 
 // Following a list, through stops and outages, hands out every record once.
 func TestMovingListFollow(t *testing.T) {
-	histories(t, *movingSeeds/4, func(t *testing.T, seed uint64) {
+	fixed := []uint64{
+		7859, 1001499, 1004264, 1007216, 2014845, 2020553, 2024014, 2029532, 2038394, 7005235, 7005258, 7007821,
+	}
+	histories(t, fixed, *movingSeeds/4, func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) { newHistory(t, seed).follow() })
 	})
 }

@@ -24,17 +24,17 @@ import (
 //   - Records that are inserted far inside the list may be missed. One that the
 //     store commits late is returned if fewer than 16 records stand between it and
 //     the end that grows, and if the server's pages hold 17 records or more.
-//   - When everything that was returned has been deleted, everything in the list is
-//     returned, so that nothing is lost.
+//   - When the 200 records that were returned last have been deleted (16 for a
+//     cursor), the whole list may be returned again, so that nothing is lost.
 //   - A pager that begins at an Offset above 0 does not return what is added before
 //     that.
 //   - A record that is changed counts as another: it may be returned again. Logs do not
 //     change, but integrations may.
 //   - Some servers ignore offsets, or round them to whole pages. Then records are
 //     not recognized from page to page, and a list that changes may lose or repeat
-//     some. So it is with pages of a single record.
+//     some. The same holds for pages of a single record.
 //
-// A Pager is not safe for concurrent use, but for CaughtUp.
+// A Pager is not safe for concurrent use, except for CaughtUp.
 type Pager[T any] struct {
 	reader *reader[T]
 	page   *Page[T] // the page being returned; its Data is what is left of it
@@ -143,12 +143,11 @@ func (p *Pager[T]) Cursor() string {
 	return p.reader.place.cursor(p.reader.ahead.path, len(p.page.Data))
 }
 
-// CaughtUp returns a time before which nothing is left to return: a loop has returned
-// all records that were in the list at that time, and has asked for more. It is the
-// zero time until the end of the list is reached first. In [Pager.Follow] it moves on
-// with each interval, also while nothing is new: compare it with the clock to see how
-// old the data are, and with the time of a failed attempt to see whether a later
-// attempt may still be unread.
+// CaughtUp returns a time: everything that was in the list then has been returned by a
+// loop. It is the zero time until a loop reaches the end of the list, also after
+// [Pager.Resume]. In [Pager.Follow] it moves on with each interval, even while nothing
+// is new. Compare it with the clock to see how old the data are, and with the time of
+// a failed attempt to see whether a later attempt may still be unread.
 //
 // CaughtUp may be called while a loop runs, from any goroutine.
 func (p *Pager[T]) CaughtUp() time.Time {
@@ -171,7 +170,7 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 	r := p.reader
 	switch {
 	case p.used:
-		p.err = invalid("Resume comes after the pager was used")
+		p.err = invalid("Resume was called after the pager was used; call it before the first loop")
 	case cursor != "":
 		place, err := parseCursor[T](r.ahead.path, cursor)
 		if err != nil {
@@ -198,9 +197,9 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 func (p *Pager[T]) Concurrent(n int) *Pager[T] {
 	switch {
 	case n < 1:
-		p.err = invalid("Concurrent(%d): a pager needs one page at least", n)
+		p.err = invalid("Concurrent(%d): n must be 1 or more", n)
 	case p.used:
-		p.err = invalid("Concurrent(%d) comes after the pager was used", n)
+		p.err = invalid("Concurrent(%d) was called after the pager was used; call it before the first loop", n)
 	}
 	p.reader.ahead.most = n
 	return p

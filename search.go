@@ -79,7 +79,7 @@ func (s *search[T]) endsWithin() bool {
 // try looks at the page at offset, and reports whether it shows the place.
 func (s *search[T]) try(ctx context.Context, offset int) (bool, error) {
 	if s.tries++; s.tries > maxTries {
-		return false, s.source.lost("%d pages show nothing of what was read", maxTries)
+		return false, s.source.lost("the place was not found on %d pages", maxTries)
 	}
 	asked := ListOptions{Limit: maxLimit, Offset: max(offset, 0)}
 	page, c, err := s.source.at(ctx, asked)
