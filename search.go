@@ -43,9 +43,13 @@ func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 		return true, s.stepBack(ctx)
 	}
 	for again := range 2 { // the list may move during the first search
+		lo, right := s.lo, s.hi > s.lo
+		if again > 0 {
+			lo, right = s.hi, true // the page that was looked at first too
+		}
 		found, err := s.hints(ctx)
 		if !found && err == nil {
-			found, err = s.sweep(ctx, again > 0)
+			found, err = s.sweep(ctx, lo, right)
 		}
 		if err != nil {
 			return false, err
@@ -161,30 +165,21 @@ func (s *search[T]) window() (from, to int) {
 	return max(0, at-2*remembered), at + 2*remembered
 }
 
-// sweep looks at the pages before and behind what was looked at first, in turn, the
-// nearest first.
-func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
+// sweep looks at the pages before lo and, if right is true, at those behind what was
+// looked at first, in turn, the nearest first.
+func (s *search[T]) sweep(ctx context.Context, lo int, right bool) (bool, error) {
 	least, most := s.window()
-	lo, hi := s.lo, s.hi
-	if again {
-		lo = hi // the page that was looked at first too
-	}
 	if s.total > 0 {
 		lo = min(lo, s.total)
 	}
-	missed := lo
+	hi, missed, step := s.hi, lo, lookBack
+	left, right := lo > least, right && hi < most
 	var same repeats
-	left, right, step := lo > least, (hi > lo || again) && hi < most, lookBack
 	for left || right {
 		if left {
 			from := max(least, lo-step)
-			for at := from; at < lo; at += stride(len(s.page.Data)) {
-				if found, err := s.try(ctx, at); found || err != nil {
-					return found, err
-				}
-				if len(s.page.Data) == 0 {
-					break
-				}
+			if found, err := s.between(ctx, from, lo); found || err != nil {
+				return found, err
 			}
 			lo, left = from, from > least
 			if step = stride(s.source.server.page()); len(s.page.Data) == 0 {
@@ -197,6 +192,16 @@ func (s *search[T]) sweep(ctx context.Context, again bool) (bool, error) {
 			}
 			hi = hi - 1 + len(s.page.Data)
 			right = hi < most && len(s.page.Data) > 1 && !ignoresOffsets(&same, &s.source.server, s.page.Data)
+		}
+	}
+	return false, nil
+}
+
+// between looks at the pages from one offset to another, up to an empty one.
+func (s *search[T]) between(ctx context.Context, from, to int) (bool, error) {
+	for at := from; at < to; at += stride(len(s.page.Data)) {
+		if found, err := s.try(ctx, at); found || err != nil || len(s.page.Data) == 0 {
+			return found, err
 		}
 	}
 	return false, nil
