@@ -53,7 +53,7 @@ type failure struct {
 	header    http.Header // of the response; nil without one
 
 	pause time.Duration // what is left of the client's pause, if that matters
-	free  bool          // a 429 that began no pause and does not count
+	free  bool          // a 429 that does not count
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -139,6 +139,7 @@ func (x exchange) do(req *http.Request) *failure {
 	if resp.StatusCode != http.StatusOK {
 		return x.refusal(resp)
 	}
+	x.pace.succeeded()
 	f, err := x.read(resp)
 	if err != nil {
 		return x.broken(caller, ctx, err)
@@ -178,13 +179,12 @@ func (x exchange) refusal(resp *http.Response) *failure {
 }
 
 // throttled pauses the client after a 429, for as long as the server asks, or for the
-// wait of the policy. It returns what is left of the pause. free is true if another
-// 429 had begun the pause when this request was under way: then this response does
-// not count as an attempt.
+// wait of the policy. It returns what is left of the pause. free is true if this
+// response does not count as an attempt.
 func (x exchange) throttled(h http.Header) (left time.Duration, free bool) {
 	_, asked := retryAfter(h)
-	left, began := x.pace.throttled(x.turn, x.retry.wait(x.n.counted, h), asked)
-	return left, !began && x.retry.MaxAttempts > 1
+	left, free = x.pace.throttled(x.turn, x.retry.wait(x.n.counted, h), asked)
+	return left, free && x.retry.MaxAttempts > 1
 }
 
 // broken returns the failure of an attempt without a whole response. The time-out

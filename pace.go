@@ -14,11 +14,12 @@ import (
 //
 //   - The rate begins at its bound.
 //   - A 429 pauses all requests, once. Requests that were under way at that time
-//     begin no pause of their own. They make it longer if the server asks for more.
+//     begin no pause of their own. They make it longer if the server asks them to wait
+//     beyond its end.
 //   - After the pause, the rate starts below the one that was refused, and climbs
 //     back to it in a straight line that costs as many requests as the pause did.
-//     The sooner the refusal came, the lower is the start: limiters that have saved
-//     up for a burst let any rate pass for a while.
+//     The sooner the refusal came, compared to the pause, the lower is the start:
+//     limiters that have saved up for a burst let any rate pass for a while.
 //   - If nothing is refused on the way, the limit has risen. Then the rate grows
 //     faster and faster, up to the bound.
 //   - Only time in which requests wait for their turn counts.
@@ -37,8 +38,8 @@ type pace struct {
 	gap     float64       // how far below it the climb starts, as a part of it
 	climb   float64       // how long the climb takes, in seconds
 	worked  float64       // seconds since the latest pause in which requests waited for their turn
-	sent    int           // requests since the latest pause
 	due     time.Time     // when the latest request was due
+	passed  time.Time     // when the latest request succeeded
 	length  time.Duration // of the latest pause
 	resume  time.Time     // when it ends
 	paused  chan struct{} // closed when the next one begins, or it gets longer
@@ -47,7 +48,7 @@ type pace struct {
 
 const (
 	defaultRate = 100.0                 // what the API's documents allow a production store
-	saved       = 0.25                  // what a limiter may save up, in seconds; where it is more, a pause costs less
+	saved       = 0.25                  // what a limiter may save up, as a part of the pause; where it is more, a pause costs less
 	minGap      = 0.03                  // a climb 67 times as long as the pause, so that refusals stay rare
 	maxGap      = 0.5                   // after a refusal at once
 	minCost     = time.Second           // of a pause, so that the shortest ones are not provoked all the time
@@ -162,8 +163,7 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	if late < 0 {
 		return s, -late, false
 	}
-	s = sending{at: now, rate: rate, worked: p.worked, first: p.sent == 0, alone: late > idle}
-	p.sent++
+	s = sending{at: now, rate: rate, worked: p.worked, first: p.due.Before(p.resume), alone: late > idle}
 	p.due = now
 	if waited && late < lateness {
 		p.due = due
@@ -175,31 +175,36 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	return s, 0, log
 }
 
+// succeeded notes that the API let a request through.
+func (p *pace) succeeded() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passed = time.Now()
+}
+
 // throttled notes a 429 to s, after which the client pauses. asked says whether the
-// server asks for that time. throttled returns how much of the pause is left, and
-// whether it begins now. It does not if s was sent before the latest pause ended:
-// that one only gets longer, if the server asks for more.
-func (p *pace) throttled(s sending, pause time.Duration, asked bool) (left time.Duration, began bool) {
+// server asks for that time. throttled returns how much of the pause is left. free
+// says that the 429 is no reason to give up: another one had begun the pause, or the
+// API has let a request through not long ago.
+func (p *pace) throttled(s sending, pause time.Duration, asked bool) (left time.Duration, free bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	began = !s.at.Before(p.resume)
-	if !began && (!asked || pause <= p.length) {
-		return max(p.resume.Sub(now), 0), false
-	}
-	switch {
-	case !began:
-	case s.alone:
+	began := !s.at.Before(p.resume)
+	switch left = max(p.resume.Sub(now), 0); {
+	case !began && (!asked || pause <= left):
+		return left, true
+	case !began, s.alone:
 	case s.first:
 		pause = max(pause, min(2*p.length, maxDoubled, p.most))
 	default:
+		cost := max(pause, minCost).Seconds()
 		p.refused = s.rate
-		p.gap = min(max(saved/(s.worked+saved), minGap), maxGap)
-		p.climb = 2 * max(pause, minCost).Seconds() / p.gap
+		p.gap = min(max(saved*cost/(saved*cost+s.worked), minGap), maxGap)
+		p.climb = 2 * cost / p.gap
 	}
-	p.worked, p.sent = 0, 0
-	p.length, p.resume = pause, now.Add(pause)
+	p.worked, p.length, p.resume = 0, pause, now.Add(pause)
 	close(p.paused)
 	p.paused = make(chan struct{})
-	return pause, began
+	return pause, !began || !p.resume.After(p.passed.Add(p.most))
 }

@@ -94,7 +94,8 @@ func busy(retryAfter string) *wire.Script {
 }
 
 // Ten calls that are refused together make one pause, which costs one of them an
-// attempt, and go on evenly.
+// attempt. It ends as long after the last of the responses as that one asks, and they
+// go on evenly.
 func TestOnePauseForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := busy("3")
@@ -105,13 +106,14 @@ func TestOnePauseForAll(t *testing.T) {
 		}
 		require.Len(t, s.Sent(), 20)
 		for i, at := range s.Times()[10:] {
-			want := 3100*time.Millisecond + time.Duration(float64(i)*float64(time.Second)/100)
+			want := 3190*time.Millisecond + time.Duration(float64(i)*float64(time.Second)/100)
 			assert.InDelta(t, want.Seconds(), at.Sub(start).Seconds(), 0.001)
 		}
 	})
 }
 
-// A call that is refused in its turn, after a pause, has used an attempt.
+// As long as nothing succeeds, a call that is refused in its turn, after a pause, has
+// used an attempt.
 func TestThrottledAfterThePauseCosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := busy("0.2")
@@ -271,6 +273,27 @@ func TestPauseThatIsTooShort(t *testing.T) {
 		for i, seconds := range want {
 			assert.InDelta(t, seconds, times[i+1].Sub(times[i]).Seconds(), 1e-6, i)
 		}
+	})
+}
+
+// As long as the API lets a request through now and then, a 429 may be caused by other
+// clients, and does not count. It counts when its pause ends more than MaxWait after the
+// last success.
+func TestRefusalsWhileOthersGetThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRefusing("1")
+		c := untold(t, r)
+		for range 3 {
+			timed(t, c, 1)
+			r.refuse = 8
+			assert.InDelta(t, 1+2+4+8+10+10+10+10, timed(t, c, 1).Seconds(), 0.1)
+		}
+		r.refuse = 100
+		start := time.Now()
+		err := call(t.Context(), c)
+		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
+		assert.Equal(t, 5+5, as[*epcclogs.APIError](t, err).Attempts, "five pauses end within 30 s")
+		assert.InDelta(t, 1+2+4+8+10+10+10+10+10, time.Since(start).Seconds(), 0.1)
 	})
 }
 

@@ -177,18 +177,20 @@ func refusedTwice(t *testing.T, later time.Duration, retryAfter string) (*epcclo
 }
 
 // A request that was under way when the pause began makes it longer if the server
-// asks for more, even when it has ended meanwhile. The wait of the policy does not.
+// asks to wait beyond its end, even when it has ended meanwhile. The wait of the policy
+// does not.
 func TestPauseThatGetsLonger(t *testing.T) {
 	for name, tt := range map[string]struct {
 		later      time.Duration
 		retryAfter string
 		next       time.Duration // when the next request is sent
 	}{
-		"more":             {600 * time.Millisecond, "20", 20600 * time.Millisecond},
-		"more, afterwards": {2 * time.Second, "20", 22 * time.Second},
-		"as much":          {600 * time.Millisecond, "1", 1100 * time.Millisecond},
-		"less":             {600 * time.Millisecond, "0.7", 1100 * time.Millisecond},
-		"nothing":          {600 * time.Millisecond, "", 1100 * time.Millisecond},
+		"more":              {600 * time.Millisecond, "20", 20600 * time.Millisecond},
+		"more, afterwards":  {2 * time.Second, "20", 22 * time.Second},
+		"as much":           {600 * time.Millisecond, "1", 1600 * time.Millisecond},
+		"less":              {600 * time.Millisecond, "0.7", 1300 * time.Millisecond},
+		"less than is left": {600 * time.Millisecond, "0.4", 1100 * time.Millisecond},
+		"nothing":           {600 * time.Millisecond, "", 1100 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -43,9 +43,10 @@ type RetryPolicy struct {
 	// MaxAttempts is how many requests a call sends at most, the first one included.
 	// 0 means 5, and 1 means no retry. Two kinds of request are not counted:
 	//
-	//   - a request that is sent again because its token was refused, once in a call
-	//   - a request that is answered 429 after another 429 has paused the client
-	//     meanwhile, unless MaxAttempts is 1
+	//   - the one that follows the renewal of a refused token
+	//   - one that is answered 429, if it was under way when another 429 paused the
+	//     client, or if its pause ends within MaxWait of the client's last success:
+	//     other clients may use up the limit then. With MaxAttempts 1 it is counted.
 	MaxAttempts int
 	MinWait     time.Duration // 0 means 500 ms, or MaxWait if that is less
 	MaxWait     time.Duration // 0 means 30 s; at least a millisecond is used
