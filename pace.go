@@ -71,7 +71,7 @@ type sending struct {
 type pauseError time.Duration
 
 func (e pauseError) Error() string {
-	return fmt.Sprintf("an earlier response paused the client for another %v", time.Duration(e))
+	return fmt.Sprintf("an earlier 429 pauses the client for another %v", time.Duration(e))
 }
 
 // newPace returns a pace with a bound in requests a second (0 means the default).
