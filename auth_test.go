@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -562,5 +563,21 @@ func FuzzToken(f *testing.F) {
 		require.Empty(t, decodeErr.Body)
 		require.NotContains(t, err.Error(), marker)
 		require.Empty(t, api.bearers())
+	})
+}
+
+// FuzzTokenLifetime reads how long a token lives: never below zero, nor longer
+// than seconds can be counted.
+func FuzzTokenLifetime(f *testing.F) {
+	for _, seed := range []string{"0", "-1", "1e-300", "1e308", `"Inf"`, `"-Inf"`, `"NaN"`, "null"} {
+		f.Add(seed, "null", "")
+		f.Add("null", seed, "Sun, 06 Nov 1994 08:49:37 GMT")
+	}
+	f.Fuzz(func(t *testing.T, expiresIn, expires, date string) {
+		body := `{"access_token":"a","expires_in":` + expiresIn + `,"expires":` + expires + `}`
+		_, d, err := epcclogs.ReadToken(http.Header{"Date": {date}}, []byte(body))
+		if err == nil && (d < 0 || d > math.MaxInt32*time.Second) {
+			t.Errorf("lives for %v", d)
+		}
 	})
 }

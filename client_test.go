@@ -14,10 +14,59 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/internal/wire"
 )
+
+// TestMain fails when goroutines outlive the tests.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const integration = wire.Integration
+
+// done is the answer to a request that succeeds.
+var done = wire.OK(wire.Page(wire.Record(1)))
+
+// noContext is what a caller passes by mistake.
+var noContext context.Context
+
+// quick is a policy that retries without a noticeable wait.
+var quick = epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3, MinWait: time.Millisecond, MaxWait: time.Millisecond})
+
+// newClient returns a client of the server that no rate limit slows down: the
+// time between two requests is less than a nanosecond.
+func newClient(t testing.TB, url string, opts ...epcclogs.Option) *epcclogs.Client {
+	t.Helper()
+	opts = append([]epcclogs.Option{epcclogs.WithBaseURL(url), epcclogs.WithRateLimit(1e10), quick}, opts...)
+	c, err := epcclogs.NewClient(opts...)
+	require.NoError(t, err)
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// clientOf returns a client whose requests the transport answers.
+func clientOf(t testing.TB, transport http.RoundTripper, opts ...epcclogs.Option) *epcclogs.Client {
+	t.Helper()
+	return newClient(t, "https://api.example.com", append([]epcclogs.Option{over(transport)}, opts...)...)
+}
+
+func over(transport http.RoundTripper) epcclogs.Option {
+	return epcclogs.WithHTTPClient(&http.Client{Transport: transport})
+}
+
+// call makes one call, GET /v2/integrations.
+func call(ctx context.Context, c *epcclogs.Client) error {
+	_, err := c.ListIntegrations(ctx, nil)
+	return err
+}
+
+// begin starts a call, and returns where its error arrives.
+func begin(ctx context.Context, c *epcclogs.Client) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- call(ctx, c) }()
+	return ended
+}
 
 // Every id, page and context that is refused, by every call that takes one.
 func TestCallsRefuse(t *testing.T) {
@@ -330,6 +379,16 @@ func TestConnectionsAreKept(t *testing.T) {
 		}
 	}
 	assert.Equal(t, parallel, s.Connections())
+}
+
+// A connection of HTTP/2 that has died is shared by all requests. It must be
+// found out within one attempt, or every retry would take it again.
+func TestDeadConnectionIsFoundWithinAnAttempt(t *testing.T) {
+	config := epcclogs.NewTransport().HTTP2
+	require.NotNil(t, config)
+	assert.Positive(t, config.SendPingTimeout)
+	assert.Positive(t, config.PingTimeout)
+	assert.Less(t, config.SendPingTimeout+config.PingTimeout, epcclogs.DefaultTimeout)
 }
 
 func TestResponseWithoutBody(t *testing.T) {

@@ -3,6 +3,7 @@ package epcclogs_test
 import (
 	"bytes"
 	"encoding/json"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -148,10 +149,20 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-func TestDecodeErrorTellsTheContentType(t *testing.T) {
-	_, err := fail(t, wire.OK("<html>", "Content-Type", "text/x"))
-	decodeErr := as[*epcclogs.DecodeError](t, err)
-	assert.Equal(t, "text/x", decodeErr.ContentType)
+// seeds adds the responses in testdata whose names match one of the patterns,
+// whole and cut.
+func seeds(f *testing.F, patterns ...string) {
+	f.Helper()
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(filepath.Join("testdata", pattern))
+		require.NoError(f, err)
+		require.NotEmpty(f, names)
+		for _, name := range names {
+			body := wire.Fixture(f, filepath.Base(name))
+			f.Add([]byte(body))
+			f.Add([]byte(body[:len(body)/2]))
+		}
+	}
 }
 
 // FuzzPage reads a list: an error, or a page that is written and read again

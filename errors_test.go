@@ -29,6 +29,13 @@ func fail(t *testing.T, steps ...wire.Step) (*wire.Script, error) {
 	return s, err
 }
 
+// as returns the error of that type in the chain of err.
+func as[E error](t testing.TB, err error) (e E) {
+	t.Helper()
+	require.ErrorAs(t, err, &e)
+	return e
+}
+
 func TestNotFound(t *testing.T) {
 	raw := wire.Fixture(t, "error_404.json")
 	s, err := fail(t, wire.Reply(404, raw, "X-Trace", "7"))
@@ -84,20 +91,6 @@ func TestStatusOfHTTPDecides(t *testing.T) {
 	assert.Len(t, s.Sent(), 1, "not retried, as a 500 would be")
 }
 
-func TestServerErrorAfterRetries(t *testing.T) {
-	first, last := wire.Fixture(t, "error_500_schema.json"), wire.Fixture(t, "error_500.json")
-	s, err := fail(t, wire.Reply(500, first), wire.Reply(500, first), wire.Reply(500, last))
-	require.ErrorIs(t, err, epcclogs.ErrServer)
-	apiErr := as[*epcclogs.APIError](t, err)
-	assert.Equal(t, 3, apiErr.Attempts)
-	assert.Equal(t, last, string(apiErr.Body), "the last body")
-	body := as[*epcclogs.ErrorBody](t, err)
-	assert.Equal(t, epcclogs.ErrorBody{Status: 500, Title: "Internal Server Error"}, *body)
-	assert.Equal(t, "Internal Server Error", body.Error())
-	require.ErrorContains(t, err, "(after 3 attempts)")
-	assert.Len(t, s.Sent(), 3)
-}
-
 func TestSentinels(t *testing.T) {
 	for status, want := range map[int]error{
 		401: epcclogs.ErrUnauthorized, 403: epcclogs.ErrForbidden, 404: epcclogs.ErrNotFound,
@@ -117,6 +110,7 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 		want []epcclogs.ErrorBody
 	}{
 		{"html", wire.Fixture(t, "gateway_502.html"), nil},
+		{"as documented", wire.Fixture(t, "error_500.json"), []epcclogs.ErrorBody{{Status: 500, Title: "Internal Server Error"}}},
 		{"empty", "", nil},
 		{"cut", `{"errors":[{"title":"Not`, nil},
 		{"array", `[1]`, nil},
@@ -190,12 +184,6 @@ func TestLogValue(t *testing.T) {
 		assert.Contains(t, out.String(), want)
 	}
 	assert.NotContains(t, out.String(), "Date", "headers stay out")
-}
-
-func TestRetryAfterIsTold(t *testing.T) {
-	_, err := fail(t, wire.Reply(403, "", "Retry-After", "1.5"))
-	apiErr := as[*epcclogs.APIError](t, err)
-	assert.Equal(t, 1500*time.Millisecond, apiErr.RetryAfter)
 }
 
 // FuzzErrors reads the bodies of errors; whatever comes, the error can be printed.

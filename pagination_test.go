@@ -30,6 +30,16 @@ func bodies(logs iter.Seq2[epcclogs.IntegrationLog, error]) (got []string, err e
 	return got, nil
 }
 
+// exhaust drains a pager.
+func exhaust[T any](ctx context.Context, p *epcclogs.Pager[T]) error {
+	for _, err := range p.All(ctx) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func numbers(from, to int) []string {
 	var all []string
 	for n := from; n < to; n++ {

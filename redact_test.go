@@ -22,6 +22,9 @@ import (
 	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
+// marker stands in arguments and answers for what must be shown nowhere.
+const marker = "hunter2-hunter2"
+
 // textsOf returns what can be read from v: its texts in all formats, what the
 // loggers write, and for errors what each of the chain holds.
 func textsOf(v any) string {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -239,4 +240,59 @@ func TestTooLargeIsPermanent(t *testing.T) {
 		require.NoError(t, call(t.Context(), clientOf(t, s, epcclogs.WithMaxResponseSize(size))))
 	}
 	assert.Len(t, s.Sent(), 3)
+}
+
+// FuzzRetryAfter reads the header: never below zero, and waited for as it says.
+func FuzzRetryAfter(f *testing.F) {
+	for _, seed := range []string{
+		"", "0", "7", "1.5", ".5", "5.", ".", "-1", "1e9", "NaN", "9223372036", "9223372037", "99999999999999999999",
+		strings.Repeat("9", 400), "0." + strings.Repeat("0", 400) + "1", " 7 ", "soon", "5, 6",
+		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Fri, 31 Dec 9999 23:59:59 GMT",
+	} {
+		f.Add(seed, "Sun, 06 Nov 1994 08:49:30 GMT")
+		f.Add(seed, "Mon, 01 Jan 0001 00:00:00 GMT")
+		f.Add(seed, "")
+	}
+	policy, err := epcclogs.RetryPolicy{}.WithDefaults()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, value, date string) {
+		h := http.Header{"Retry-After": {value}, "Date": {date}}
+		d, ok := epcclogs.RetryAfter(h)
+		if d < 0 || !ok && d != 0 {
+			t.Errorf("%v, %v", d, ok)
+		}
+		if _, err := http.ParseTime(date); err != nil {
+			h.Set("Date", "Sun, 06 Nov 1994 08:49:37 GMT") // time must not pass between the two
+			d, ok = epcclogs.RetryAfter(h)
+		}
+		wait := policy.Wait(1, h)
+		switch {
+		case !ok && (wait < policy.MinWait/2 || wait > policy.MinWait):
+			t.Errorf("waits %v without a header", wait)
+		case ok && wait != max(d, time.Millisecond):
+			t.Errorf("waits %v for %v", wait, d)
+		}
+	})
+}
+
+// FuzzWait reckons the wait of any policy after any attempt.
+func FuzzWait(f *testing.F) {
+	for _, n := range []int{1, 2, 3, 62, 63, 64, 65, math.MaxInt} {
+		f.Add(n, int64(time.Second), int64(math.MaxInt64))
+		f.Add(n, int64(math.MaxInt64), int64(math.MaxInt64))
+		f.Add(n, int64(0), int64(0))
+		f.Add(n, int64(1), int64(1))
+	}
+	f.Fuzz(func(t *testing.T, n int, least, most int64) {
+		p, err := epcclogs.RetryPolicy{MinWait: time.Duration(least), MaxWait: time.Duration(most)}.WithDefaults()
+		if err != nil || n < 1 {
+			return
+		}
+		bound := min(float64(p.MinWait)*math.Pow(2, float64(n-1)), float64(p.MaxWait))
+		if d := p.Wait(n, nil); d < time.Millisecond || float64(d) < bound/2 || float64(d) > bound {
+			t.Errorf("%+v waits %v after attempt %d", p, d, n)
+		}
+	})
 }
