@@ -10,14 +10,17 @@ type Cell struct {
 	Drain
 	Group string
 	Goal  float64 // for Result.Used
-
-	// Least is what Result.Used must be in a test: the goal less 3 percent, by which
-	// seeds differ where the limit changes, or what the pace comes to where the goal is
-	// out of reach.
-	Least float64
 }
 
 func (c Cell) String() string { return fmt.Sprintf("%s/%s/R=%v", c.Group, c.Limiter, c.Rate) }
+
+// MostShare is the goal for Result.Share.
+const MostShare = 2
+
+// Meets reports whether r reaches all goals of the cell, but for a margin.
+func (c Cell) Meets(r Result, margin float64) bool {
+	return r.Used >= c.Goal-margin && r.Refused <= c.MostRefused()+margin/10 && r.Share <= MostShare+10*margin
+}
 
 // MostRefused is the goal for Result.Refused.
 func (c Cell) MostRefused() float64 {
@@ -50,31 +53,6 @@ var kinds = []string{
 	"fixed window, 1 s", "sliding log, 1 s", "sliding count, 1 s", "sliding count, 10 s",
 }
 
-// cell returns the cell of d, and false where the table has none.
-func cell(group string, goal float64, d Drain) (c Cell, ok bool) {
-	c = Cell{Drain: d, Group: group, Goal: goal}
-	many := d.Clients > 1
-	switch d.Limiter {
-	case "bucket of 1", "nginx, burst 0":
-		if many || d.Tenant {
-			return c, false // what comes less than 1/R after another client's is refused, whatever the pace
-		}
-	case "sliding count, 10 s":
-		if many || goal < 0.95 && d.Bound == 0 {
-			return c, false // too long for a change to be noticed
-		}
-		c.Goal = min(c.Goal, 0.90)
-	}
-	c.Least = c.Goal - 0.03
-	switch {
-	case many && d.Limiter == "bucket of R/10" && d.Rate == 25:
-		c.Least = 0.70 // a burst of two requests
-	case !many && d.Jitter > 0 && (d.Limiter == "bucket of 1" || d.Limiter == "nginx, burst 0"):
-		c.Least = 0.50 // what comes less than 1/R after the request before is refused
-	}
-	return c, true
-}
-
 // Cells returns the whole table.
 func Cells() []Cell {
 	var cells []Cell
@@ -84,9 +62,11 @@ func Cells() []Cell {
 				if d.Rate < 20 && strings.HasPrefix(d.Limiter, "sliding count") {
 					continue // counts whole requests
 				}
-				if c, ok := cell(group, goal, d); ok {
-					cells = append(cells, c)
+				c := Cell{Drain: d, Group: group, Goal: goal}
+				if d.Limiter == "sliding count, 10 s" {
+					c.Goal = min(c.Goal, 0.90)
 				}
+				cells = append(cells, c)
 			}
 		}
 	}

@@ -3,11 +3,13 @@ package limited
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -34,70 +36,42 @@ type Drain struct {
 type Result struct {
 	Used    float64 // what was allowed, as a part of what the limiter lets through
 	Refused float64 // part of the requests
-	Share   float64 // what the client with the most got, over what that with the least did
+	Share   float64 // what the client with the most got, over what that with the least did; for a tenant, what it asked for, over what it got
 }
 
 const (
-	perPage = 4   // records, of which the first is the last of the page before
+	perPage = 4   // records that are new in a page
 	spread  = 0.3 // of the latency, after the limiter has decided
 )
 
 // Run reads the list with the client, which must return every record once. It must
 // be called in a bubble of package synctest.
 func (d Drain) Run(ctx context.Context, seed uint64) (Result, error) {
-	if d.Requests == 0 {
-		d.Requests = 20_000
-	}
-	if d.Latency == 0 {
-		d.Latency = 0.08
-	}
-	d.Clients = max(d.Clients, 1)
-	bound := d.Bound
-	if bound == 0 {
-		bound = 100
-	}
-	s := &store{Drain: d, limiter: New(d.Limiter), random: rand.New(rand.NewPCG(seed, 0)), start: time.Now()}
-	s.phase = 1000 + s.random.Float64() // windows begin at any moment
-	whole := float64(d.Requests) / d.Rate * 6 / 5
-	s.from, s.to = whole/3, 2*whole/3
-
+	s := newStore(d, seed)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	shares := make([]int, d.Clients)
-	errs := make([]error, d.Clients)
+	shares := make([]int, s.Clients)
+	errs := make([]error, s.Clients)
 	var wg sync.WaitGroup
-	for i := range d.Clients {
+	for i := range s.Clients {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
 			time.Sleep(time.Duration(i) * 370 * time.Millisecond)
 			defer cancel() // the first to be ready ends all
-			shares[i], errs[i] = s.drain(ctx, int(math.Ceil(1.6*min(d.Rate, bound)*d.Latency)))
+			shares[i], errs[i] = s.drain(ctx, int(math.Ceil(1.6*min(s.Rate, s.bound())*s.Latency)))
 		}()
 	}
 	wg.Wait()
-	least, most := math.Inf(1), 0.0
-	for i := range shares {
-		if errs[i] != nil {
-			return Result{}, errs[i]
-		}
-		least, most = min(least, float64(shares[i])), max(most, float64(shares[i]))
+	return s.result(time.Since(s.start).Seconds(), shares), errors.Join(errs...)
+}
+
+// bound is what a client sends at most.
+func (d Drain) bound() float64 {
+	if d.Bound == 0 {
+		return 100
 	}
-	took := time.Since(s.start).Seconds()
-	rate := constant(d.Limiter, d.Rate)
-	let := min(rate, bound*float64(d.Clients)) * took
-	third := min(s.to, took) - min(s.from, took)
-	if d.Halves {
-		let -= (min(rate, bound) - min(rate/2, bound)) * third
-	}
-	if d.Tenant {
-		let = min(let, rate*took-float64(s.tenant))
-	}
-	return Result{
-		Used:    float64(s.requests-s.refused) / let,
-		Refused: float64(s.refused) / float64(s.requests),
-		Share:   most / least,
-	}, nil
+	return d.Bound
 }
 
 // store is the transport to the store.
@@ -116,7 +90,42 @@ type store struct {
 	refused  int
 }
 
-func (s *store) records() int { return 1 + (perPage-1)*s.Requests }
+func newStore(d Drain, seed uint64) *store {
+	if d.Requests == 0 {
+		d.Requests = 20_000
+	}
+	if d.Latency == 0 {
+		d.Latency = 0.08
+	}
+	d.Clients = max(d.Clients, 1)
+	s := &store{Drain: d, limiter: New(d.Limiter), random: rand.New(rand.NewPCG(seed, 0)), start: time.Now()}
+	s.phase = 1000 + s.random.Float64() // windows begin at any moment
+	whole := float64(d.Requests) / d.Rate * 6 / 5
+	s.from, s.to = whole/3, 2*whole/3
+	return s
+}
+
+// result returns how it went in the seconds that it took, when each client got its
+// share.
+func (s *store) result(took float64, shares []int) Result {
+	rate := constant(s.Limiter, s.Rate)
+	let := min(rate, s.bound()*float64(s.Clients)) * took
+	if s.Halves {
+		let -= (min(rate, s.bound()) - min(rate/2, s.bound())) * (min(s.to, took) - min(s.from, took))
+	}
+	r := Result{
+		Refused: float64(s.refused) / float64(s.requests),
+		Share:   float64(slices.Max(shares)) / float64(slices.Min(shares)),
+	}
+	if s.Tenant {
+		let = min(let, rate*took-float64(s.tenant))
+		r.Share = float64(s.tenants) / float64(s.tenant)
+	}
+	r.Used = float64(s.requests-s.refused) / let
+	return r
+}
+
+func (s *store) records() int { return perPage * s.Requests }
 
 // drain reads all records, or as many as it can before ctx is cancelled, and
 // returns how many pages these were.
@@ -141,14 +150,21 @@ func (s *store) drain(ctx context.Context, n int) (pages int, err error) {
 	if next != s.records() && s.Clients == 1 {
 		return 0, fmt.Errorf("%d records instead of %d", next, s.records())
 	}
-	return next / (perPage - 1), nil
+	return next / perPage, nil
 }
 
-// allow asks the limiter, and returns how long the response takes.
-func (s *store) allow() (ok bool, rest time.Duration) {
+// before returns how long a request is under way to the limiter, in seconds.
+func (s *store) before() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := time.Since(s.start).Seconds()
+	return s.Latency/4 + s.Jitter*s.random.Float64()
+}
+
+// allow asks the limiter at the time t, and returns how long the response takes, in
+// seconds.
+func (s *store) allow(t float64) (ok bool, rest float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for s.Tenant {
 		at := s.from + float64(s.tenants)/(s.Rate/2)
 		if at > min(t, s.to) {
@@ -168,19 +184,16 @@ func (s *store) allow() (ok bool, rest time.Duration) {
 	if !ok {
 		s.refused++
 	}
-	return ok, seconds(s.Latency * (0.75 + spread*(2*s.random.Float64()-1)))
+	return ok, s.Latency * (0.75 + spread*(2*s.random.Float64()-1))
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func (s *store) RoundTrip(r *http.Request) (*http.Response, error) {
-	s.mu.Lock()
-	before := s.Latency/4 + s.Jitter*s.random.Float64()
-	s.mu.Unlock()
-	time.Sleep(seconds(before))
-	ok, rest := s.allow()
+	time.Sleep(seconds(s.before()))
+	ok, rest := s.allow(time.Since(s.start).Seconds())
 	decided := time.Now()
-	time.Sleep(rest)
+	time.Sleep(seconds(rest))
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}

@@ -13,13 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// margin is by how much seeds differ where the limit changes.
+const margin = 0.03
+
 // TestPaceTable measures how much of a rate limit a client uses, of all kinds of
-// limiters, and prints two tables in Markdown. It takes some minutes. CI does not run
-// it: a figure is that of a few seeds, and in some cells it now and then lies below its
-// margin.
+// limiters, and prints three tables in Markdown. Where a goal is out of reach, a cell
+// must come to what the best constant rate does. It takes some minutes; CI runs TestPace.
 func TestPaceTable(t *testing.T) {
 	cells := Cells()
 	results := make([]Result, len(cells))
+	reach := make([]float64, len(cells)) // where a goal is missed
 	t.Run("cells", func(t *testing.T) {
 		for i, c := range cells {
 			t.Run(c.String(), func(t *testing.T) {
@@ -32,15 +35,24 @@ func TestPaceTable(t *testing.T) {
 					})
 					return r
 				})
-				assert.Greater(t, results[i].Used, c.Least)
-				if c.Least > 0.5 { // not out of reach altogether
-					assert.Less(t, results[i].Refused, c.MostRefused()+0.002)
-					assert.Less(t, results[i].Share, 2.2)
+				if c.Meets(results[i], 0) {
+					return
 				}
+				reach[i] = c.Reachable()
+				if reach[i] >= c.Goal {
+					assert.True(t, c.Meets(results[i], margin), "%+v", results[i])
+				}
+				assert.Greater(t, results[i].Used, min(c.Goal, reach[i])-margin)
 			})
 		}
 	})
 	printTables(cells, results)
+	fmt.Println("| misses a goal | goal | used | refused | share | best constant rate |\n|---|--:|--:|--:|--:|--:|")
+	for i, c := range cells {
+		if r := results[i]; !c.Meets(r, 0) {
+			fmt.Printf("| %v | %.0f | %.1f | %.2f | %.1f | %.1f |\n", c, 100*c.Goal, 100*r.Used, 100*r.Refused, r.Share, 100*reach[i])
+		}
+	}
 }
 
 // printTables prints what was used in each cell, in percent, and for each group how
