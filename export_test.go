@@ -5,14 +5,20 @@ import (
 	"time"
 )
 
-// What tests outside of the package need of its inside.
+// DefaultTimeout is defaultTimeout, for the tests, as all in this file.
 const DefaultTimeout = defaultTimeout
 
-var (
-	NewTransport = newTransport
-	ReadToken    = readToken
-	RetryAfter   = retryAfter
-)
+// NewTransport calls newTransport.
+func NewTransport() *http.Transport { return newTransport() }
 
-func (p RetryPolicy) WithDefaults() (RetryPolicy, error)      { return p.withDefaults() }
+// ReadToken calls readToken.
+func ReadToken(h http.Header, body []byte) (string, time.Duration, error) { return readToken(h, body) }
+
+// RetryAfter calls retryAfter.
+func RetryAfter(h http.Header) (time.Duration, bool) { return retryAfter(h) }
+
+// WithDefaults calls withDefaults.
+func (p RetryPolicy) WithDefaults() (RetryPolicy, error) { return p.withDefaults() }
+
+// Wait calls wait.
 func (p RetryPolicy) Wait(n int, h http.Header) time.Duration { return p.wait(n, h) }
