@@ -35,7 +35,7 @@ var alertClient = &http.Client{
 type alerter struct {
 	url     string
 	grace   time.Duration // that a later attempt has to succeed
-	started time.Time
+	started time.Time     // see known
 	store   *store
 	now     func() time.Time
 	metrics *metrics

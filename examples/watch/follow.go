@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	batchSize  = 5000                   // records in one transaction at most
-	batchTime  = 500 * time.Millisecond // how long the first of them waits for others
-	pagesAhead = 16                     // see Pager.Concurrent
-	saveRetry  = 2 * time.Second        // while the database fails
-	namesEvery = 5 * time.Minute
-	lastSave   = 5 * time.Second // for the records at hand when the program ends
-	forgetEach = time.Minute     // how often old records are looked for
+	batchSize   = 5000                   // records in one transaction at most
+	batchTime   = 500 * time.Millisecond // how long the first of them waits for others
+	pagesAhead  = 16                     // see Pager.Concurrent
+	saveRetry   = 2 * time.Second        // while the database fails
+	namesEvery  = 5 * time.Minute
+	lastSave    = 5 * time.Second // for the records at hand when the program ends
+	forgetEvery = time.Minute     // how often old records are looked for
 )
 
 // wholeStore is the name of the list of all logs; other lists have the id of an
@@ -82,7 +82,11 @@ func (f *follower) follow(ctx context.Context, entries chan<- entry) error {
 			}
 			continue
 		}
-		entries <- entry{record, f.pager.Cursor()}
+		select {
+		case entries <- entry{record, f.pager.Cursor()}:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	if ctx.Err() == nil {
 		problem = fmt.Errorf("follow the logs of %s: %w", f.list, problem)
@@ -94,8 +98,9 @@ func (f *follower) follow(ctx context.Context, entries chan<- entry) error {
 	return nil
 }
 
-// saveAll stores the entries in batches until there are no more. While nothing is
-// new, it stores how far the list was read. The list was read up to last before.
+// saveAll stores the entries in batches until there are no more, or until ctx ends
+// and a batch cannot be stored. While nothing is new, it stores how far the list was
+// read. The list was read up to last before.
 func (f *follower) saveAll(ctx context.Context, entries <-chan entry, last place) {
 	wait := min(batchTime, f.interval)
 	tick := time.NewTicker(wait)
@@ -115,7 +120,9 @@ func (f *follower) saveAll(ctx context.Context, entries <-chan entry, last place
 			next.cursor = batch[len(batch)-1].cursor
 		}
 		if len(batch) > 0 || next != last {
-			f.save(ctx, batch, next)
+			if !f.save(ctx, batch, next) {
+				return
+			}
 			last = next
 		}
 	}
@@ -152,9 +159,10 @@ func gather(first entry, entries <-chan entry, wait time.Duration) []entry {
 }
 
 // save stores a batch and the place behind it, again and again until they are
-// stored. Reading waits meanwhile. When ctx ends there is one last try: what is not
-// stored then is read again at the next start.
-func (f *follower) save(ctx context.Context, batch []entry, p place) {
+// stored. Reading waits meanwhile. When ctx ends there is one last try, and save
+// reports whether it succeeded: what is not stored then is read again at the next
+// start, with all that came after it.
+func (f *follower) save(ctx context.Context, batch []entry, p place) (stored bool) {
 	logs := make([]epcclogs.IntegrationLog, len(batch))
 	for i, e := range batch {
 		logs[i] = e.log
@@ -169,11 +177,11 @@ func (f *follower) save(ctx context.Context, batch []entry, p place) {
 		if err == nil {
 			f.metrics.stored(logs)
 			f.reading.stored(p.caughtUp)
-			return
+			return true
 		}
 		if ctx.Err() != nil && attempt != ctx {
 			f.logger.Error("records not stored", "list", f.list, "records", len(logs), "error", err)
-			return
+			return false
 		}
 		if ctx.Err() == nil {
 			f.reading.failed(fmt.Errorf("store %d records: %w", len(logs), err))
@@ -224,7 +232,7 @@ func forgetOld(ctx context.Context, s *store, keep time.Duration, logger *slog.L
 		if err != nil && ctx.Err() == nil {
 			logger.Error("old records not deleted", "error", err)
 		}
-		wait := forgetEach
+		wait := forgetEvery
 		if more {
 			wait = batchTime
 		}

@@ -110,6 +110,19 @@ func (w *watching) wait() {
 	eventually(w.T, func() bool { return time.Since(now) > 2*w.alerter.grace })
 }
 
+// databaseFails makes the database refuse two records with the attempt 77.
+func (w *watching) databaseFails() {
+	w.Helper()
+	_, err := w.store.db.ExecContext(w.Context(), `CREATE UNIQUE INDEX outage ON logs (attempt) WHERE attempt = 77`)
+	require.NoError(w, err)
+}
+
+func (w *watching) databaseWorks() {
+	w.Helper()
+	_, err := w.store.db.ExecContext(w.Context(), `DROP INDEX outage`)
+	require.NoError(w, err)
+}
+
 // quiet checks that no alert is posted.
 func (w *watching) quiet() {
 	w.Helper()
@@ -141,8 +154,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 		},
 		"outage of the database": func(w *watching) {
 			w.fast()
-			_, err := w.store.db.ExecContext(w.Context(), `CREATE UNIQUE INDEX outage ON logs (attempt) WHERE attempt = 77`)
-			require.NoError(w, err)
+			w.databaseFails()
 			hook := epcclogstest.SampleIntegration(0).ID
 			w.add(epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
 			added := time.Now()
@@ -152,8 +164,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 			require.ErrorContains(w, problem, "store ")
 			w.wait()
 			w.quiet()
-			_, err = w.store.db.ExecContext(w.Context(), `DROP INDEX outage`)
-			require.NoError(w, err)
+			w.databaseWorks()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -169,6 +180,26 @@ func TestAlertsAfterOutage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When the program ends while the database fails, what is not stored is read again:
+// nothing that came after it may be stored before.
+func TestStopInOutage(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		w := watchTwo(t, location)
+		w.fast()
+		w.databaseFails()
+		hook := epcclogstest.SampleIntegration(0).ID
+		w.api.AddLogs(hook, epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
+		eventually(t, func() bool { _, err := w.follower.reading.last(); return err != nil })
+		w.add()
+		added := time.Now()
+		eventually(t, func() bool { return w.follower.pager.CaughtUp().After(added) })
+		w.stop()
+		w.databaseWorks()
+		w.start()
+		eventually(t, func() bool { return w.rows() == 2+2+3001 })
+	})
 }
 
 // The time of the pager is that of the database only when nothing is left to store
