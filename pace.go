@@ -24,7 +24,7 @@ import (
 //     faster and faster, up to the bound.
 //   - Only time in which requests wait for their turn counts.
 //   - A 429 to the first request after a pause means that the pause was too short.
-//     The next one is twice as long, and the rate stays.
+//     The next one is longer, and the rate stays.
 //   - A 429 to a request that came after a time without any is caused by other
 //     clients. It changes no rate either.
 type pace struct {
@@ -52,7 +52,8 @@ const (
 	minGap      = 0.03                  // a climb 67 times as long as the pause, so that refusals stay rare
 	maxGap      = 0.5                   // after a refusal at once
 	minCost     = time.Second           // of a pause, so that the shortest ones are not provoked all the time
-	maxDoubled  = 10 * time.Second      // that a pause becomes by doubling: the longest window that limiters use
+	longer      = 17                    // tenths of the pause before; whole multiples could meet the same part of a window
+	maxLonger   = 10 * time.Second      // that a pause becomes in this way: the longest window that limiters use
 	growth      = 13.0                  // seconds to e times the rate, to be twice as fast after 11
 	lateness    = 50 * time.Millisecond // of timers, which the next requests make up for; more is a stall
 	idle        = 2 * time.Second       // without requests, after which one comes alone; more than a stall
@@ -196,7 +197,7 @@ func (p *pace) throttled(s sending, pause time.Duration, asked bool) (left time.
 		return left, true
 	case !began, s.alone:
 	case s.first:
-		pause = max(pause, min(2*p.length, maxDoubled, p.most))
+		pause = max(pause, min(longer*p.length/10, maxLonger, p.most))
 	default:
 		cost := max(pause, minCost).Seconds()
 		p.refused = s.rate

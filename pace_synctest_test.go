@@ -260,14 +260,14 @@ func TestPaceComesBack(t *testing.T) {
 	})
 }
 
-// A refusal of the first request after a pause makes the next pause twice as long,
+// A refusal of the first request after a pause makes the next pause 1.7 times as long,
 // up to 10 s, and leaves the rate as it is.
 func TestPauseThatIsTooShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRefusing("1.5")
 		r.refuse = 5
 		timed(t, untold(t, r, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 6})), 11)
-		want := []float64{1.5, 3, 6, 10, 10, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01}
+		want := []float64{1.5, 2.55, 4.335, 7.3695, 10, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01}
 		times := r.Times()
 		require.Len(t, times, len(want)+1)
 		for i, seconds := range want {
@@ -286,14 +286,29 @@ func TestRefusalsWhileOthersGetThrough(t *testing.T) {
 		for range 3 {
 			timed(t, c, 1)
 			r.refuse = 8
-			assert.InDelta(t, 1+2+4+8+10+10+10+10, timed(t, c, 1).Seconds(), 0.1)
+			assert.InDelta(t, 1+1.7+2.89+4.913+8.3521+10+10+10, timed(t, c, 1).Seconds(), 0.1)
 		}
 		r.refuse = 100
 		start := time.Now()
 		err := call(t.Context(), c)
 		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-		assert.Equal(t, 5+5, as[*epcclogs.APIError](t, err).Attempts, "five pauses end within 30 s")
-		assert.InDelta(t, 1+2+4+8+10+10+10+10+10, time.Since(start).Seconds(), 0.1)
+		assert.Equal(t, 6+5, as[*epcclogs.APIError](t, err).Attempts, "six pauses end within 30 s")
+		assert.InDelta(t, 1+1.7+2.89+4.913+8.3521+10+10+10+10+10, time.Since(start).Seconds(), 0.1)
+	})
+}
+
+// Others use up the first half of each second: pauses of whole seconds would meet
+// nothing else, and end a call that begins there.
+func TestPausesMeetOtherPartsOfAWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		c := untold(t, wire.Each(func(int) wire.Step {
+			if time.Since(start)%time.Second < time.Second/2 {
+				return wire.Reply(429, "", "Retry-After", "1")
+			}
+			return wire.OK(wire.Page())
+		}))
+		assert.Equal(t, 2700*time.Millisecond, timed(t, c, 1))
 	})
 }
 

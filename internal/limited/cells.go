@@ -19,7 +19,8 @@ const MostShare = 2
 
 // Meets reports whether r reaches all goals of the cell, but for a margin.
 func (c Cell) Meets(r Result, margin float64) bool {
-	return r.Used >= c.Goal-margin && r.Refused <= c.MostRefused()+margin/10 && r.Share <= MostShare+10*margin
+	return r.Used >= c.Goal-margin && r.Refused <= c.MostRefused()+margin/10 &&
+		(c.Clients <= 1 || r.Share <= MostShare+10*margin)
 }
 
 // MostRefused is the goal for Result.Refused.

@@ -4,8 +4,9 @@ import "slices"
 
 // Reachable returns the most that constant rates use of the limit while they keep to
 // the goals for refusals and shares. They know everything in advance, also when the
-// limit changes, and pause as the server asks. Several clients do not run in step:
-// their rates are 10 % apart.
+// limit changes, and pause as the server asks, and leave a tenant half of what it asks
+// for. No client runs in step with others: while they are there, its intervals differ by
+// a tenth.
 func (c Cell) Reachable() float64 {
 	best := 0.0
 	for part := 1.01; part > 0.05 && best < 0.999; part *= 0.95 {
@@ -35,12 +36,9 @@ const (
 func (d Drain) at(part float64, seed uint64) Result {
 	s := newStore(d, seed)
 	pause := map[string]float64{"": 1, "date": 1, "none": 0.375, "5": 5}[d.Pause]
-	rates, resume, shares := make([]float64, s.Clients), make([]float64, s.Clients), make([]int, s.Clients)
+	resume, shares := make([]float64, s.Clients), make([]int, s.Clients)
 	var steps []step
-	rate := min(part*s.Rate/float64(s.Clients), s.bound())
-	for i := range rates {
-		rates[i] = rate
-		rate *= 0.9
+	for i := range resume {
 		steps = append(steps, step{at: 0.37 * float64(i), client: i})
 	}
 	now := 0.0
@@ -60,11 +58,14 @@ func (d Drain) at(part float64, seed uint64) Result {
 				steps = append(steps, step{at: resume[e.client], client: e.client})
 				continue
 			}
-			rate := rates[e.client]
-			if (s.Tenant || s.Halves) && (now < s.from || now >= s.to) {
-				rate = min(0.99*s.Rate, s.bound())
+			interval := 1 / min(part*s.Rate/float64(s.Clients), s.bound())
+			switch third := s.from <= now && now < s.to; {
+			case (s.Tenant || s.Halves) && !third:
+				interval = 1 / min(0.99*s.Rate, s.bound())
+			case s.Tenant || s.Clients > 1:
+				interval *= 0.9 + 0.2*s.random.Float64()
 			}
-			steps = append(steps, step{at: now + 1/rate, client: e.client},
+			steps = append(steps, step{at: now + interval, client: e.client},
 				step{at: now + s.before(), sent: now, client: e.client, kind: decide})
 		case decide:
 			if ok, rest := s.allow(now); ok {

@@ -39,10 +39,14 @@ func TestPaceTable(t *testing.T) {
 					return
 				}
 				reach[i] = c.Reachable()
-				if reach[i] >= c.Goal {
+				if reach[i] >= c.Goal+0.02 {
 					assert.True(t, c.Meets(results[i], margin), "%+v", results[i])
 				}
-				assert.Greater(t, results[i].Used, min(c.Goal, reach[i])-margin)
+				least := min(c.Goal, reach[i]) - margin
+				if others := c.Tenant || c.Clients > 1; others && reach[i] < c.Goal+0.02 {
+					least -= 0.12 // even with all knowledge it is only just there
+				}
+				assert.Greater(t, results[i].Used, least)
 			})
 		}
 	})
