@@ -17,6 +17,14 @@ func (c Cell) String() string { return fmt.Sprintf("%s/%s/R=%v", c.Group, c.Limi
 // MostShare is the goal for Result.Share.
 const MostShare = 2
 
+// Margin is by how much the figures of two seeds differ.
+func (c Cell) Margin() float64 {
+	if c.Halves || c.Tenant || c.Requests > 0 { // a refusal more at the start or at a change
+		return 0.05
+	}
+	return 0.03
+}
+
 // Meets reports whether r reaches all goals of the cell, but for a margin.
 func (c Cell) Meets(r Result, margin float64) bool {
 	return r.Used >= c.Goal-margin && r.Refused <= c.MostRefused()+margin/10 &&

@@ -26,7 +26,7 @@ func TestPace(t *testing.T) {
 				r, err := c.Run(t.Context(), 1)
 				require.NoError(t, err)
 				t.Logf("%5.1f %% used, %.2f %% refused", 100*r.Used, 100*r.Refused)
-				assert.True(t, c.Meets(r, 0.03))
+				assert.True(t, c.Meets(r, c.Margin()))
 			})
 		})
 	}
