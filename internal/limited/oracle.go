@@ -58,14 +58,7 @@ func (d Drain) at(part float64, seed uint64) Result {
 				steps = append(steps, step{at: resume[e.client], client: e.client})
 				continue
 			}
-			interval := 1 / min(part*s.Rate/float64(s.Clients), s.bound())
-			switch third := s.from <= now && now < s.to; {
-			case (s.Tenant || s.Halves) && !third:
-				interval = 1 / min(0.99*s.Rate, s.bound())
-			case s.Tenant || s.Clients > 1:
-				interval *= 0.9 + 0.2*s.random.Float64()
-			}
-			steps = append(steps, step{at: now + interval, client: e.client},
+			steps = append(steps, step{at: now + s.interval(part, now), client: e.client},
 				step{at: now + s.before(), sent: now, client: e.client, kind: decide})
 		case decide:
 			if ok, rest := s.allow(now); ok {
@@ -80,4 +73,17 @@ func (d Drain) at(part float64, seed uint64) Result {
 		}
 	}
 	return s.result(now, shares)
+}
+
+// interval returns the time from one request of a client to its next.
+func (s *store) interval(part, now float64) float64 {
+	third := s.from <= now && now < s.to
+	if (s.Tenant || s.Halves) && !third {
+		return 1 / min(0.99*s.Rate, s.bound())
+	}
+	interval := 1 / min(part*s.Rate/float64(s.Clients), s.bound())
+	if s.Tenant || s.Clients > 1 {
+		interval *= 0.9 + 0.2*s.random.Float64()
+	}
+	return interval
 }
