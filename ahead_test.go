@@ -112,7 +112,7 @@ func kind(err error) string {
 func TestConcurrentIsTheSame(t *testing.T) {
 	seeds := uint64(400)
 	if testing.Short() {
-		seeds = 40
+		seeds = 15
 	}
 	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 1))

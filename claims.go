@@ -64,11 +64,15 @@ type server struct {
 	honest  bool // it does neither
 	toEmpty bool // its claims are wrong: only an empty page is the end
 	length  int  // of the longest page that does not end the list; 0: not known
+	longest int  // length of the longest page
+	silent  bool // it says nothing about the length of the list
 }
 
-// note notes the length of a page, unless the page may be shorter than others
-// because it ends the list.
+// note notes the length of a page, which may be shorter than others because it ends the
+// list, and whether the page makes claims.
 func (s *server) note(c claims, asked ListOptions, length int) {
+	s.longest = max(s.longest, length)
+	s.silent = !c.any
 	if c.more || length >= asked.Limit {
 		s.length = max(s.length, length)
 	}

@@ -117,8 +117,8 @@ func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
 	}
 }
 
-// moveToEnd makes the last records of the list the tail. marks are those from the head
-// to the end of the list. All records behind the head were received.
+// moveToEnd makes the last records of the list the tail. marks are those from the head,
+// or from behind it, to the end of the list. All records behind the head were received.
 func (p *place[T]) moveToEnd(marks []mark) {
 	head := p.inHead()
 	p.tail, p.stale = nil, 0

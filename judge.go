@@ -88,7 +88,7 @@ func (j *judge[T]) ends(v view[T], c claims) bool {
 	if c.ends {
 		return !server.toEmpty
 	}
-	return !c.more && j.place.ended && v.marks == nil && len(v.records) < server.length
+	return !c.more && j.place.ended && j.place.stands(v) && len(v.records) < server.longest
 }
 
 // stuck judges a page that shows only what the page before it showed.
@@ -100,6 +100,9 @@ func (j *judge[T]) stuck(v view[T], c claims, overlap int) (verdict, error) {
 		return askedAgain, nil
 	case j.doubt.empty:
 		return over, nil
+	case j.doubt.unknown && len(v.records) < server.longest && j.doubt.moves < 2: // what was behind has been deleted
+		j.doubt = doubt{step: askBehind, moves: j.doubt.moves + 1}
+		return askedAgain, nil
 	case j.doubt.unknown: // there is no room for an overlap: pages have one record
 		j.doubt, server.exact = doubt{}, true
 		return askedAgain, nil
@@ -169,6 +172,7 @@ func (j *judge[T]) progress(v view[T], c claims, before pageBefore) bool {
 func (j *judge[T]) moved(v view[T], c claims) (verdict, error) {
 	d := &j.doubt
 	if d.empty && v.offset+len(v.records) == j.place.offset {
+		j.place.take(v)
 		return over, nil // nothing stands behind it: what was received from there has been deleted
 	}
 	*d = doubt{moves: d.moves + 1, pages: d.pages + 1, more: d.more || c.more}

@@ -485,14 +485,14 @@ func (h *history) drain() {
 }
 
 // histories runs one history for each seed: those of failures that were fixed, and many
-// others, with -short a tenth of them.
+// others; with -short only a twentieth of the others.
 func histories(t *testing.T, fixed []uint64, many int, run func(t *testing.T, seed uint64)) {
 	if *movingSeed != 0 {
 		run(t, *movingSeed)
 		return
 	}
 	if testing.Short() {
-		many /= 10
+		fixed, many = nil, many/20
 	}
 	for _, seed := range fixed {
 		run(t, seed)
@@ -511,7 +511,7 @@ func histories(t *testing.T, fixed []uint64, many int, run func(t *testing.T, se
 func TestMovingList(t *testing.T) {
 	fixed := []uint64{
 		1015783, 2012887, 2015408, 2049052, 2058685, 2062879, 2082429, 2084720, 2098578, 2131680, 2139025, 2161301,
-		3005551, 4042214, 5007384, 6003838, 6007076, 8002965, 8065848,
+		3005551, 4042214, 5007384, 6003838, 6007076, 8002965, 8065848, 100013505, 120000016, 270000784,
 	}
 	histories(t, fixed, *movingSeeds, func(t *testing.T, seed uint64) { newHistory(t, seed).drain() })
 }
@@ -530,9 +530,15 @@ func tally(t testing.TB, logs iter.Seq2[epcclogs.IntegrationLog, error], into ma
 	}
 }
 
-// 1,500 records that move while they are listed: each one that stays comes once.
+// 1,500 records that move while they are listed: each one that stays comes once. With
+// -short, a fifth of everything.
 func TestMovingListByExample(t *testing.T) {
 	const oldestFirst, newestFirst = false, true
+	part := 1
+	if testing.Short() {
+		part = 5
+	}
+	of := func(n int) int { return max(1, n/part) }
 	once := func(f func(l *movinglist.List)) func(*movinglist.List) {
 		return func(l *movinglist.List) {
 			if l.Requests == 5 {
@@ -546,21 +552,21 @@ func TestMovingListByExample(t *testing.T) {
 		change func(l *movinglist.List) // before each request but the first
 		stopAt int
 	}{
-		{name: "5 expire and 5 arrive a request", newest: oldestFirst, change: func(l *movinglist.List) { l.Expire(5); l.Add(5) }},
-		{name: "3 expire a request", newest: oldestFirst, change: func(l *movinglist.List) { l.Expire(3) }},
-		{name: "one purge of 130", newest: oldestFirst, change: once(func(l *movinglist.List) { l.Expire(130) })},
-		{name: "5 arrive in front a request", newest: newestFirst, change: func(l *movinglist.List) { l.Add(5) }},
-		{name: "one burst of 130 in front", newest: newestFirst, change: once(func(l *movinglist.List) { l.Add(130) })},
+		{name: "5 expire and 5 arrive a request", newest: oldestFirst, change: func(l *movinglist.List) { l.Expire(of(5)); l.Add(of(5)) }},
+		{name: "3 expire a request", newest: oldestFirst, change: func(l *movinglist.List) { l.Expire(of(3)) }},
+		{name: "one purge of 130", newest: oldestFirst, change: once(func(l *movinglist.List) { l.Expire(of(130)) })},
+		{name: "5 arrive in front a request", newest: newestFirst, change: func(l *movinglist.List) { l.Add(of(5)) }},
+		{name: "one burst of 130 in front", newest: newestFirst, change: once(func(l *movinglist.List) { l.Add(of(130)) })},
 		{name: "2 deleted in the middle a request", newest: oldestFirst, change: func(l *movinglist.List) {
 			l.Delete(len(l.Now) / 30 * (l.Requests % 30))
 			l.Delete(len(l.Now) / 2)
 		}},
-		{name: "60 expire between two pagers", newest: oldestFirst, change: func(*movinglist.List) {}, stopAt: 400},
+		{name: "60 expire between two pagers", newest: oldestFirst, change: func(*movinglist.List) {}, stopAt: of(400)},
 	} {
 		for _, envelope := range movinglist.Envelopes {
-			for _, n := range []int{1, 4} {
+			for _, n := range unlessShort(1, 4) {
 				t.Run(fmt.Sprintf("%s/%s/%d", tt.name, envelope, n), func(t *testing.T) {
-					l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, 1500)
+					l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, of(1500))
 					l.Answer = func() int {
 						if l.Requests > 0 && l.Requests < 200 {
 							tt.change(l)
@@ -568,12 +574,13 @@ func TestMovingListByExample(t *testing.T) {
 						return 0
 					}
 					c := clientOf(t, l)
-					pager := c.IntegrationLogs(integration, nil).Concurrent(n)
+					opts := &epcclogs.ListOptions{Limit: of(100)}
+					pager := c.IntegrationLogs(integration, opts).Concurrent(n)
 					came := map[int]int{}
 					if tt.stopAt > 0 {
 						tally(t, pager.All(t.Context()), came, tt.stopAt)
-						l.Do(func() { l.Expire(60) })
-						pager = c.IntegrationLogs(integration, nil).Concurrent(n).Resume(pager.Cursor())
+						l.Do(func() { l.Expire(of(60)) })
+						pager = c.IntegrationLogs(integration, opts).Concurrent(n).Resume(pager.Cursor())
 					}
 					tally(t, pager.All(t.Context()), came, -1)
 					lost, twice := 0, 0
@@ -601,6 +608,7 @@ func TestMovingListByExample(t *testing.T) {
 
 // On a list that stands still the overlap costs one request in a hundred.
 func TestStillListCost(t *testing.T) {
+	notByChance(t)
 	for _, envelope := range movinglist.Envelopes {
 		l := movinglist.New(movinglist.Shape{Envelope: envelope}, 10_000)
 		came := map[int]int{}
@@ -617,13 +625,13 @@ func TestStillListCost(t *testing.T) {
 // At every place of a list, also between two pages and at both ends, the cursor
 // leads a new pager to the next record.
 func TestCursorOfEveryPlace(t *testing.T) {
-	const size = 70
+	const size = 40
 	for _, envelope := range movinglist.Envelopes {
-		for _, n := range []int{1, 3} {
+		for _, n := range unlessShort(1, 3) {
 			l := movinglist.New(movinglist.Shape{Envelope: envelope}, size)
 			c := clientOf(t, l)
 			newPager := func() *epcclogs.Pager[epcclogs.IntegrationLog] {
-				return c.IntegrationLogs(integration, &epcclogs.ListOptions{Limit: 30}).Concurrent(n)
+				return c.IntegrationLogs(integration, &epcclogs.ListOptions{Limit: 17}).Concurrent(n)
 			}
 			pager := newPager()
 			cursors := []string{pager.Cursor()}
@@ -634,6 +642,9 @@ func TestCursorOfEveryPlace(t *testing.T) {
 			cursors = append(cursors, pager.Cursor())
 			require.Len(t, cursors, size+2)
 			for i, cursor := range cursors {
+				if testing.Short() && i%4 != 0 {
+					continue
+				}
 				resumed := newPager().Resume(cursor)
 				again := newPager().Resume(resumed.Cursor()) // before the first use it is the same place
 				for _, p := range []*epcclogs.Pager[epcclogs.IntegrationLog]{resumed, again} {
@@ -681,16 +692,17 @@ func TestCursorOfAnEmptyList(t *testing.T) {
 
 // When nothing is left of what was handed out, all that is there is new.
 func TestCursorOfAListThatWasReplaced(t *testing.T) {
+	notByChance(t)
 	for _, envelope := range movinglist.Envelopes {
 		for _, newest := range []bool{false, true} {
-			l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 500)
+			l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 150)
 			c := clientOf(t, l)
 			pager := c.IntegrationLogs(integration, nil)
-			tally(t, pager.All(t.Context()), map[int]int{}, 320)
-			l.Do(func() { l.Expire(500); l.Add(240) })
+			tally(t, pager.All(t.Context()), map[int]int{}, 120)
+			l.Do(func() { l.Expire(150); l.Add(130) })
 			came := map[int]int{}
 			tally(t, c.IntegrationLogs(integration, nil).Resume(pager.Cursor()).All(t.Context()), came, -1)
-			require.Len(t, came, 240, "%s, newest first %t", envelope, newest)
+			require.Len(t, came, 130, "%s, newest first %t", envelope, newest)
 		}
 	}
 }

@@ -48,6 +48,23 @@ func numbers(from, to int) []string {
 	return all
 }
 
+// unlessShort returns how many pages tests get at a time; with -short only the last of
+// these numbers, since then the tests look for what happens by chance.
+func unlessShort(n ...int) []int {
+	if testing.Short() {
+		return n[len(n)-1:]
+	}
+	return n
+}
+
+// notByChance skips a test with -short that cannot fail by chance.
+func notByChance(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("nothing in it is left to chance")
+	}
+}
+
 // pagerOf returns a pager that gets n pages at a time, and what the server is asked.
 func pagerOf(t testing.TB, server wire.Step, n int, opts *epcclogs.ListOptions) (*epcclogs.Pager[epcclogs.IntegrationLog], *wire.Script) {
 	t.Helper()
@@ -81,7 +98,7 @@ func TestDrain(t *testing.T) {
 			}
 			for kind, list := range lists {
 				list.Write = write
-				for _, n := range []int{1, 2, 8} {
+				for _, n := range unlessShort(1, 2, 8) {
 					t.Run(fmt.Sprintf("%s/%d%s/%d at a time", name, size, kind, n), func(t *testing.T) {
 						pager, s := pagerOf(t, list.Answer, n, nil)
 						assert.Zero(t, pager.Offset())
@@ -190,7 +207,7 @@ func TestDrainOddServers(t *testing.T) {
 						continue // every count says that the first page is the last
 					}
 				}
-				for _, n := range []int{1, 8} {
+				for _, n := range unlessShort(1, 8) {
 					t.Run(fmt.Sprintf("%s/%d/clamp %d/%d at a time", name, size, clamp, n), func(t *testing.T) {
 						list := wire.List{All: wire.Records(0, size), Write: write, Clamp: clamp, Silent: true}
 						pager, s := pagerOf(t, list.Answer, n, nil)
@@ -230,6 +247,34 @@ func TestDrainAsksForNoMore(t *testing.T) {
 			assert.Len(t, s.Sent(), tt.want)
 		})
 	}
+}
+
+// Servers that cut a page to the overlap, and tell nothing of the list: behind that page
+// stand more records, or an error.
+func TestDrainUnevenPages(t *testing.T) {
+	notByChance(t)
+	for _, cut := range []int{1, 2, 3, 5, 12} {
+		s := wire.Each(func(n int) wire.Step {
+			list := wire.List{All: wire.Records(0, 400), Write: wire.Envelopes["bare"], Clamp: 20}
+			if n%cut == 0 {
+				list.Clamp = 1
+			}
+			return list.Answer
+		})
+		got, err := bodies(clientOf(t, s).IntegrationLogs(integration, nil).All(t.Context()))
+		require.NoError(t, err)
+		assert.Equal(t, numbers(0, 400), got, "each page %d is cut", cut)
+	}
+	list := wire.List{All: wire.Records(0, 1200), Write: wire.Envelopes["bare"]}
+	pager, _ := pagerOf(t, func(r *http.Request) (*http.Response, error) {
+		if offset, _ := wire.Asked(r); offset >= len(list.All) {
+			return wire.Reply(http.StatusBadRequest, "{}")(r)
+		}
+		return list.Answer(r)
+	}, 1, nil)
+	got, err := bodies(pager.All(t.Context()))
+	require.ErrorAs(t, err, new(*epcclogs.APIError))
+	assert.Equal(t, numbers(0, 1200), got)
 }
 
 // The number of a page that starts between two is no reason to ask beyond the

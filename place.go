@@ -122,6 +122,13 @@ func (p *place[T]) inHead() map[mark]bool {
 // list moved, and that stand behind the place now.
 func (p *place[T]) further(v view[T]) bool { return v.last >= p.at }
 
+// stands reports whether v's page, which has records, ends with the latest one that was
+// received, where that stood before.
+func (p *place[T]) stands(v view[T]) bool {
+	last := len(v.records) - 1
+	return len(v.fresh) == 0 && v.offset+last+1 == p.offset && markOf(&v.records[last]) == p.tail[len(p.tail)-1].id()
+}
+
 // first returns the index of the first new record of v's page.
 func (v view[T]) first() int {
 	if v.nth != nil {
@@ -208,7 +215,7 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	p.moved = max(-shift, 0)
 	p.mergeHead(v, added)
 	tail := slices.Clone(p.tail[max(v.rank-remembered, 0):v.rank])
-	if v.known >= v.rank { // there is room on the page for those before: they have been deleted
+	if v.offset == 0 || p.ended && v.known >= v.rank { // the page has room for those before: they have been deleted
 		tail = nil
 	}
 	for i := v.known; i < len(v.records); i++ {

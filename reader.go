@@ -156,23 +156,27 @@ func (r *reader[T]) accept(page *Page[T], asked ListOptions, v view[T], overlap 
 // next returns the page to ask for, and its overlap: how many known records it should
 // begin with.
 func (r *reader[T]) next() (asked ListOptions, overlap int) {
-	p := r.place
-	if len(p.tail) == 0 || r.ahead.server.exact || r.judge.doubt.step == askBehind {
+	p, server := r.place, &r.ahead.server
+	if len(p.tail) == 0 || server.exact || r.judge.doubt.step == askBehind {
 		return ListOptions{Limit: r.limit, Offset: p.offset}, 0
 	}
 	overlap = 1 + 2*p.moved // the list may go on moving as it did
 	if r.late() {
 		overlap = max(overlap, lookBack)
 	}
-	overlap = min(overlap, max(1, r.ahead.server.page()/2))
-	if !p.found && r.resumed && p.grows == unknownEnd && p.offset <= r.ahead.server.page()-lookBack {
+	overlap = min(overlap, max(1, server.page()/2))
+	switch {
+	case p.found || !r.resumed || p.grows != unknownEnd:
+	case server.silent: // a page that is shorter than others shows the end, and the front is looked at anyway
+		overlap = min(overlap, max(1, server.longest-1))
+	case p.offset <= server.page()-lookBack:
 		return ListOptions{Limit: maxLimit}, max(overlap, p.offset) // shows both ends
 	}
 	asked = p.next(r.limit, overlap, r.judge.doubt.pages < 2)
 	if r.judge.doubt.step == askAgain {
 		asked.Limit = maxLimit
-		if r.judge.doubt.repeated != 0 { // does another offset make no difference?
-			asked.Offset = max(asked.Offset-1, 0)
+		if r.judge.doubt.repeated != 0 || r.judge.doubt.empty && overlap >= server.longest {
+			asked.Offset = max(asked.Offset-1, 0) // does another offset make no difference? can pages be longer?
 		}
 	}
 	return asked, overlap

@@ -7,17 +7,21 @@ import (
 
 // search is a search for a place in a list that has moved.
 type search[T any] struct {
-	source *ahead[T]
-	place  *place[T]
-	lo, hi int  // the part of the list that was looked at first
-	total  int  // number of records in the list; 0: not told
-	end    int  // of the list, as far as seen
-	over   bool // nothing follows it
-	tries  int
-	last   []mark // of the records from the head to there; nil if no page shows both
+	source  *ahead[T]
+	place   *place[T]
+	lo, hi  int  // the part of the list that was looked at first
+	total   int  // number of records in the list lately; 0: not told
+	end     int  // of the list, as far as seen
+	over    bool // nothing follows it
+	tries   int
+	last    []mark // of the records from the head to there, as far as one page shows them
+	lastAt  int    // offset of the first of them
+	lastTry int    // when they were seen, in tries
 
-	sawHead bool
-	shift   int // how far the list has moved to the right, going by the head
+	sawHead   bool
+	headTry   int // when it was seen last, in tries
+	shift     int // how far the list had moved to the right then
+	headTotal int // number of records then
 
 	asked ListOptions // the page looked at last
 	page  *Page[T]
@@ -74,7 +78,7 @@ func (s *search[T]) endsWithin() bool {
 	}
 	s.place.offset = s.end
 	s.place.shift = max(s.place.shift+s.shift, 0)
-	if s.over && s.last != nil {
+	if s.over && len(s.last) > 0 && s.lastAt >= s.place.shift && s.headTry >= s.lastTry { // they stand behind the head
 		s.place.moveToEnd(s.last)
 	}
 	return true
@@ -90,7 +94,7 @@ func (s *search[T]) try(ctx context.Context, offset int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s.asked, s.page, s.view = asked, page, s.place.look(asked.Offset, page.Data)
+	s.asked, s.page, s.view, s.total = asked, page, s.place.look(asked.Offset, page.Data), c.total
 	s.note(c)
 	return s.view.known >= 0, nil
 }
@@ -100,7 +104,7 @@ func (s *search[T]) note(c claims) {
 	marks, offset := s.view.marks, s.asked.Offset
 	first, rank := s.place.indexHead(marks)
 	if first >= 0 {
-		s.sawHead, s.shift = true, offset+first-rank-s.place.shift
+		s.sawHead, s.shift, s.headTotal, s.headTry = true, offset+first-rank-s.place.shift, c.total, s.tries
 	}
 	end, last := offset+len(marks), c.ends || len(marks) < 2
 	switch {
@@ -109,10 +113,7 @@ func (s *search[T]) note(c claims) {
 		s.over = s.over || last
 	case end >= s.end || last:
 		s.over = last || s.over && end == s.end
-		s.end, s.last = end, nil
-		if first >= 0 {
-			s.last = marks[first:]
-		}
+		s.end, s.last, s.lastAt, s.lastTry = end, marks[max(first, 0):], offset+max(first, 0), s.tries
 	}
 }
 
@@ -162,7 +163,7 @@ func (s *search[T]) window() (from, to int) {
 		return 0, math.MaxInt
 	}
 	at := s.place.offset + s.shift
-	return max(0, at-2*remembered), at + 2*remembered
+	return max(0, at-2*remembered), at + 2*remembered + max(0, s.total-s.headTotal)
 }
 
 // sweep looks at the pages before lo and, if right is true, at those behind what was
