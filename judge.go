@@ -88,7 +88,7 @@ func (j *judge[T]) ends(v view[T], c claims) bool {
 	if c.ends {
 		return !server.toEmpty
 	}
-	return !c.more && j.place.ended && j.place.stands(v) && len(v.records) < server.longest
+	return !c.more && j.place.ended && j.place.endsHere(v) && len(v.records) < server.longest
 }
 
 // stuck judges a page that shows only what the page before it showed.

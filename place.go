@@ -122,9 +122,9 @@ func (p *place[T]) inHead() map[mark]bool {
 // list moved, and that stand behind the place now.
 func (p *place[T]) further(v view[T]) bool { return v.last >= p.at }
 
-// stands reports whether v's page, which has records, ends with the latest one that was
+// endsHere reports whether v's page, which has records, ends with the latest one that was
 // received, where that stood before.
-func (p *place[T]) stands(v view[T]) bool {
+func (p *place[T]) endsHere(v view[T]) bool {
 	last := len(v.records) - 1
 	return len(v.fresh) == 0 && v.offset+last+1 == p.offset && markOf(&v.records[last]) == p.tail[len(p.tail)-1].id()
 }

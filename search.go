@@ -7,25 +7,34 @@ import (
 
 // search is a search for a place in a list that has moved.
 type search[T any] struct {
-	source  *ahead[T]
-	place   *place[T]
-	lo, hi  int  // the part of the list that was looked at first
-	total   int  // number of records in the list lately; 0: not told
-	end     int  // of the list, as far as seen
-	over    bool // nothing follows it
-	tries   int
-	last    []mark // of the records from the head to there, as far as one page shows them
-	lastAt  int    // offset of the first of them
-	lastTry int    // when they were seen, in tries
-
-	sawHead   bool
-	headTry   int // when it was seen last, in tries
-	shift     int // how far the list had moved to the right then
-	headTotal int // number of records then
+	source *ahead[T]
+	place  *place[T]
+	lo, hi int // the part of the list that was looked at first
+	total  int // number of records in the list lately; 0: not told
+	tries  int
+	end    endSeen
+	head   headSeen
 
 	asked ListOptions // the page looked at last
 	page  *Page[T]
 	view  view[T]
+}
+
+// endSeen is what was seen of the end of a list.
+type endSeen struct {
+	offset int    // of the end
+	over   bool   // nothing follows it
+	last   []mark // of the records from the head to there, as far as one page shows them
+	at     int    // offset of the first of them
+	try    int    // the one that showed them
+}
+
+// headSeen is where the head of a list was seen last.
+type headSeen struct {
+	seen  bool
+	shift int // how far the list had moved to the right
+	total int // number of records in the list
+	try   int // the one that showed it
 }
 
 // maxTries is how many pages a search looks at: lists of a million records.
@@ -73,13 +82,13 @@ func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 // still there and the list ends within what was read, because the rest was deleted.
 // Then it moves the place to the end of the list.
 func (s *search[T]) endsWithin() bool {
-	if !s.sawHead || s.end > s.place.offset+s.shift+maxLimit {
+	if !s.head.seen || s.end.offset > s.place.offset+s.head.shift+maxLimit {
 		return false
 	}
-	s.place.offset = s.end
-	s.place.shift = max(s.place.shift+s.shift, 0)
-	if s.over && len(s.last) > 0 && s.lastAt >= s.place.shift && s.headTry >= s.lastTry { // they stand behind the head
-		s.place.moveToEnd(s.last)
+	s.place.offset = s.end.offset
+	s.place.shift = max(s.place.shift+s.head.shift, 0)
+	if s.end.over && len(s.end.last) > 0 && s.end.at >= s.place.shift && s.head.try >= s.end.try { // they stand behind the head
+		s.place.moveToEnd(s.end.last)
 	}
 	return true
 }
@@ -104,16 +113,16 @@ func (s *search[T]) note(c claims) {
 	marks, offset := s.view.marks, s.asked.Offset
 	first, rank := s.place.indexHead(marks)
 	if first >= 0 {
-		s.sawHead, s.shift, s.headTotal, s.headTry = true, offset+first-rank-s.place.shift, c.total, s.tries
+		s.head = headSeen{seen: true, shift: offset + first - rank - s.place.shift, total: c.total, try: s.tries}
 	}
 	end, last := offset+len(marks), c.ends || len(marks) < 2
 	switch {
-	case len(marks) == 0 && offset > s.end: // far behind the end
-	case end == s.end && first < 0:
-		s.over = s.over || last
-	case end >= s.end || last:
-		s.over = last || s.over && end == s.end
-		s.end, s.last, s.lastAt, s.lastTry = end, marks[max(first, 0):], offset+max(first, 0), s.tries
+	case len(marks) == 0 && offset > s.end.offset: // far behind the end
+	case end == s.end.offset && first < 0:
+		s.end.over = s.end.over || last
+	case end >= s.end.offset || last:
+		over, from := last || s.end.over && end == s.end.offset, max(first, 0)
+		s.end = endSeen{offset: end, over: over, last: marks[from:], at: offset + from, try: s.tries}
 	}
 }
 
@@ -140,13 +149,13 @@ func (s *search[T]) hints(ctx context.Context) (bool, error) {
 func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
 	p := s.place
 	found, err := s.try(ctx, 0)
-	for err == nil && !found && !s.sawHead && len(s.page.Data) > 1 && s.asked.Offset < remembered {
+	for err == nil && !found && !s.head.seen && len(s.page.Data) > 1 && s.asked.Offset < remembered {
 		found, err = s.try(ctx, s.asked.Offset+stride(len(s.page.Data)))
 	}
-	if err != nil || found && s.view.last == p.at-1 || !found && !s.sawHead {
+	if err != nil || found && s.view.last == p.at-1 || !found && !s.head.seen {
 		return found, err
 	}
-	moved, first := s.shift, *s // how far the list has moved to the right
+	moved, first := s.head.shift, *s // how far the list has moved to the right
 	if found {
 		moved = p.moves(s.view)
 	}
@@ -159,11 +168,11 @@ func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
 
 // window returns the part of the list in which the place must be.
 func (s *search[T]) window() (from, to int) {
-	if !s.sawHead {
+	if !s.head.seen {
 		return 0, math.MaxInt
 	}
-	at := s.place.offset + s.shift
-	return max(0, at-2*remembered), at + 2*remembered + max(0, s.total-s.headTotal)
+	at := s.place.offset + s.head.shift
+	return max(0, at-2*remembered), at + 2*remembered + max(0, s.total-s.head.total) // what came since
 }
 
 // sweep looks at the pages before lo and, if right is true, at those behind what was
