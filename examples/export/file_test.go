@@ -19,15 +19,17 @@ import (
 func stopped(t *testing.T, srv *epcclogstest.Server, id string, form format) (whole, begun, cursor string) {
 	t.Helper()
 	client := newClient(t, srv, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
+	onePageAtATime := func(path string) error { // so that no request is under way at the end
+		_, _, err := export(t.Context(), client.IntegrationLogs(id, nil), id, path, form, func(int, int) {})
+		return err
+	}
 	path := filepath.Join(t.TempDir(), "whole")
-	_, _, err := exportLogs(t, client, id, path, form)
-	require.NoError(t, err)
+	require.NoError(t, onePageAtATime(path))
 	whole = readFile(t, path)
 
 	path = filepath.Join(t.TempDir(), "begun")
 	srv.FailRequest(2, epcclogstest.GatewayPage(http.StatusBadGateway))
-	_, _, err = export(t.Context(), client.IntegrationLogs(id, nil), id, path, form, func(int, int) {})
-	require.Error(t, err)
+	require.Error(t, onePageAtATime(path))
 	return whole, readFile(t, path), readFile(t, path+".cursor")
 }
 
