@@ -79,7 +79,12 @@ func (s *server) note(c claims, asked ListOptions, length int) {
 }
 
 // page returns how many records a page may have.
-func (s *server) page() int { return cmp.Or(s.length, maxLimit) }
+func (s *server) page() int {
+	if s.length == 0 {
+		return maxLimit
+	}
+	return max(s.length, s.longest)
+}
 
 // stride is the distance between pages of this length that are looked at one after
 // the other. They overlap, because the list may move between two requests.

@@ -11,9 +11,9 @@ import (
 // the records that the store adds, at whichever end of the list: each record once,
 // the oldest first. Once the rest is read, it asks for new records each interval,
 // which must be positive. While nothing is new, that is one request each time, and
-// two until it has seen at which end the list grows. Lists without record counts and
-// links cost up to two more in the first poll after Resume, and while they have fewer
-// than 17 records.
+// two until it has seen at which end the list grows. The first time after Resume costs
+// some more, and so do lists without record counts and links that have fewer than 17
+// records.
 //
 // The loop gets each error. If it goes on, Follow tries again after the interval and
 // continues where it was. So an outage neither ends a service nor stays hidden.

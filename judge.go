@@ -99,6 +99,7 @@ func (j *judge[T]) stuck(v view[T], c claims, overlap int) (verdict, error) {
 		j.doubt.step = askBehind
 		return askedAgain, nil
 	case j.doubt.empty:
+		j.place.take(v)
 		return over, nil
 	case j.doubt.unknown && len(v.records) < server.longest && j.doubt.moves < 2: // what was behind has been deleted
 		j.doubt = doubt{step: askBehind, moves: j.doubt.moves + 1}

@@ -135,7 +135,7 @@ func (h *history) follow() {
 				grown = false
 			}
 		})
-		if h.least >= window && end.Sub(started) > 4*pollEvery {
+		if h.least > 16 && end.Sub(started) > 4*pollEvery {
 			most := quietly(h.list.Envelope, len(h.list.Now), !grown || h.profile.name == "wild") // where new records may not stand beside known ones
 			if h.list.Envelope == "bare" || h.list.Envelope == "pages" {
 				most = 4 // one in 10,000 lists that have changed much
@@ -356,6 +356,32 @@ func TestFollowInTime(t *testing.T) {
 				require.Equal(t, want, saw)
 			}
 		})
+	}
+}
+
+// Late records come, 15 places before the end that grows, whenever another record
+// arrives between two requests.
+func TestFollowLateRecords(t *testing.T) {
+	notByChance(t)
+	for _, envelope := range movinglist.Envelopes {
+		for _, clamp := range []int{0, 32} {
+			for arrives := range 8 {
+				synctest.Test(t, func(t *testing.T) {
+					start := time.Now()
+					l := movinglist.New(movinglist.Shape{Envelope: envelope, Clamp: clamp}, 40)
+					l.Answer = func() int {
+						if l.Requests == arrives {
+							l.Add(1)
+						}
+						return 0
+					}
+					time.AfterFunc(2*pollEvery+1, func() { l.Do(func() { l.Add(20) }) })
+					time.AfterFunc(3*pollEvery+1, func() { l.Do(func() { l.AddLate(15) }) })
+					seen := watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), start, 5*pollEvery)
+					require.Len(t, seen, len(l.Ever), "%s, %d a page, one arrives before request %d", envelope, clamp, arrives)
+				})
+			}
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ var profiles = []changes{
 }
 
 // window is how long pages must be for late records to be found.
-const window = 17
+const window = 32
 
 // history is all that happens to one list: the changes, the pagers that read it,
 // and what they handed out.
@@ -59,8 +59,8 @@ const window = 17
 //     come behind the place of a pager that reads there: it is owed to nobody. It
 //     is owed when all else had been handed out: to the next run of a resumed
 //     pager, or to the next poll. Where records come in front, it always is.
-//   - Late records are found among the last 16 known ones. Where no page is so
-//     long that it shows these at once and one more, they are owed to nobody.
+//   - Late records are found among the last 16 known ones. Where no page is twice
+//     as long as these, they are owed to nobody.
 //   - A late record that was not yet handed out never becomes the oldest of the
 //     list: there it looks like one that was added at the other end.
 //   - Pages of one record hold nothing but the overlap: no such clamp.
@@ -207,7 +207,7 @@ func (h *history) change(rest bool) {
 		if dice.Float64() < p.burst {
 			l.Add(length + dice.IntN(min(4*length, 250)))
 		}
-		if depth := 1 + dice.IntN(5); dice.Float64() < p.late && depth < len(l.Now) {
+		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && depth < len(l.Now) {
 			if r := l.AddLate(depth); !rest && !l.NewestFirst {
 				h.optional[r.N] = true
 			}
@@ -704,6 +704,25 @@ func TestCursorOfAListThatWasReplaced(t *testing.T) {
 			tally(t, c.IntegrationLogs(integration, nil).Resume(pager.Cursor()).All(t.Context()), came, -1)
 			require.Len(t, came, 130, "%s, newest first %t", envelope, newest)
 		}
+	}
+}
+
+// When all 16 records by which a cursor knows its place were deleted, what stands behind
+// them is not lost, although the beginning of the list is still there.
+func TestCursorOfAPlaceThatWasDeleted(t *testing.T) {
+	notByChance(t)
+	for _, envelope := range movinglist.Envelopes {
+		l := movinglist.New(movinglist.Shape{Envelope: envelope}, 150)
+		c := clientOf(t, l)
+		pager, came := c.IntegrationLogs(integration, nil), map[int]int{}
+		tally(t, pager.All(t.Context()), came, 100)
+		l.Do(func() {
+			for range 16 {
+				l.Delete(84)
+			}
+		})
+		tally(t, c.IntegrationLogs(integration, nil).Resume(pager.Cursor()).All(t.Context()), came, -1)
+		require.Len(t, came, 150, envelope)
 	}
 }
 

@@ -23,9 +23,10 @@ import (
 //
 //   - Records that are inserted far inside the list may be missed. One that the
 //     store commits late is returned if fewer than 16 records stand between it and
-//     the end that grows, and if the server's pages hold 17 records or more.
+//     the end that grows, and if pages hold 32 records or more.
 //   - When the 200 records that were returned last have been deleted (16 for a
-//     cursor), the whole list may be returned again, so that nothing is lost.
+//     cursor), the whole list may be returned again, so that nothing is lost. If the
+//     list has become shorter than what was read, it counts as read to its end.
 //   - A pager that begins at an Offset above 0 does not return what is added before
 //     that.
 //   - A record that is changed counts as another: it may be returned again. Logs do not

@@ -82,7 +82,8 @@ func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 // still there and the list ends within what was read, because the rest was deleted.
 // Then it moves the place to the end of the list.
 func (s *search[T]) endsWithin() bool {
-	if !s.head.seen || s.end.offset > s.place.offset+s.head.shift+maxLimit {
+	moved := s.head.shift + max(0, s.total-s.head.total) // at least
+	if !s.head.seen || s.end.offset > s.place.offset+moved {
 		return false
 	}
 	s.place.offset = s.end.offset
