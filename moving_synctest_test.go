@@ -377,7 +377,7 @@ func TestFollowLateRecords(t *testing.T) {
 					}
 					time.AfterFunc(2*pollEvery+1, func() { l.Do(func() { l.Add(20) }) })
 					time.AfterFunc(3*pollEvery+1, func() { l.Do(func() { l.AddLate(15) }) })
-					seen := watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), start, 5*pollEvery)
+					seen := watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), start, 5*pollEvery+1)
 					require.Len(t, seen, len(l.Ever), "%s, %d a page, one arrives before request %d", envelope, clamp, arrives)
 				})
 			}
