@@ -12,8 +12,8 @@ import (
 // the oldest first. Once the rest is read, it asks for new records each interval,
 // which must be positive. While nothing is new, that is one request each time, and
 // two until it has seen at which end the list grows. The first time after Resume costs
-// some more, and so do lists without record counts and links that have fewer than 17
-// records.
+// some more, and so do lists without record counts and links until a page had more than
+// 16 records.
 //
 // The loop gets each error. If it goes on, Follow tries again after the interval and
 // continues where it was. So an outage neither ends a service nor stays hidden.

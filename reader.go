@@ -175,8 +175,8 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	asked = p.next(r.limit, overlap, r.judge.doubt.pages < 2)
 	if r.judge.doubt.step == askAgain {
 		asked.Limit = maxLimit
-		if r.judge.doubt.repeated != 0 || r.judge.doubt.empty && overlap >= server.longest {
-			asked.Offset = max(asked.Offset-1, 0) // does another offset make no difference? can pages be longer?
+		if r.judge.doubt.repeated != 0 { // does another offset make no difference?
+			asked.Offset = max(asked.Offset-1, 0)
 		}
 	}
 	return asked, overlap
