@@ -44,6 +44,7 @@ type Record struct {
 	Place   float64 // the order of the list: those with smaller ones come first
 	Born    int     // the requests that had come before the record was added; 0: there from the beginning
 	Late    bool    // added behind others that were created before it
+	Depth   int     // so many places before the growing end, if it was added late
 	Deleted bool
 	json    []byte
 }
@@ -134,7 +135,7 @@ func (l *List) Add(n int) {
 // AddLate adds a record depth places before the growing end.
 func (l *List) AddLate(depth int) *Record {
 	r := l.insert(l.end(depth))
-	r.Late = true
+	r.Late, r.Depth = true, depth
 	l.moved(1)
 	l.Note("record %d added late, %d places before the growing end: now %d", r.N, depth, len(l.Now))
 	return r
