@@ -162,7 +162,7 @@ func (h *history) follow() {
 func TestMovingListFollow(t *testing.T) {
 	fixed := []uint64{
 		7859, 1001499, 1004264, 1007216, 2014845, 2020553, 2024014, 2029532, 2038394, 7005235, 7005258, 7007821,
-		110004347, 130014323, 200000043, 200000803, 240010508,
+		110004347, 130014323, 200000043, 200000803, 240010508, 700005818,
 	}
 	histories(t, fixed, *movingSeeds/4, func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) { newHistory(t, seed).follow() })

@@ -708,10 +708,11 @@ func TestCursorOfAListThatWasReplaced(t *testing.T) {
 }
 
 // When all 16 records by which a cursor knows its place were deleted, what stands behind
-// them is not lost, although the beginning of the list is still there.
+// them is not lost, although the beginning of the list is still there: the number of
+// records shows that more follow.
 func TestCursorOfAPlaceThatWasDeleted(t *testing.T) {
 	notByChance(t)
-	for _, envelope := range movinglist.Envelopes {
+	for _, envelope := range []string{"meta", "nested", "results"} {
 		l := movinglist.New(movinglist.Shape{Envelope: envelope}, 150)
 		c := clientOf(t, l)
 		pager, came := c.IntegrationLogs(integration, nil), map[int]int{}

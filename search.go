@@ -82,8 +82,11 @@ func (s *search[T]) find(ctx context.Context) (found bool, err error) {
 // still there and the list ends within what was read, because the rest was deleted.
 // Then it moves the place to the end of the list.
 func (s *search[T]) endsWithin() bool {
-	moved := s.head.shift + max(0, s.total-s.head.total) // at least
-	if !s.head.seen || s.end.offset > s.place.offset+moved {
+	since := maxLimit // how far the list may have moved since the head was seen
+	if s.total > 0 && s.head.total > 0 {
+		since = max(0, s.total-s.head.total)
+	}
+	if !s.head.seen || s.end.offset > s.place.offset+s.head.shift+since {
 		return false
 	}
 	s.place.offset = s.end.offset
