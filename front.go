@@ -1,6 +1,9 @@
 package epcclogs
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // front reads what was added in front of the part of the list that was read.
 type front[T any] struct {
@@ -20,6 +23,8 @@ type front[T any] struct {
 	repeats  repeats  // among them
 	seenMark mark     // the last record of the head on it
 	back     bool     // the whole head was found; now the pages before it are read
+	taken    []mark   // the records of the page that was taken before; nil: none
+	gaps     int      // pages that did not reach to that one
 	skipped  int      // where to look next if the head is not where it was expected; 0: nowhere
 }
 
@@ -50,6 +55,10 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 		return nil, nil
 	}
 	f.seen, f.back = false, true
+	if f.gap(page.Data) {
+		f.offset += stride(len(page.Data))
+		return nil, nil
+	}
 	records := page.Data
 	page.Data = p.takeFront(f.offset, records, fresh, last)
 	if f.offset == 0 {
@@ -57,6 +66,21 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	}
 	f.offset = max(0, f.offset-stride(max(len(records), f.source.server.length)))
 	return page, nil
+}
+
+// gap reports whether a page does not reach to the one that was taken before it, because
+// many records have been added meanwhile. One that was committed late may stand between.
+func (f *front[T]) gap(records []T) bool {
+	before := f.taken
+	if f.taken = nil; before != nil || f.offset > 0 {
+		f.taken = marksOf(records)
+	}
+	if before == nil || f.gaps == maxMoves || slices.ContainsFunc(f.taken, func(m mark) bool { return slices.Contains(before, m) }) {
+		return false
+	}
+	f.taken = before
+	f.gaps++
+	return true
 }
 
 // get gets the page at the offset.

@@ -68,17 +68,17 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	// Other records of the head may stand behind this page, and before it, if it does
 	// not begin the list.
 	var before, behind []seen[T]
-	first := slices.IndexFunc(p.head, onPage)
+	first, goesOn := slices.IndexFunc(p.head, onPage), p.showsTail(marks[last+1:])
 	if offset > 0 {
 		before = p.head[:first]
 	}
 	p.move(max(0, offset+slices.Index(marks, p.head[first].mark)-first-p.shift))
 	p.shift = offset
 	for i := range p.head {
-		if !onPage(p.head[i]) {
-			behind = append(behind, p.head[i])
-		} else {
+		if onPage(p.head[i]) {
 			behind = nil
+		} else if !goesOn { // else it was deleted
+			behind = append(behind, p.head[i])
 		}
 	}
 	head := slices.Clone(before)
@@ -97,6 +97,11 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	return newest
 }
 
+// showsTail reports whether one of the marks is in the tail.
+func (p *place[T]) showsTail(marks []mark) bool {
+	return slices.ContainsFunc(p.tail, func(s seen[T]) bool { return slices.Contains(marks, s.id()) })
+}
+
 // move notes that the place has moved by so many records to the right.
 func (p *place[T]) move(by int) {
 	p.offset = max(p.offset+by, 0)
@@ -109,6 +114,9 @@ func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
 	for _, m := range slices.Backward(marks) {
 		if k := slices.IndexFunc(p.tail, func(s seen[T]) bool { return s.id() == m }); k >= 0 {
 			p.tail = slices.Insert(p.tail, k+1, added)
+			if k >= p.at-p.run && k < p.at {
+				p.run++
+			}
 			if k < p.at {
 				p.at++
 			}
@@ -133,7 +141,7 @@ func (p *place[T]) moveToEnd(marks []mark) {
 			p.tail = append(p.tail, seen[T]{mark: m})
 		}
 	}
-	p.at = len(p.tail)
+	p.at, p.run = len(p.tail), len(p.tail)
 }
 
 // indexHead returns the index of the first mark that belongs to the head, or -1, and the

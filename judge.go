@@ -7,6 +7,7 @@ type judge[T any] struct {
 	source  *ahead[T]
 	place   *place[T]
 	resumed bool // the first page did not begin the list
+	first   bool // the reader has not reached the end of the list before
 	doubt   doubt
 	before  pageBefore
 }
@@ -23,6 +24,7 @@ type doubt struct {
 	repeated mark // first record of a page that looked like the one before, although another offset was asked for
 	unknown  bool // a page asked for without an overlap showed nothing known
 	empty    bool // it was empty
+	short    bool // the page before that one was in place, and shorter than others
 	moves    int  // pages in a row that showed only that the list has moved
 	pages    int  // pages in a row without a new record
 	more     bool // one of them claimed that there is more
@@ -88,7 +90,7 @@ func (j *judge[T]) ends(v view[T], c claims) bool {
 	if c.ends {
 		return !server.toEmpty
 	}
-	return !c.more && j.place.ended && j.place.endsHere(v) && len(v.records) < server.longest
+	return !c.more && !j.first && j.place.ended && j.place.endsHere(v) && len(v.records) < server.longest
 }
 
 // stuck judges a page that shows only what the page before it showed.
@@ -97,6 +99,7 @@ func (j *judge[T]) stuck(v view[T], c claims, overlap int) (verdict, error) {
 	switch {
 	case j.doubt.step == noDoubt && overlap > 0:
 		j.doubt.step = askBehind
+		j.doubt.short = v.marks == nil && !c.more && len(v.records) < server.longest
 		return askedAgain, nil
 	case j.doubt.empty:
 		j.place.take(v)

@@ -224,8 +224,23 @@ func TestDrainOddServers(t *testing.T) {
 	}
 }
 
+// A server that limits the bytes of a page, and tells nothing, has a last record that needs
+// a page of its own.
+func TestDrainBytesOfPage(t *testing.T) {
+	list := wire.List{All: wire.Records(0, 150), Write: func(q wire.Question) string {
+		if last := len(q.Data) - 1; last > 0 && q.End() == q.Total {
+			q.Data = q.Data[:last]
+		}
+		return wire.Envelopes["bare"](q)
+	}}
+	got, _, err := drain(t, list.Answer, nil)
+	require.NoError(t, err)
+	assert.Equal(t, numbers(0, 150), got)
+}
+
 // Where records are counted, no request is spent on an empty page, and the overlap costs
 // one request in a hundred. Counts of pages mean little, since pages start between two.
+// Where nothing is told, it is two more requests.
 func TestDrainAsksForNoMore(t *testing.T) {
 	pageCount := func(q wire.Question) string { return q.With(`"meta":{%s}`, q.Count(q.Limit)) }
 	for name, tt := range map[string]struct {
@@ -235,9 +250,10 @@ func TestDrainAsksForNoMore(t *testing.T) {
 	}{
 		"record count, 16 at a time":        {wire.List{All: wire.Records(0, 3000), Write: wire.Envelopes["meta"]}, 16, 31},
 		"record count, clamped silently":    {wire.List{All: wire.Records(0, 240), Write: wire.Envelopes["meta"], Clamp: 25, Silent: true}, 1, 10},
-		"page counts alone":                 {wire.List{All: wire.Records(0, 250), Write: pageCount}, 1, 6},
-		"page counts alone, clamped":        {wire.List{All: wire.Records(0, 250), Write: pageCount, Clamp: 25}, 1, 14},
-		"page counts do not know the clamp": {wire.List{All: wire.Records(0, 240), Write: pageCount, Clamp: 25, Silent: true}, 1, 13},
+		"page counts alone":                 {wire.List{All: wire.Records(0, 250), Write: pageCount}, 1, 5},
+		"page counts alone, clamped":        {wire.List{All: wire.Records(0, 250), Write: pageCount, Clamp: 25}, 1, 13},
+		"nothing told":                      {wire.List{All: wire.Records(0, 10_000), Write: wire.Envelopes["bare"]}, 1, 103},
+		"page counts do not know the clamp": {wire.List{All: wire.Records(0, 240), Write: pageCount, Clamp: 25, Silent: true}, 1, 12},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pager, s := pagerOf(t, tt.server.Answer, tt.n, nil)

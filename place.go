@@ -21,6 +21,7 @@ type place[T any] struct {
 	offset int       // of the record that comes next
 	tail   []seen[T] // the latest records received, in the order of the list
 	at     int       // tail[:at] stand before offset; tail[at:] were received before the list moved
+	run    int       // so many of tail[:at] stand right before offset, with nothing between
 	head   []seen[T] // the first records of the list; nil if they were not read
 	total  int       // number of records in the list; 0 if not told
 	found  bool      // the place was seen in this round; see reader.round
@@ -39,7 +40,7 @@ type place[T any] struct {
 // overlap by which the place is recognized. If many of the records that come next were
 // received before the list moved, a jump skips them.
 func (p *place[T]) next(limit, overlap int, jump bool) ListOptions {
-	overlap = min(overlap, len(p.tail))
+	overlap = min(overlap, p.run)
 	asked := ListOptions{Limit: min(limit+overlap, maxLimit)}
 	if skip := len(p.tail) - p.at; skip > 0 {
 		asked.Limit = maxLimit // fewer requests
@@ -159,12 +160,13 @@ func (p *place[T]) take(v view[T]) {
 		}
 	}
 	p.fillHead(v, added)
-	p.ended = p.ended && len(v.fresh) == 0
+	p.ended = p.ended && (len(v.fresh) == 0 || v.last == len(p.tail)-1 && !v.endsNew())
 	if v.marks == nil {
 		p.moved /= 2
 		drop := max(p.at-remembered, 0)
 		p.tail = append(slices.Delete(p.tail, 0, drop), added...)
 		p.at = len(p.tail)
+		p.run = min(p.run+len(added), p.at)
 	} else {
 		p.merge(v, added)
 	}
@@ -218,7 +220,15 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	if v.offset == 0 || p.ended && v.known >= v.rank { // the page has room for those before: they have been deleted
 		tail = nil
 	}
-	for i := v.known; i < len(v.records); i++ {
+	from := v.known // or from the records of the head right before: they were received too
+	for head := p.inHead(); from > 0 && head[v.marks[from-1]]; {
+		from--
+	}
+	if p.run -= p.at - v.rank; v.known > 0 || p.run < 0 {
+		p.run = 0 // others stand before them
+	}
+	p.run += len(v.records) - from
+	for i := from; i < len(v.records); i++ {
 		if len(v.nth) > 0 && v.nth[0] == i {
 			tail, added, v.nth = append(tail, added[0]), added[1:], v.nth[1:]
 		} else {
@@ -226,6 +236,7 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 		}
 	}
 	p.at = len(tail)
+	p.run = min(p.run, p.at)
 	// The known records further on will come again, or were deleted.
 	if p.stale += p.fresh; p.stale <= remembered {
 		tail = append(tail, p.tail[v.last+1:]...)
@@ -275,7 +286,7 @@ func (p *place[T]) end() {
 
 // restart forgets all that is known, because it was deleted.
 func (p *place[T]) restart() {
-	p.offset, p.tail, p.at, p.stale, p.head, p.shift, p.ended = 0, nil, 0, 0, nil, 0, false
+	p.offset, p.tail, p.at, p.run, p.stale, p.head, p.shift, p.ended = 0, nil, 0, 0, 0, nil, 0, false
 }
 
 // position returns the offset of the record that is returned next. rest is how many of

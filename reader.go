@@ -36,11 +36,14 @@ const (
 // round begins a new round: the reader looks for new records once more.
 func (r *reader[T]) round() {
 	r.stage = readRest
-	if r.place.ended && r.place.grows == frontEnd {
+	if r.place.ended && r.place.grows == frontEnd && len(r.place.head) > 0 {
 		r.stage = readFront
 	}
 	r.place.found = false
-	r.judge = judge[T]{source: &r.ahead, place: r.place, resumed: r.resumed}
+	r.judge = judge[T]{source: &r.ahead, place: r.place, resumed: r.resumed, first: r.caughtUp.Load() == nil}
+	if r.place.ended && r.place.offset == 1 && r.ahead.server.silent && r.ahead.server.longest <= 1 {
+		r.judge.doubt.step = askBehind // its page would not show whether pages have more than one record
+	}
 	r.front = newFront(&r.ahead, r.place, r.limit)
 	r.ahead.expect(0, 0) // most rounds need a single page
 }
@@ -91,6 +94,7 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 	case len(page.Data) == 0 && overlap == 0:
 		return nil, r.empty(page, asked)
 	case overlap > 0 && v.known < 0, overlap >= lookBack && v.marks != nil && r.late():
+		r.place.learn(v, claimsOf(page, asked).ends)
 		return r.search(ctx, newSearch(&r.ahead, r.place, asked, page, v), overlap)
 	}
 	return r.accept(page, asked, v, overlap)
@@ -102,7 +106,7 @@ func (r *reader[T]) empty(page *Page[T], asked ListOptions) error {
 	switch c := claimsOf(page, asked); {
 	case c.total > asked.Offset:
 		return r.ahead.lost("the page at offset %d is empty, although the total is %d", asked.Offset, c.total)
-	case r.judge.doubt.step == askBehind && (c.total != asked.Offset || c.total != r.place.total):
+	case r.judge.doubt.step == askBehind && !r.judge.doubt.short && (c.total != asked.Offset || c.total != r.place.total):
 		r.judge.emptyBehind() // or the list has become shorter
 	default:
 		r.end()
@@ -164,12 +168,14 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	if r.late() {
 		overlap = max(overlap, lookBack)
 	}
-	overlap = min(overlap, max(1, server.page()/2))
+	if p.found || server.longest <= lookBack {
+		overlap = min(overlap, max(1, server.page()/2))
+	}
 	switch {
-	case p.found || !r.resumed || p.grows != unknownEnd:
-	case server.silent: // a page that is shorter than others shows the end, and the front is looked at anyway
+	case p.found || !r.resumed:
+	case server.silent && server.longest > 0: // a page that is shorter than others shows the end
 		overlap = min(overlap, max(1, server.longest-1))
-	case p.offset <= server.page()-lookBack:
+	case p.grows == unknownEnd && p.offset <= server.page()-lookBack:
 		return ListOptions{Limit: maxLimit}, max(overlap, p.offset) // shows both ends
 	}
 	asked = p.next(r.limit, overlap, r.judge.doubt.pages < 2)
