@@ -65,33 +65,17 @@ type server struct {
 	toEmpty bool // its claims are wrong: only an empty page is the end
 	length  int  // of the longest page that does not end the list; 0: not known
 	longest int  // length of the longest page
-	clamp   int  // of the longest page that was shorter than asked although it said that more follows
-	silent  bool // it says nothing about the length of the list
+	silent  bool // the latest page did not say whether more follows
 }
 
 // note notes the length of a page, which may be shorter than others because it ends the
 // list, and whether the page makes claims.
 func (s *server) note(c claims, asked ListOptions, length int) {
 	s.longest = max(s.longest, length)
-	s.silent = !c.any
+	s.silent = !c.more && !c.ends
 	if c.more || length >= asked.Limit {
 		s.length = max(s.length, length)
 	}
-	if c.more && length < asked.Limit {
-		s.clamp = max(s.clamp, length)
-	}
-}
-
-// lasting returns what holds for another pager of the list too, which may ask for longer
-// pages: short ones tell nothing if this one asked for short ones.
-func (s *server) lasting(limit int) server {
-	switch {
-	case s.clamp > 0:
-		return server{silent: s.silent, longest: s.longest, length: s.longest, clamp: s.longest}
-	case s.longest >= limit && s.longest <= lookBack:
-		return server{}
-	}
-	return server{silent: s.silent, longest: s.longest}
 }
 
 // page returns how many records a page may have.

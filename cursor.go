@@ -11,7 +11,7 @@ import (
 
 // cursorVersion changes with the form of a cursor, and with what markOf makes of
 // a record.
-const cursorVersion = 2
+const cursorVersion = 1
 
 // maxNumber is the largest number that a cursor holds: no sum of two overflows.
 const maxNumber = math.MaxInt / 4
@@ -21,10 +21,8 @@ var cursorText = base64.RawURLEncoding.Strict()
 // A cursor is, in base64:
 //
 //	version    1 byte
-//	checksum   4 bytes, of the list's path, the version if it is not 1, and all that follows
-//	state      1 byte: the end that grows, plus 4 when the end was reached once,
-//	           8 when the server is silent, and 16 when it shortens pages to that length
-//	length     uvarint, of the longest page; not in version 1
+//	checksum   4 bytes, of the list's path and all that follows
+//	state      1 byte: the end that grows, plus 4 when the end was reached once
 //	offset     uvarint
 //	total      uvarint
 //	shift      uvarint
@@ -32,20 +30,14 @@ var cursorText = base64.RawURLEncoding.Strict()
 //	head       as tail
 
 // cursor writes down the place before the rest records of the latest page that
-// were not returned yet, and what is known of the server.
-func (p *place[T]) cursor(list string, s server, rest int) string {
+// were not returned yet.
+func (p *place[T]) cursor(list string, rest int) string {
 	state := byte(p.grows)
 	if p.ended && (p.inFront || rest == 0) {
 		state |= 4
 	}
-	if s.silent {
-		state |= 8
-	}
-	if s.clamp > 0 {
-		state |= 16
-	}
 	b := []byte{state}
-	for _, n := range []int{s.longest, p.position(rest), p.total, p.shift} {
+	for _, n := range []int{p.position(rest), p.total, p.shift} {
 		b = binary.AppendUvarint(b, uint64(min(max(n, 0), maxNumber)))
 	}
 	var tail, head []byte
@@ -61,74 +53,62 @@ func (p *place[T]) cursor(list string, s server, rest int) string {
 	}
 	b = append(append(b, byte(len(tail)/8)), tail...)
 	b = append(append(b, byte(len(head)/8)), head...)
-	return cursorText.EncodeToString(append(append([]byte{cursorVersion}, checksum(list, cursorVersion, b)...), b...))
+	return cursorText.EncodeToString(append(append([]byte{cursorVersion}, checksum(list, b)...), b...))
 }
 
 // parseCursor reads what cursor has written for the same list.
-func parseCursor[T any](list, text string) (*place[T], server, error) {
+func parseCursor[T any](list, text string) (*place[T], error) {
 	b, err := cursorText.DecodeString(text)
 	if err != nil || len(b) < 5 || strings.ContainsAny(text, "\r\n") { // which the decoder passes over
-		return nil, server{}, invalid("the text is not a cursor, or is damaged")
+		return nil, invalid("the text is not a cursor, or is damaged")
 	}
-	if b[0] < 1 || b[0] > cursorVersion {
-		return nil, server{}, invalid("the cursor has version %d, and this release reads versions up to %d; begin without a cursor, which lists everything", b[0], cursorVersion)
+	if b[0] != cursorVersion {
+		return nil, invalid("the cursor has version %d, and this release reads version %d; begin without a cursor, which lists everything", b[0], cursorVersion)
 	}
-	if !bytes.Equal(b[1:5], checksum(list, b[0], b[5:])) {
-		return nil, server{}, invalid("the text is not a cursor of the list %s, or is damaged", list)
+	if !bytes.Equal(b[1:5], checksum(list, b[5:])) {
+		return nil, invalid("the text is not a cursor of the list %s, or is damaged", list)
 	}
 	p := new(place[T])
-	s, ok := p.read(bytes.NewReader(b[5:]), b[0])
-	if !ok {
-		return nil, server{}, invalid("the cursor is damaged")
+	if !p.read(bytes.NewReader(b[5:])) {
+		return nil, invalid("the cursor is damaged")
 	}
-	return p, s, nil
+	return p, nil
 }
 
-// read reads a place, and what is known of the server, and reports whether r holds that
-// and nothing else.
-func (p *place[T]) read(r *bytes.Reader, version byte) (s server, ok bool) {
+// read reports whether r holds a place.
+func (p *place[T]) read(r *bytes.Reader) bool {
 	state, err := r.ReadByte()
-	if err != nil || state&3 > byte(tailEnd) || state > 31 {
-		return s, false
+	if err != nil || state&3 > byte(tailEnd) || state > 7 {
+		return false
 	}
-	p.grows, p.ended, s.silent = end(state&3), state&4 != 0, state&8 != 0
-	numbers := []*int{&s.longest, &p.offset, &p.total, &p.shift}
-	if version == 1 {
-		numbers = numbers[1:]
-	}
-	for _, n := range numbers {
+	p.grows, p.ended = end(state&3), state&4 != 0
+	for _, n := range []*int{&p.offset, &p.total, &p.shift} {
 		value, err := binary.ReadUvarint(r)
 		if err != nil || value > maxNumber {
-			return s, false
+			return false
 		}
 		*n = int(value)
-	}
-	if state&16 != 0 {
-		s.length, s.clamp = s.longest, s.longest
 	}
 	for _, marks := range []*[]seen[T]{&p.tail, &p.head} {
 		n, err := r.ReadByte()
 		if err != nil || n > lookBack {
-			return s, false
+			return false
 		}
 		for range n {
 			var m mark
 			if binary.Read(r, binary.BigEndian, &m) != nil {
-				return s, false
+				return false
 			}
 			*marks = append(*marks, seen[T]{mark: m})
 		}
 	}
 	p.at, p.run = len(p.tail), len(p.tail)
-	return s, r.Len() == 0
+	return r.Len() == 0
 }
 
-func checksum(list string, version byte, b []byte) []byte {
+func checksum(list string, b []byte) []byte {
 	h := sha256.New()
 	h.Write([]byte(list + "\n"))
-	if version > 1 {
-		h.Write([]byte{version})
-	}
 	h.Write(b)
 	return h.Sum(nil)[:4]
 }

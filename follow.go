@@ -11,8 +11,9 @@ import (
 // the records that the store adds, at whichever end of the list: each record once,
 // the oldest first. Once the rest is read, it asks for new records each interval,
 // which must be positive. While nothing is new, that is one request each time, and
-// two until it has seen at which end the list grows. If the list comes without record
-// counts and links, the first time after Resume may take two more.
+// two until it has seen at which end the list grows. The first time after Resume costs
+// some more if the list comes without record counts and links, or if the server shortens
+// pages.
 //
 // The loop gets each error. If it goes on, Follow tries again after the interval and
 // continues where it was. So an outage neither ends a service nor stays hidden.

@@ -7,7 +7,6 @@ type judge[T any] struct {
 	source  *ahead[T]
 	place   *place[T]
 	resumed bool // the first page did not begin the list
-	first   bool // the reader has not reached the end of the list before
 	doubt   doubt
 	before  pageBefore
 }
@@ -90,7 +89,7 @@ func (j *judge[T]) ends(v view[T], c claims) bool {
 	if c.ends {
 		return !server.toEmpty
 	}
-	return !c.more && !j.first && j.place.ended && j.place.endsHere(v) && len(v.records) < server.longest
+	return !c.more && j.place.ended && j.place.endsHere(v) && len(v.records) < server.longest
 }
 
 // stuck judges a page that shows only what the page before it showed.
@@ -175,7 +174,7 @@ func (j *judge[T]) progress(v view[T], c claims, before pageBefore) bool {
 // moved judges a page that shows that the list has moved, and nothing new.
 func (j *judge[T]) moved(v view[T], c claims) (verdict, error) {
 	d := &j.doubt
-	if d.empty && v.offset+len(v.records) == j.place.offset {
+	if d.empty && !c.more && v.offset+len(v.records) == j.place.offset && len(v.records) < j.source.server.longest {
 		j.place.take(v)
 		return over, nil // nothing stands behind it: what was received from there has been deleted
 	}

@@ -163,7 +163,8 @@ func (h *history) follow() {
 func TestMovingListFollow(t *testing.T) {
 	fixed := []uint64{
 		7859, 1001499, 1004264, 1007216, 2014845, 2020553, 2024014, 2029532, 2038394, 7005235, 7005258, 7007821,
-		110004347, 130014323, 200000043, 200000803, 240010508, 700005818, 931009752, 941009644, 951001912, 952003605, 961012874, 962010177, 972001259, 982012699,
+		110004347, 130014323, 200000043, 200000803, 240010508, 700005818, 931009752, 941009644, 951001912, 952003605, 961012874, 962010177, 972001259, 982012699, 1101036585,
+		1402016005,
 	}
 	histories(t, fixed, *movingSeeds/4, func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) { newHistory(t, seed).follow() })
@@ -283,8 +284,8 @@ func TestFollowIsLeftAtAnError(t *testing.T) {
 }
 
 // A poll of a list that stands still costs one request, and two until the end that grows
-// was seen. That includes the first poll of a pager that goes on at a cursor. A short list
-// does not show which end grows.
+// was seen. The first poll of a pager that goes on at a cursor may cost more, if the server
+// shortens pages or tells nothing. A short list does not show which end grows.
 func TestFollowCost(t *testing.T) {
 	notByChance(t)
 	for _, envelope := range movinglist.Envelopes {
@@ -299,6 +300,13 @@ func TestFollowCost(t *testing.T) {
 						c := clientOf(t, l)
 						pager := c.IntegrationLogs(integration, nil)
 						came := 0
+						first := 0 // more requests in the first poll at a cursor, which does not know how long pages are
+						switch {
+						case clamp > 0:
+							first = 12
+						case envelope == "bare" || envelope == "pages":
+							first = 2
+						}
 						quiet := func(most int) {
 							t.Helper()
 							clear(polls)
@@ -306,10 +314,11 @@ func TestFollowCost(t *testing.T) {
 							pager = c.IntegrationLogs(integration, nil).Resume(pager.Cursor())
 							require.Empty(t, watchFor(t, pager, start, 2*pollEvery+1), "%v, %d records", l.Shape, size)
 							require.Len(t, polls, 3)
-							if envelope == "bare" || envelope == "pages" {
-								polls[0]-- // the server may shorten pages more than when the cursor was taken
-							}
 							for at, n := range polls {
+								most := most
+								if at == 0 {
+									most += first
+								}
 								require.LessOrEqual(t, n, most, "%v, %d records, at %v", l.Shape, size, at)
 							}
 						}

@@ -142,8 +142,7 @@ func (p *Pager[T]) Cursor() string {
 	if p.refused != "" {
 		return p.refused // what was saved is not replaced by another place
 	}
-	r := p.reader
-	return r.place.cursor(r.ahead.path, r.ahead.server.lasting(r.limit), len(p.page.Data))
+	return p.reader.place.cursor(p.reader.ahead.path, len(p.page.Data))
 }
 
 // CaughtUp returns a time: everything that was in the list then has been returned by a
@@ -175,12 +174,12 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 	case p.used:
 		p.err = invalid("Resume was called after the pager was used; call it before the first loop")
 	case cursor != "":
-		place, server, err := parseCursor[T](r.ahead.path, cursor)
+		place, err := parseCursor[T](r.ahead.path, cursor)
 		if err != nil {
 			p.err, p.refused = err, cursor
 			break
 		}
-		r.place, r.ahead.server, r.resumed = place, server, true
+		r.place, r.resumed = place, true
 		r.round()
 	}
 	return p

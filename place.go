@@ -217,14 +217,14 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	p.moved = max(-shift, 0)
 	p.mergeHead(v, added)
 	tail := slices.Clone(p.tail[max(v.rank-remembered, 0):v.rank])
-	if v.offset == 0 || p.ended && v.known >= v.rank { // the page has room for those before: they have been deleted
+	if v.offset == 0 || p.ended && p.fresh == 0 && v.known >= v.rank { // the page has room for those before: they have been deleted
 		tail = nil
 	}
 	from := v.known // or from the records of the head right before: they were received too
 	for head := p.inHead(); from > 0 && head[v.marks[from-1]]; {
 		from--
 	}
-	if p.run -= p.at - v.rank; v.known > 0 || p.run < 0 {
+	if p.run -= p.at - v.rank; v.known > 0 || v.rank > p.at || p.run < 0 {
 		p.run = 0 // others stand before them
 	}
 	p.run += len(v.records) - from

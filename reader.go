@@ -40,8 +40,8 @@ func (r *reader[T]) round() {
 		r.stage = readFront
 	}
 	r.place.found = false
-	r.judge = judge[T]{source: &r.ahead, place: r.place, resumed: r.resumed, first: r.caughtUp.Load() == nil}
-	if r.place.ended && r.place.offset == 1 && r.ahead.server.silent && r.ahead.server.longest <= 1 {
+	r.judge = judge[T]{source: &r.ahead, place: r.place, resumed: r.resumed}
+	if server := r.ahead.server; r.place.ended && len(r.place.tail) > 0 && r.place.offset == 1 && server.silent && server.longest <= 1 {
 		r.judge.doubt.step = askBehind // its page would not show whether pages have more than one record
 	}
 	r.front = newFront(&r.ahead, r.place, r.limit)
@@ -93,7 +93,7 @@ func (r *reader[T]) readRest(ctx context.Context) (*Page[T], error) {
 		return nil, nil
 	case len(page.Data) == 0 && overlap == 0:
 		return nil, r.empty(page, asked)
-	case overlap > 0 && v.known < 0, overlap >= lookBack && v.marks != nil && r.late():
+	case overlap > 0 && v.known < 0, overlap >= lookBack-1 && v.marks != nil && r.late():
 		r.place.learn(v, claimsOf(page, asked).ends)
 		return r.search(ctx, newSearch(&r.ahead, r.place, asked, page, v), overlap)
 	}
@@ -168,15 +168,17 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	if r.late() {
 		overlap = max(overlap, lookBack)
 	}
-	if p.found || server.longest <= lookBack {
-		overlap = min(overlap, max(1, server.page()/2))
+	most := max(1, server.page()/2)
+	if !p.found && server.longest > lookBack { // how long pages are may be a guess
+		most = max(most, lookBack)
 	}
+	overlap = min(overlap, most)
 	switch {
 	case p.found || !r.resumed:
-	case server.silent && server.longest > 0: // a page that is shorter than others shows the end
-		overlap = min(overlap, max(1, server.longest-1))
-	case p.grows == unknownEnd && p.offset <= server.page()-lookBack:
+	case p.grows == unknownEnd && !server.silent && p.offset <= server.page()-lookBack:
 		return ListOptions{Limit: maxLimit}, max(overlap, p.offset) // shows both ends
+	case server.longest > 0: // a page that is shorter than others shows the end, without claims too
+		overlap = min(overlap, max(1, server.longest-1))
 	}
 	asked = p.next(r.limit, overlap, r.judge.doubt.pages < 2)
 	if r.judge.doubt.step == askAgain {

@@ -125,7 +125,7 @@ func (s *search[T]) note(c claims) {
 	case end == s.end.offset && first < 0:
 		s.end.over = s.end.over || last
 	case end >= s.end.offset || last:
-		over, from := last || s.end.over && end == s.end.offset, max(first, 0)
+		over, from := last || !c.more && s.end.over && end == s.end.offset, max(first, 0)
 		s.end = endSeen{offset: end, over: over, last: marks[from:], at: offset + from, try: s.tries}
 	}
 }
