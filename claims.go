@@ -69,7 +69,7 @@ type server struct {
 }
 
 // note notes the length of a page, which may be shorter than others because it ends the
-// list, and whether the page makes claims.
+// list, and whether the page said if more follows.
 func (s *server) note(c claims, asked ListOptions, length int) {
 	s.longest = max(s.longest, length)
 	s.silent = !c.more && !c.ends

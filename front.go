@@ -72,9 +72,10 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 // many records have been added meanwhile. One that was committed late may stand between.
 func (f *front[T]) gap(records []T) bool {
 	before := f.taken
-	if f.taken = nil; before != nil || f.offset > 0 {
-		f.taken = marksOf(records)
+	if before == nil && f.offset == 0 {
+		return false // the only page, as in most polls
 	}
+	f.taken = marksOf(records)
 	if before == nil || f.gaps == maxMoves || slices.ContainsFunc(f.taken, func(m mark) bool { return slices.Contains(before, m) }) {
 		return false
 	}

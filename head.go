@@ -114,10 +114,10 @@ func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
 	for _, m := range slices.Backward(marks) {
 		if k := slices.IndexFunc(p.tail, func(s seen[T]) bool { return s.id() == m }); k >= 0 {
 			p.tail = slices.Insert(p.tail, k+1, added)
-			if k >= p.at-p.run && k < p.at {
-				p.run++
-			}
 			if k < p.at {
+				if k >= p.at-p.run {
+					p.run++
+				}
 				p.at++
 			}
 			return

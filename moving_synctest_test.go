@@ -291,7 +291,11 @@ func TestFollowCost(t *testing.T) {
 	for _, envelope := range movinglist.Envelopes {
 		for _, clamp := range []int{0, 5, 16, 20} {
 			for _, newest := range []bool{false, true} {
-				for _, size := range []int{0, 1, 2, 5, 15, 16, 17, 40, 300} {
+				sizes := []int{0, 1, 2, 5, 15, 16, 17, 40, 300}
+				if clamp == 0 {
+					sizes = append(sizes, 1500)
+				}
+				for _, size := range sizes {
 					synctest.Test(t, func(t *testing.T) {
 						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest, Clamp: clamp}, size)
 						polls := map[time.Duration]int{}
