@@ -89,9 +89,9 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	for nth, i := range slices.Backward(fresh) {
 		nth = len(fresh) - 1 - nth
 		head[len(before)+i].page, head[len(before)+i].nth = p.pages, nth
-		p.mergeTail(marks[:i], head[len(before)+i])
 		newest = append(newest, records[i])
 	}
+	p.mergeTail(head[len(before):])
 	head = append(head, behind...)
 	p.head = head[:min(len(head), remembered)]
 	return newest
@@ -108,19 +108,25 @@ func (p *place[T]) move(by int) {
 	p.shift += max(by, 0)
 }
 
-// mergeTail puts a new record into the tail, if a record of the tail stands before it
-// on its page. marks are those of the records before it.
-func (p *place[T]) mergeTail(marks []mark, added seen[T]) {
-	for _, m := range slices.Backward(marks) {
-		if k := slices.IndexFunc(p.tail, func(s seen[T]) bool { return s.id() == m }); k >= 0 {
-			p.tail = slices.Insert(p.tail, k+1, added)
-			if k < p.at {
-				if k >= p.at-p.run {
+// mergeTail puts those records of the head into the tail that stand behind one of its
+// records. head is a part of the list, without gaps. If a new record begins its page, the
+// one before is not known yet: the next page, which overlaps, shows it.
+func (p *place[T]) mergeTail(head []seen[T]) {
+	before := -1 // index in p.tail of the record before
+	for _, s := range head {
+		k := slices.IndexFunc(p.tail, func(t seen[T]) bool { return t.id() == s.mark })
+		switch {
+		case k >= 0:
+			before = k
+		case before >= 0:
+			if before < p.at {
+				if before >= p.at-p.run {
 					p.run++
 				}
 				p.at++
 			}
-			return
+			before++
+			p.tail = slices.Insert(p.tail, before, s)
 		}
 	}
 }
