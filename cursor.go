@@ -89,6 +89,7 @@ func (p *place[T]) read(r *bytes.Reader) bool {
 		}
 		*n = int(value)
 	}
+	p.size = p.offset
 	for _, marks := range []*[]seen[T]{&p.tail, &p.head} {
 		n, err := r.ReadByte()
 		if err != nil || n > lookBack {

@@ -60,9 +60,6 @@ func (p *place[T]) headInPlace(records []T) bool {
 func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T {
 	p.pages++
 	p.fresh, p.inFront = len(fresh), true
-	if offset == 0 && len(fresh) > 0 && fresh[0] == 0 && p.offset >= settled {
-		p.grows = frontEnd
-	}
 	marks := marksOf(records)
 	onPage := func(s seen[T]) bool { return slices.Contains(marks, s.id()) }
 	// Other records of the head may stand behind this page, and before it, if it does
@@ -72,7 +69,11 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	if offset > 0 {
 		before = p.head[:first]
 	}
-	p.move(max(0, offset+slices.Index(marks, p.head[first].mark)-first-p.shift))
+	at := slices.Index(marks, p.head[first].mark)
+	if len(before) == 0 && len(fresh) > 0 && fresh[0] < at && p.size >= settled {
+		p.grows = frontEnd
+	}
+	p.move(max(0, offset+at-first-p.shift))
 	p.shift = offset
 	for i := range p.head {
 		if onPage(p.head[i]) {
@@ -99,7 +100,17 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 
 // showsTail reports whether one of the marks is in the tail.
 func (p *place[T]) showsTail(marks []mark) bool {
-	return slices.ContainsFunc(p.tail, func(s seen[T]) bool { return slices.Contains(marks, s.id()) })
+	return slices.ContainsFunc(marks, func(m mark) bool { return p.rank(m) >= 0 })
+}
+
+// rank returns the index in the tail of the record with the mark; -1: it is not there.
+func (p *place[T]) rank(m mark) int {
+	for i := range p.tail {
+		if p.tail[i].id() == m {
+			return i
+		}
+	}
+	return -1
 }
 
 // move notes that the place has moved by so many records to the right.
@@ -114,8 +125,7 @@ func (p *place[T]) move(by int) {
 func (p *place[T]) mergeTail(head []seen[T]) {
 	before := -1 // index in p.tail of the record before
 	for _, s := range head {
-		k := slices.IndexFunc(p.tail, func(t seen[T]) bool { return t.id() == s.mark })
-		switch {
+		switch k := p.rank(s.mark); {
 		case k >= 0:
 			before = k
 		case before >= 0:
@@ -170,6 +180,9 @@ func (p *place[T]) indexHead(marks []mark) (first, rank int) {
 func (p *place[T]) capture(records []T) {
 	p.head, p.shift = nil, 0
 	marks, last := marksOf(records), -1
+	if len(p.tail) == 0 { // nothing was received yet
+		marks = marks[:min(p.offset, len(marks))]
+	}
 	for i := range p.tail {
 		last = max(last, slices.Index(marks, p.tail[i].id()))
 	}

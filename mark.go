@@ -14,7 +14,7 @@ const (
 	// store commits late is found if fewer than these stand between it and the end
 	// that grows.
 	lookBack = 16
-	// settled is how long a list must be to show which of its ends grows. In a
+	// settled is how long a list must have been to show which of its ends grows. In a
 	// shorter one, a late record may stand at the other end.
 	settled = 2 * lookBack
 )

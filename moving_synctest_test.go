@@ -164,7 +164,7 @@ func TestMovingListFollow(t *testing.T) {
 	fixed := []uint64{
 		7859, 1001499, 1004264, 1007216, 2014845, 2020553, 2024014, 2029532, 2038394, 7005235, 7005258, 7007821,
 		110004347, 130014323, 200000043, 200000803, 240010508, 700005818, 931009752, 941009644, 951001912, 952003605, 961012874, 962010177, 972001259, 982012699, 1101036585,
-		1402016005,
+		1402016005, 2800050014, 2800109767, 2600204442, 3200002271, 3800006253,
 	}
 	histories(t, fixed, *movingSeeds/4, func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) { newHistory(t, seed).follow() })
@@ -415,6 +415,96 @@ func TestFollowLateRecords(t *testing.T) {
 					time.AfterFunc(3*pollEvery+1, func() { l.Do(func() { l.AddLate(15) }) })
 					seen := watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), start, 5*pollEvery+1)
 					require.Len(t, seen, len(l.Ever), "%s, %d a page, one arrives before request %d", envelope, clamp, arrives)
+				})
+			}
+		}
+	}
+}
+
+// So they do after Resume, when the pager has seen only what was added since then, some of
+// it between two requests.
+func TestFollowLateRecordsAfterResume(t *testing.T) {
+	notByChance(t)
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			for arrives := range 3 {
+				for depth := 1; depth <= 15; depth += 2 {
+					synctest.Test(t, func(t *testing.T) {
+						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 140)
+						c := clientOf(t, l)
+						pager := c.IntegrationLogs(integration, nil)
+						time.AfterFunc(pollEvery/2, func() { l.Do(func() { l.Add(2) }) })
+						came := len(watchFor(t, pager, time.Now(), pollEvery+1))
+						arrives := l.Requests + arrives
+						l.Answer = func() int {
+							if l.Requests == arrives {
+								l.Add(3)
+							}
+							return 0
+						}
+						pager = c.IntegrationLogs(integration, nil).Resume(pager.Cursor())
+						time.AfterFunc(pollEvery+pollEvery/2, func() { l.Do(func() { l.AddLate(depth) }) })
+						came += len(watchFor(t, pager, time.Now(), 3*pollEvery+1))
+						require.Equal(t, 146, came, "%v, 3 arrive before request %d, one %d places before the end", l.Shape, arrives, depth)
+					})
+				}
+			}
+		}
+	}
+}
+
+// In a short list, a record that is committed late may come to stand at the end that does
+// not grow. It comes, and so does everything after it.
+func TestFollowLateRecordAtTheOtherEnd(t *testing.T) {
+	notByChance(t)
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			for _, clamp := range []int{0, 20} {
+				for _, size := range []int{1, 5, 15} {
+					for _, added := range []int{1, 20, 31, 150} {
+						synctest.Test(t, func(t *testing.T) {
+							l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest, Clamp: clamp}, size)
+							time.AfterFunc(pollEvery/2, func() { l.Do(func() { l.AddLate(size); l.Add(added) }) })
+							time.AfterFunc(2*pollEvery+pollEvery/2, func() { l.Do(func() { l.Add(added) }) })
+							came := map[string]int{}
+							for _, saw := range watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), time.Now(), 5*pollEvery+1) {
+								came[saw.body]++
+								require.Equal(t, 1, came[saw.body], "%v, %d and %d records: record %s", l.Shape, size, added, saw.body)
+							}
+							require.Len(t, came, len(l.Ever), "%v, %d and %d records", l.Shape, size, added)
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// A pager that begins inside the list loses nothing that stands behind its beginning.
+func TestFollowFromOffset(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			for arrives := range 8 {
+				synctest.Test(t, func(t *testing.T) {
+					l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 40)
+					l.Answer = func() int {
+						if l.Requests == arrives {
+							l.Add(1)
+						}
+						return 0
+					}
+					var first *movinglist.Record // of those that are owed
+					l.Do(func() { first = l.Now[6] })
+					came := map[string]int{}
+					pager := clientOf(t, l).IntegrationLogs(integration, &epcclogs.ListOptions{Offset: 5, Limit: 2})
+					for _, saw := range watchFor(t, pager, time.Now(), 3*pollEvery+1) {
+						came[saw.body]++
+					}
+					for _, r := range l.Now {
+						if r.Place >= first.Place {
+							require.Equal(t, 1, came[strconv.Itoa(r.N)], "%v, one arrives before request %d: record %d", l.Shape, arrives, r.N)
+						}
+					}
 				})
 			}
 		}

@@ -207,10 +207,9 @@ func (h *history) change(rest bool) {
 		if dice.Float64() < p.burst {
 			l.Add(length + dice.IntN(min(4*length, 250)))
 		}
-		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && depth < len(l.Now) {
-			if r := l.AddLate(depth); !rest && !l.NewestFirst {
-				h.optional[r.N] = true
-			}
+		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && depth <= len(l.Now) {
+			r := l.AddLate(depth)
+			h.optional[r.N] = !rest && !l.NewestFirst || r == l.Oldest()
 		}
 	}
 	shrink := func() {
@@ -226,7 +225,7 @@ func (h *history) change(rest bool) {
 		if dice.Float64() < p.middle && len(l.Now) > 0 {
 			l.Delete(dice.IntN(len(l.Now)))
 		}
-		for r := l.Oldest(); r != nil && r.Late && h.count(r.N) == 0; r = l.Oldest() {
+		for r := l.Oldest(); r != nil && r.Late && h.count(r.N) == 0 && !h.optional[r.N]; r = l.Oldest() {
 			l.Expire(1)
 		}
 	}

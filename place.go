@@ -28,6 +28,7 @@ type place[T any] struct {
 	shift  int       // how far the list is known to have moved to the right since the head was seen
 	moved  int       // how far it has moved to the left lately; halved with each page that is in place
 	ended  bool      // the end of the list was reached, and nothing new was found behind it since
+	size   int       // offset when the round began: the list had so many records at least
 	grows  end       // where the store adds records
 
 	pages   int  // number of pages received
@@ -177,7 +178,7 @@ func (p *place[T]) take(v view[T]) {
 // shows new records behind all that was known. ends says that the page is the last.
 func (p *place[T]) learn(v view[T], ends bool) {
 	behind := v.last >= 0 && v.endsNew() && (ends || v.last == len(p.tail)-1)
-	if behind && p.ended && max(p.offset, v.offset+len(v.records)-len(v.fresh)) >= settled {
+	if behind && p.ended && p.size >= settled && !p.inHead()[p.tail[v.last].id()] {
 		p.grows = tailEnd
 	}
 }
@@ -286,7 +287,7 @@ func (p *place[T]) end() {
 
 // restart forgets all that is known, because it was deleted.
 func (p *place[T]) restart() {
-	p.offset, p.tail, p.at, p.run, p.stale, p.head, p.shift, p.ended = 0, nil, 0, 0, 0, nil, 0, false
+	p.offset, p.tail, p.at, p.run, p.stale, p.head, p.shift, p.ended, p.size = 0, nil, 0, 0, 0, nil, 0, false, 0
 }
 
 // position returns the offset of the record that is returned next. rest is how many of

@@ -65,6 +65,7 @@ func (r *reader[T]) read(ctx context.Context) (*Page[T], error) {
 			if began := r.began; !began.IsZero() {
 				r.caughtUp.Store(&began)
 				r.began = time.Time{}
+				r.place.size = r.place.offset
 			}
 			return nil, nil
 		}
@@ -169,8 +170,8 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 		overlap = max(overlap, lookBack)
 	}
 	most := max(1, server.page()/2)
-	if !p.found && server.longest > lookBack { // how long pages are may be a guess
-		most = max(most, lookBack)
+	if !p.found { // how long pages are may be a guess
+		most = max(most, min(lookBack, server.longest-1))
 	}
 	overlap = min(overlap, most)
 	switch {

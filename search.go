@@ -222,16 +222,25 @@ func (s *search[T]) between(ctx context.Context, from, to int) (bool, error) {
 }
 
 // stepBack looks a little before the page that was found, if that begins within the
-// latest records received: one that was committed late may stand before it.
+// latest records received: one that was committed late may stand before it. If the list
+// moves to the left meanwhile, it looks again.
 func (s *search[T]) stepBack(ctx context.Context) error {
 	p := s.place
-	if s.view.rank <= max(0, p.at-lookBack) || s.asked.Offset == 0 {
-		return nil
+	for range maxMoves {
+		if s.view.rank <= max(0, p.at-lookBack) || s.asked.Offset == 0 {
+			return nil
+		}
+		page, asked, view := s.page, s.asked, s.view
+		found, err := s.try(ctx, s.asked.Offset-min(lookBack, s.half()))
+		if !found && err == nil {
+			found, err = s.hints(ctx)
+		}
+		if !found {
+			s.page, s.asked, s.view = page, asked, view
+		}
+		if !found || p.moves(s.view) >= p.moves(view) {
+			return err
+		}
 	}
-	page, asked, view := s.page, s.asked, s.view
-	found, err := s.try(ctx, s.asked.Offset-min(lookBack, s.half()))
-	if !found {
-		s.page, s.asked, s.view = page, asked, view
-	}
-	return err
+	return nil
 }
