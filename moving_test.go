@@ -59,8 +59,9 @@ const window = 17
 //     come behind the place of a pager that reads there: it is owed to nobody. It
 //     is owed when all else had been handed out: to the next run of a resumed
 //     pager, or to the next poll. Where records come in front, it always is.
-//   - Late records are found among the last 16 known ones, and within half a page.
-//     Others are owed to nobody, and none is where no page is longer than 16.
+//   - Late records are found among the last 16 known ones, deleted ones included, and
+//     within half a page. Others are owed to nobody, and none is where no page is longer
+//     than 16.
 //   - A late record that was not yet handed out never becomes the oldest of the
 //     list: there it looks like one that was added at the other end.
 //   - Pages of one record hold nothing but the overlap: no such clamp.
@@ -209,6 +210,11 @@ func (h *history) change(rest bool) {
 		}
 		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && depth <= len(l.Now) {
 			r := l.AddLate(depth)
+			for _, known := range l.Ever {
+				if known.Deleted && h.count(known.N) > 0 && (known.Place < r.Place) == l.NewestFirst {
+					r.Depth++
+				}
+			}
 			h.optional[r.N] = !rest && !l.NewestFirst || r == l.Oldest()
 		}
 	}

@@ -161,7 +161,7 @@ func (p *place[T]) take(v view[T]) {
 		}
 	}
 	p.fillHead(v, added)
-	p.ended = p.ended && (len(v.fresh) == 0 || v.last == len(p.tail)-1 && !v.endsNew())
+	p.ended = p.ended && !v.endsNew()
 	if v.marks == nil {
 		p.moved /= 2
 		drop := max(p.at-remembered, 0)
