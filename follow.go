@@ -24,9 +24,10 @@ import (
 // begins at an Offset above 0 may return records before it, once those that were the
 // first of the list have been deleted.
 //
-// A record that the store commits late is returned if fewer than 16 records stand
-// between it and the end that grows. Records that are added further inside the list
-// are not seen. Where that matters, list everything again now and then.
+// A record that the store commits late is returned if fewer than 16 records, deleted
+// ones included, stand between it and the end that grows, and if it is not the oldest of
+// the list. Records that are added further inside the list are not seen. Where that
+// matters, list everything again now and then.
 func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T

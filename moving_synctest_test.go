@@ -480,6 +480,27 @@ func TestFollowLateRecordAtTheOtherEnd(t *testing.T) {
 	}
 }
 
+// A late record comes too if it stands between the first two records of a list that has
+// become shorter than an overlap.
+func TestFollowLateRecordInAListThatShrank(t *testing.T) {
+	for _, envelope := range []string{"meta", "links", "nested", "results", "pages"} {
+		for size := 2; size <= 16; size++ {
+			synctest.Test(t, func(t *testing.T) {
+				l := movinglist.New(movinglist.Shape{Envelope: envelope}, 40)
+				c := clientOf(t, l)
+				pager := c.IntegrationLogs(integration, nil)
+				time.AfterFunc(pollEvery/2, func() { l.Do(func() { l.Add(2) }) })
+				time.AfterFunc(pollEvery+pollEvery/2, func() { l.Do(func() { l.Expire(42 - size) }) })
+				came := len(watchFor(t, pager, time.Now(), 2*pollEvery+1))
+				pager = c.IntegrationLogs(integration, nil).Resume(pager.Cursor())
+				time.AfterFunc(pollEvery+pollEvery/2, func() { l.Do(func() { l.AddLate(size - 1) }) })
+				came += len(watchFor(t, pager, time.Now(), 3*pollEvery+1))
+				require.Equal(t, 43, came, "%s, %d records", envelope, size)
+			})
+		}
+	}
+}
+
 // A pager that begins inside the list loses nothing that stands behind its beginning.
 func TestFollowFromOffset(t *testing.T) {
 	for _, envelope := range movinglist.Envelopes {

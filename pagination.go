@@ -22,8 +22,9 @@ import (
 // server's paging cannot be followed. The limits:
 //
 //   - Records that are inserted far inside the list may be missed. One that the
-//     store commits late is returned if fewer than 16 records stand between it and
-//     the end that grows, and if pages hold 32 records or more.
+//     store commits late is returned if fewer than 16 records, deleted ones included,
+//     stand between it and the end that grows, if it is not the oldest of the list,
+//     and if pages hold 32 records or more.
 //   - When the 200 records that were returned last have been deleted (16 for a
 //     cursor), the whole list may be returned again, so that nothing is lost. If the
 //     list has become shorter than what was read, it counts as read to its end; if it
