@@ -328,7 +328,7 @@ func (h *history) rewind(n int) {
 // missing returns a record of the list that is owed and was not handed out.
 func (h *history) missing(owed func(*movinglist.Record) bool) *movinglist.Record {
 	for _, r := range h.list.Now {
-		if h.count(r.N) == 0 && !h.optional[r.N] && (!r.Late || h.least >= window && 2*(r.Depth+1) <= h.least) && owed(r) {
+		if h.count(r.N) == 0 && !h.optional[r.N] && (!r.Late || r.Depth < 16 && h.least >= window && 2*(r.Depth+1) <= h.least) && owed(r) {
 			return r
 		}
 	}
