@@ -70,8 +70,8 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 		before = p.head[:first]
 	}
 	at := slices.Index(marks, p.head[first].mark)
-	if len(before) == 0 && len(fresh) > 0 && fresh[0] < at && p.size >= settled {
-		p.grows = frontEnd
+	if len(before) == 0 && len(fresh) > 0 && fresh[0] < at {
+		p.learnFront()
 	}
 	p.move(max(0, offset+at-first-p.shift))
 	p.shift = offset
@@ -96,6 +96,13 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	head = append(head, behind...)
 	p.head = head[:min(len(head), remembered)]
 	return newest
+}
+
+// learnFront notes that the list grows in front, because others stand before the head.
+func (p *place[T]) learnFront() {
+	if p.size >= settled {
+		p.grows = frontEnd
+	}
 }
 
 // showsTail reports whether one of the marks is in the tail.

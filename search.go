@@ -86,7 +86,8 @@ func (s *search[T]) endsWithin() bool {
 	if s.total > 0 && s.head.total > 0 {
 		since = max(0, s.total-s.head.total)
 	}
-	if !s.head.seen || s.end.offset > s.place.offset+s.head.shift+since {
+	within := s.place.ended && s.place.grows == frontEnd || s.end.offset <= s.place.offset+s.head.shift+since
+	if !s.head.seen || !within {
 		return false
 	}
 	s.place.offset = s.end.offset
@@ -118,6 +119,9 @@ func (s *search[T]) note(c claims) {
 	first, rank := s.place.indexHead(marks)
 	if first >= 0 {
 		s.head = headSeen{seen: true, shift: offset + first - rank - s.place.shift, total: c.total, try: s.tries}
+	}
+	if first > rank {
+		s.place.learnFront()
 	}
 	end, last := offset+len(marks), c.ends || len(marks) < 2
 	switch {
