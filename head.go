@@ -100,7 +100,7 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 
 // learnFront notes that the list grows in front, because others stand before the head.
 func (p *place[T]) learnFront() {
-	if p.size >= settled {
+	if min(p.size, p.offset) >= settled {
 		p.grows = frontEnd
 	}
 }
@@ -191,7 +191,11 @@ func (p *place[T]) capture(records []T) {
 		marks = marks[:min(p.offset, len(marks))]
 	}
 	for i := range p.tail {
-		last = max(last, slices.Index(marks, p.tail[i].id()))
+		at := slices.Index(marks, p.tail[i].id())
+		last = max(last, at)
+		if i == p.at-1 && at >= 0 {
+			p.offset = at + 1
+		}
 	}
 	if last >= 0 {
 		marks = marks[:last+1]

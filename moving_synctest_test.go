@@ -481,6 +481,42 @@ func TestFollowLateRecordAtTheOtherEnd(t *testing.T) {
 	}
 }
 
+// So it is if the list has just become short: what is added later comes. The late record itself is the oldest of the list, and is owed to nobody.
+func TestFollowLateRecordAfterPurge(t *testing.T) {
+	notByChance(t)
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			for _, added := range []int{1, 40} {
+				for purged := 1; purged <= 7; purged++ {
+					synctest.Test(t, func(t *testing.T) {
+						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 60)
+						l.Answer = func() int {
+							switch l.Requests {
+							case purged:
+								l.Expire(54)
+							case purged + 1:
+								l.AddLate(6)
+								l.Add(added)
+							}
+							return 0
+						}
+						time.AfterFunc(6*pollEvery+pollEvery/2, func() { l.Do(func() { l.Add(added) }) })
+						came := map[string]int{}
+						for _, saw := range watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), time.Now(), 9*pollEvery+1) {
+							came[saw.body]++
+						}
+						for _, r := range l.Ever {
+							if !r.Late {
+								require.Equal(t, 1, came[strconv.Itoa(r.N)], "%v, purge before request %d, %d added: record %d", l.Shape, purged, added, r.N)
+							}
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
 // A late record comes too if it stands between the first two records of a list that has
 // become shorter than an overlap.
 func TestFollowLateRecordInAListThatShrank(t *testing.T) {
