@@ -62,8 +62,8 @@ const window = 17
 //   - Late records are found among the last 16 known ones, deleted ones included, and
 //     within half a page. Others are owed to nobody, and none is where no page is longer
 //     than 16.
-//   - A late record that was not yet handed out never becomes the oldest of the
-//     list: there it looks like one that was added at the other end.
+//   - A late record that was not yet handed out is the oldest of the list only where it
+//     is owed to nobody: there it looks like one that was added at the other end.
 //   - Pages of one record hold nothing but the overlap: no such clamp.
 type history struct {
 	t       testing.TB
@@ -208,7 +208,7 @@ func (h *history) change(rest bool) {
 		if dice.Float64() < p.burst {
 			l.Add(length + dice.IntN(min(4*length, 250)))
 		}
-		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && depth <= len(l.Now) {
+		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && (depth < len(l.Now) || rest && depth == len(l.Now)) {
 			r := l.AddLate(depth)
 			for _, known := range l.Ever {
 				if known.Deleted && h.count(known.N) > 0 && (known.Place < r.Place) == l.NewestFirst {
