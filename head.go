@@ -70,7 +70,7 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 		before = p.head[:first]
 	}
 	at := slices.Index(marks, p.head[first].mark)
-	if len(before) == 0 && len(fresh) > 0 && fresh[0] < at {
+	if at > first {
 		p.learnFront()
 	}
 	p.move(max(0, offset+at-first-p.shift))
@@ -98,7 +98,8 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	return newest
 }
 
-// learnFront notes that the list grows in front, because others stand before the head.
+// learnFront notes that the list grows in front, because more records stand before one of
+// the head than did.
 func (p *place[T]) learnFront() {
 	if min(p.size, p.offset) >= settled {
 		p.grows = frontEnd

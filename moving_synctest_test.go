@@ -517,6 +517,40 @@ func TestFollowLateRecordAfterPurge(t *testing.T) {
 	}
 }
 
+// A record that is changed counts as another. One at an end of the list does not show that
+// the list grows there.
+func TestFollowChangedRecord(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			for _, at := range []int{0, 39} {
+				synctest.Test(t, func(t *testing.T) {
+					l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 40)
+					time.AfterFunc(pollEvery/2, func() {
+						l.Do(func() {
+							l.Delete(at)
+							if newest {
+								l.AddLate(at)
+							} else {
+								l.AddLate(39 - at)
+							}
+						})
+					})
+					for i := range 2 {
+						time.AfterFunc(time.Duration(2+2*i)*pollEvery+pollEvery/2, func() { l.Do(func() { l.Add(3) }) })
+					}
+					came := map[string]int{}
+					for _, saw := range watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), time.Now(), 7*pollEvery+1) {
+						came[saw.body]++
+					}
+					for _, r := range l.Ever {
+						require.Equal(t, 1, came[strconv.Itoa(r.N)], "%v, record %d, the one at %d was changed", l.Shape, r.N, at)
+					}
+				})
+			}
+		}
+	}
+}
+
 // A late record comes too if it stands between the first two records of a list that has
 // become shorter than an overlap.
 func TestFollowLateRecordInAListThatShrank(t *testing.T) {

@@ -139,13 +139,20 @@ func (v view[T]) first() int {
 	return len(v.records) - len(v.fresh)
 }
 
-// endsNew reports whether the last record of v's page is new.
-func (v view[T]) endsNew() bool {
-	if v.nth != nil {
-		return v.nth[len(v.nth)-1] == len(v.records)-1
+// behind returns how many new records stand behind the last known one of v's page.
+func (v view[T]) behind() int {
+	n := 0
+	for n < len(v.nth) && v.nth[len(v.nth)-1-n] == len(v.records)-1-n {
+		n++
 	}
-	return len(v.fresh) > 0
+	if v.nth == nil {
+		n = len(v.fresh)
+	}
+	return n
 }
+
+// endsNew reports whether the last record of v's page is new.
+func (v view[T]) endsNew() bool { return v.behind() > 0 }
 
 // take moves the place behind the page of v, whose new records are known from now on.
 func (p *place[T]) take(v view[T]) {
@@ -175,10 +182,11 @@ func (p *place[T]) take(v view[T]) {
 }
 
 // learn notes that the list grows at its end, if its end had been reached and v's page
-// shows new records behind all that was known. ends says that the page is the last.
+// shows more records there than it had. ends says that the page is the last.
 func (p *place[T]) learn(v view[T], ends bool) {
-	behind := v.last >= 0 && v.endsNew() && (ends || v.last == len(p.tail)-1)
-	if behind && p.ended && p.size >= settled && !p.inHead()[p.tail[v.last].id()] {
+	gone := len(p.tail) - 1 - v.last // known records that are missing on the page
+	more := v.last >= 0 && v.behind() > gone && (ends || gone == 0)
+	if more && p.ended && p.size >= settled && !p.inHead()[p.tail[v.last].id()] {
 		p.grows = tailEnd
 	}
 }
