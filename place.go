@@ -28,7 +28,7 @@ type place[T any] struct {
 	shift  int       // how far the list is known to have moved to the right since the head was seen
 	moved  int       // how far it has moved to the left lately; halved with each page that is in place
 	ended  bool      // the end of the list was reached, and nothing new was found behind it since
-	size   int       // offset when the round began: the list had so many records at least
+	size   int       // so many records, at least, the list had when it was last read to both ends, or begun
 	grows  end       // where the store adds records
 
 	pages   int  // number of pages received
@@ -282,7 +282,7 @@ func (p *place[T]) takeUnchecked(offset int, records []T) {
 	p.tail, p.stale = p.tail[:p.at], 0
 	p.take(view[T]{offset: offset, records: records, fresh: records, known: -1, last: -1})
 	if offset == 0 && p.head == nil && p.at == len(records) {
-		p.head = slices.Clone(p.tail[:min(lookBack, len(p.tail))])
+		p.head, p.size = slices.Clone(p.tail[:min(lookBack, len(p.tail))]), len(records)
 	}
 }
 

@@ -178,7 +178,7 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	case p.found || !r.resumed:
 	case p.grows == unknownEnd && !server.silent && p.offset <= server.page()-lookBack:
 		return ListOptions{Limit: maxLimit}, max(overlap, p.offset) // shows both ends
-	case server.longest > 0 && (server.silent || p.offset > lookBack):
+	case server.longest > 0 && (server.silent || p.total == 0 && p.offset > lookBack):
 		// A page that is shorter than others shows the end, without claims too.
 		overlap = min(overlap, max(1, server.longest-1))
 	}
