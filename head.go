@@ -70,9 +70,7 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 		before = p.head[:first]
 	}
 	at := slices.Index(marks, p.head[first].mark)
-	if at > first {
-		p.learnFront()
-	}
+	p.learnFront(marks, p.offset >= settled)
 	p.move(max(0, offset+at-first-p.shift))
 	p.shift = offset
 	for i := range p.head {
@@ -98,10 +96,21 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	return newest
 }
 
-// learnFront notes that the list grows in front, because more records stand before one of
-// the head than did.
-func (p *place[T]) learnFront() {
-	if min(p.size, p.offset) >= settled {
+// learnFront notes that the list grows in front, if more records than before stand before
+// one of the head on a page. No late one does if 16 of the head stand behind it, or if the
+// list is long and the page shows nothing else behind it.
+func (p *place[T]) learnFront(marks []mark, long bool) {
+	first, rank := p.indexHead(marks)
+	if first <= rank || p.size < settled {
+		return
+	}
+	head, shown := p.inHead(), 0
+	for _, m := range marks[first:] {
+		if head[m] {
+			shown++
+		}
+	}
+	if shown >= lookBack || long && shown == len(marks)-first {
 		p.grows = frontEnd
 	}
 }

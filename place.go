@@ -61,6 +61,7 @@ type view[T any] struct {
 	known   int    // index of the first known record; -1: none is known
 	rank    int    // its index in place.tail
 	last    int    // largest index in place.tail of a record on the page; -1: none
+	shown   int    // number of records of place.tail on the page
 	fresh   []T    // the new records
 	nth     []int  // indexes of the new records in records; nil if they are the last ones
 }
@@ -74,7 +75,7 @@ type view[T any] struct {
 func (p *place[T]) look(offset int, records []T) view[T] {
 	v := view[T]{offset: offset, records: records, known: -1, last: -1}
 	if n := p.offset - offset; p.inPlace(records, n) {
-		v.known, v.rank, v.last, v.fresh = 0, p.at-n, p.at-1, records[n:]
+		v.known, v.rank, v.last, v.shown, v.fresh = 0, p.at-n, p.at-1, n, records[n:]
 		return v
 	}
 	v.marks = marksOf(records)
@@ -91,6 +92,7 @@ func (p *place[T]) look(offset int, records []T) view[T] {
 				v.known, v.rank = i, rank
 			}
 			v.last = max(v.last, rank)
+			v.shown++
 		case v.known >= 0 && !head[m]:
 			v.fresh, v.nth = append(v.fresh, records[i]), append(v.nth, i)
 		}
@@ -185,8 +187,12 @@ func (p *place[T]) take(v view[T]) {
 // shows more records there than it had. ends says that the page is the last.
 func (p *place[T]) learn(v view[T], ends bool) {
 	gone := len(p.tail) - 1 - v.last // known records that are missing on the page
-	more := v.last >= 0 && v.behind() > gone && (ends || gone == 0)
-	if more && p.ended && p.size >= settled && !p.inHead()[p.tail[v.last].id()] {
+	if !p.ended || v.last < 0 || v.behind() <= gone || gone > 0 && !ends {
+		return
+	}
+	// No late record stands behind 16 known ones, or at the end of a long list.
+	long := p.size >= settled && p.moves(v) <= 0 && v.offset+len(v.records)-v.behind() > lookBack
+	if long || v.shown >= lookBack {
 		p.grows = tailEnd
 	}
 }

@@ -120,9 +120,7 @@ func (s *search[T]) note(c claims) {
 	if first >= 0 {
 		s.head = headSeen{seen: true, shift: offset + first - rank - s.place.shift, total: c.total, try: s.tries}
 	}
-	if first > rank {
-		s.place.learnFront()
-	}
+	s.place.learnFront(marks, false)
 	end, last := offset+len(marks), c.ends || len(marks) < 2
 	switch {
 	case len(marks) == 0 && offset > s.end.offset: // far behind the end
