@@ -46,6 +46,10 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	first := !f.visited
 	f.visited = true
 	fresh, last, sawTail := p.lookFront(page.Data)
+	if last < 0 && sawTail && f.offset == 0 && p.grows == frontEnd {
+		p.headFromTail(page.Data)
+		fresh, last, sawTail = p.lookFront(page.Data)
+	}
 	if last < 0 {
 		return nil, f.noHead(ctx, page.Data, first, sawTail)
 	}
@@ -132,7 +136,7 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 		f.offset, f.back = next, false
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
-	case sawTail:
+	case sawTail && p.grows != frontEnd:
 		// The store has deleted the head, so it does not add records there.
 		p.capture(f.zero.Data)
 		f.done = true

@@ -30,6 +30,20 @@ func (p *place[T]) lookFront(records []T) (fresh []int, last int, sawTail bool) 
 	return fresh, last, sawTail
 }
 
+// headFromTail makes the records of the tail that the first page shows the head, because
+// that was deleted.
+func (p *place[T]) headFromTail(records []T) {
+	p.head = nil
+	for _, m := range marksOf(records) {
+		if rank := p.rank(m); rank >= 0 && len(p.head) < lookBack {
+			if len(p.head) == 0 {
+				p.shift = max(0, p.offset-p.at+rank)
+			}
+			p.head = append(p.head, seen[T]{mark: m})
+		}
+	}
+}
+
 // cutHead forgets what stood behind the record of the head with the mark.
 func (p *place[T]) cutHead(m mark) {
 	last := slices.IndexFunc(p.head, func(s seen[T]) bool { return s.mark == m })

@@ -517,6 +517,37 @@ func TestFollowLateRecordAfterPurge(t *testing.T) {
 	}
 }
 
+// What is added in front comes, although the first records of the list were deleted just
+// before. It comes alone if the last 200 records are all of the list.
+func TestFollowAfterTheFirstWereDeleted(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, size := range []int{60, 500} {
+			synctest.Test(t, func(t *testing.T) {
+				l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: true}, size)
+				time.AfterFunc(pollEvery/2, func() { l.Do(func() { l.Add(2) }) })
+				time.AfterFunc(pollEvery+pollEvery/2, func() {
+					l.Do(func() {
+						for range 20 {
+							l.Delete(0)
+						}
+						l.Add(5)
+					})
+				})
+				came := map[string]int{}
+				for _, saw := range watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), time.Now(), 4*pollEvery+1) {
+					came[saw.body]++
+				}
+				require.Len(t, came, size+7, l.Shape)
+				if size < 200 {
+					for body, times := range came {
+						require.Equal(t, 1, times, "%v, record %s", l.Shape, body)
+					}
+				}
+			})
+		}
+	}
+}
+
 // A record that is changed counts as another. One at an end of the list does not show that
 // the list grows there.
 func TestFollowChangedRecord(t *testing.T) {

@@ -26,7 +26,8 @@ import (
 //     stand between it and the end that grows, if it is not the oldest of the list,
 //     and if pages hold 32 records or more.
 //   - When the 200 records that were returned last have been deleted (16 for a
-//     cursor), the whole list may be returned again, so that nothing is lost. If the
+//     cursor), or the first 16 of a longer list that grows in front, the whole list
+//     may be returned again, so that nothing is lost. If the
 //     list has become shorter than what was read, it counts as read to its end; if it
 //     comes without a number of records, up to 100 behind those may be missed.
 //   - A pager that begins at an Offset above 0 does not return what is added before
