@@ -45,11 +45,7 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	}
 	first := !f.visited
 	f.visited = true
-	fresh, last, sawTail := p.lookFront(page.Data)
-	if last < 0 && sawTail && f.offset == 0 && p.grows == frontEnd {
-		p.headFromTail(page.Data)
-		fresh, last, sawTail = p.lookFront(page.Data)
-	}
+	fresh, last, sawTail := f.look(page.Data)
 	if last < 0 {
 		return nil, f.noHead(ctx, page.Data, first, sawTail)
 	}
@@ -70,6 +66,18 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	}
 	f.offset = max(0, f.offset-stride(max(len(records), f.source.server.length)))
 	return page, nil
+}
+
+// look compares a page with the head. If the head was deleted, and the list grows in front,
+// the records of the tail on the first page are the head from now on.
+func (f *front[T]) look(records []T) (fresh []int, last int, sawTail bool) {
+	p := f.place
+	fresh, last, sawTail = p.lookFront(records)
+	if last < 0 && sawTail && f.offset == 0 && p.grows == frontEnd {
+		p.headFromTail(records)
+		return p.lookFront(records)
+	}
+	return fresh, last, sawTail
 }
 
 // gap reports whether a page does not reach to the one that was taken before it, because

@@ -111,8 +111,8 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 }
 
 // learnFront notes that the list grows in front, if more records than before stand before
-// one of the head on a page. No late one does if 16 of the head stand behind it, or if the
-// list is long and the page shows nothing else behind it.
+// one of the head on a page. In a list that was settled, no late one does if half of the
+// head is still there, or if the list is long and the page shows nothing else behind it.
 func (p *place[T]) learnFront(marks []mark, long bool) {
 	first, rank := p.indexHead(marks)
 	if first <= rank || p.size < settled {
@@ -124,7 +124,7 @@ func (p *place[T]) learnFront(marks []mark, long bool) {
 			shown++
 		}
 	}
-	if shown >= lookBack || long && shown == len(marks)-first {
+	if shown >= lookBack/2 || long && shown == len(marks)-first {
 		p.grows = frontEnd
 	}
 }

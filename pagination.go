@@ -26,10 +26,13 @@ import (
 //     stand between it and the end that grows, if it is not the oldest of the list,
 //     and if pages hold 32 records or more.
 //   - When the 200 records that were returned last have been deleted (16 for a
-//     cursor), or the first 16 of a longer list that grows in front, the whole list
-//     may be returned again, so that nothing is lost. If the
+//     cursor), the whole list may be returned again, so that nothing is lost. If the
 //     list has become shorter than what was read, it counts as read to its end; if it
 //     comes without a number of records, up to 100 behind those may be missed.
+//   - When the first 16 of a list that grows in front have been deleted, and it has
+//     more than 200, the whole list may be returned again as well. While no request
+//     has shown yet at which end it grows, what was added in front just then may be
+//     missed.
 //   - A pager that begins at an Offset above 0 does not return what is added before
 //     that.
 //   - A record that is changed counts as another: it may be returned again. Logs do not

@@ -190,9 +190,10 @@ func (p *place[T]) learn(v view[T], ends bool) {
 	if !p.ended || v.last < 0 || v.behind() <= gone || gone > 0 && !ends {
 		return
 	}
-	// No late record stands behind 16 known ones, or at the end of a long list.
-	long := p.size >= settled && p.moves(v) <= 0 && v.offset+len(v.records)-v.behind() > lookBack
-	if long || v.shown >= lookBack {
+	// In a list that was settled, no late record stands behind so many known ones, or at the
+	// end of a list that is still long.
+	long := p.moves(v) <= 0 && v.offset+len(v.records)-v.behind() > lookBack
+	if p.size >= settled && (long || v.shown >= lookBack/2) {
 		p.grows = tailEnd
 	}
 }

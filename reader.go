@@ -165,15 +165,7 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 	if len(p.tail) == 0 || server.exact || r.judge.doubt.step == askBehind {
 		return ListOptions{Limit: r.limit, Offset: p.offset}, 0
 	}
-	overlap = 1 + 2*p.moved // the list may go on moving as it did
-	if r.late() {
-		overlap = max(overlap, lookBack)
-	}
-	most := max(1, server.page()/2)
-	if !p.found { // how long pages are may be a guess
-		most = max(most, min(lookBack, server.longest-1))
-	}
-	overlap = min(overlap, most)
+	overlap = r.overlap()
 	switch {
 	case p.found || !r.resumed:
 	case p.grows == unknownEnd && !server.silent && p.offset <= server.page()-lookBack:
@@ -190,6 +182,20 @@ func (r *reader[T]) next() (asked ListOptions, overlap int) {
 		}
 	}
 	return asked, overlap
+}
+
+// overlap returns how many known records a page should begin with.
+func (r *reader[T]) overlap() int {
+	p, server := r.place, &r.ahead.server
+	overlap := 1 + 2*p.moved // the list may go on moving as it did
+	if r.late() {
+		overlap = max(overlap, lookBack)
+	}
+	most := max(1, server.page()/2)
+	if !p.found { // how long pages are may be a guess
+		most = max(most, min(lookBack, server.longest-1))
+	}
+	return min(overlap, most)
 }
 
 // late reports whether a record that is committed late may stand among those received
