@@ -12,7 +12,7 @@ type front[T any] struct {
 	limit  int // new records wanted on a page
 
 	done bool // nothing new is left in front
-	lost bool // neither the head nor the place is in the list any more
+	lost bool // the head was deleted, and nothing shows what was added before it
 
 	zero     *Page[T] // the page at offset 0, if it is the latest one
 	visited  bool     // the front was looked at in this round

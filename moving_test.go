@@ -59,9 +59,8 @@ const window = 17
 //     come behind the place of a pager that reads there: it is owed to nobody. It
 //     is owed when all else had been handed out: to the next run of a resumed
 //     pager, or to the next poll. Where records come in front, it always is.
-//   - Late records are found among the last 16 known ones, deleted ones included, and
-//     within half a page. Others are owed to nobody, and none is where no page is longer
-//     than 16.
+//   - Late records are found among the last 16 known ones, and within half a page.
+//     Others are owed to nobody, and none is where no page is longer than 16.
 //   - A late record that was not yet handed out is the oldest of the list only where it
 //     is owed to nobody: there it looks like one that was added at the other end.
 //   - Pages of one record hold nothing but the overlap: no such clamp.
@@ -210,11 +209,6 @@ func (h *history) change(rest bool) {
 		}
 		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && (depth < len(l.Now) || rest && depth == len(l.Now)) {
 			r := l.AddLate(depth)
-			for _, known := range l.Ever {
-				if known.Deleted && h.count(known.N) > 0 && (known.Place < r.Place) == l.NewestFirst {
-					r.Depth++
-				}
-			}
 			h.optional[r.N] = !rest && !l.NewestFirst || r == l.Oldest()
 		}
 	}
@@ -328,7 +322,7 @@ func (h *history) rewind(n int) {
 // missing returns a record of the list that is owed and was not handed out.
 func (h *history) missing(owed func(*movinglist.Record) bool) *movinglist.Record {
 	for _, r := range h.list.Now {
-		if h.count(r.N) == 0 && !h.optional[r.N] && (!r.Late || r.Depth < 16 && h.least >= window && 2*(r.Depth+1) <= h.least) && owed(r) {
+		if h.count(r.N) == 0 && !h.optional[r.N] && (!r.Late || h.least >= window && 2*(r.Depth+1) <= h.least) && owed(r) {
 			return r
 		}
 	}

@@ -113,7 +113,8 @@ func (s *search[T]) try(ctx context.Context, offset int) (bool, error) {
 	return s.view.known >= 0, nil
 }
 
-// note notes what the page shows of the head and of the end of the list.
+// note notes what the page shows of the head, of the end of the list, and of which end
+// grows.
 func (s *search[T]) note(c claims) {
 	marks, offset := s.view.marks, s.asked.Offset
 	first, rank := s.place.indexHead(marks)
