@@ -22,7 +22,8 @@ var cursorText = base64.RawURLEncoding.Strict()
 //
 //	version    1 byte
 //	checksum   4 bytes, of the list's path and all that follows
-//	state      1 byte: the end that grows, plus 4 when the end was reached once
+//	state      1 byte: the end that grows, plus 4 when the end was reached once, plus 8
+//	           when the list may have been short when its beginning was read
 //	offset     uvarint
 //	total      uvarint
 //	shift      uvarint
@@ -35,6 +36,9 @@ func (p *place[T]) cursor(list string, rest int) string {
 	state := byte(p.grows)
 	if p.ended && (p.inFront || rest == 0) {
 		state |= 4
+	}
+	if p.size < settled && p.offset >= settled {
+		state |= 8
 	}
 	b := []byte{state}
 	for _, n := range []int{p.position(rest), p.total, p.shift} {
@@ -78,7 +82,7 @@ func parseCursor[T any](list, text string) (*place[T], error) {
 // read reports whether r holds a place.
 func (p *place[T]) read(r *bytes.Reader) bool {
 	state, err := r.ReadByte()
-	if err != nil || state&3 > byte(tailEnd) || state > 7 {
+	if err != nil || state&3 > byte(tailEnd) || state > 15 {
 		return false
 	}
 	p.grows, p.ended = end(state&3), state&4 != 0
@@ -89,7 +93,9 @@ func (p *place[T]) read(r *bytes.Reader) bool {
 		}
 		*n = int(value)
 	}
-	p.size = p.offset
+	if state&8 == 0 {
+		p.size = p.offset
+	}
 	for _, marks := range []*[]seen[T]{&p.tail, &p.head} {
 		n, err := r.ReadByte()
 		if err != nil || n > lookBack {

@@ -207,7 +207,7 @@ func (h *history) change(rest bool) {
 		if dice.Float64() < p.burst {
 			l.Add(length + dice.IntN(min(4*length, 250)))
 		}
-		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && (depth < len(l.Now) || rest && depth == len(l.Now)) {
+		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && depth <= len(l.Now) {
 			r := l.AddLate(depth)
 			h.optional[r.N] = !rest && !l.NewestFirst || r == l.Oldest()
 		}
@@ -618,6 +618,36 @@ func TestStillListCost(t *testing.T) {
 			most += 2 // only asking behind the last record shows the end
 		}
 		assert.LessOrEqual(t, l.Requests, most, envelope)
+	}
+}
+
+// A list that is short when its first page is read, and grows while the rest is, may get a
+// late record at the end that does not grow. What is added later comes at each Resume.
+func TestResumeAfterAShortList(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 14)
+			l.Answer = func() int {
+				if l.Requests == 1 {
+					l.AddLate(14)
+					l.Add(200)
+				}
+				return 0
+			}
+			c := clientOf(t, l)
+			came, cursor := map[int]int{}, ""
+			for _, added := range []int{0, 0, 5, 5} {
+				l.Do(func() { l.Add(added) })
+				pager := c.IntegrationLogs(integration, &epcclogs.ListOptions{Limit: 6}).Resume(cursor)
+				tally(t, pager.All(t.Context()), came, -1)
+				cursor = pager.Cursor()
+			}
+			for _, r := range l.Ever {
+				if !r.Late { // it is the oldest of the list
+					require.Equal(t, 1, came[r.N], "%v, record %d", l.Shape, r.N)
+				}
+			}
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ type place[T any] struct {
 	shift  int       // how far the list is known to have moved to the right since the head was seen
 	moved  int       // how far it has moved to the left lately; halved with each page that is in place
 	ended  bool      // the end of the list was reached, and nothing new was found behind it since
-	size   int       // so many records, at least, the list had when it was last read to both ends, or begun
+	size   int       // so many records, at least, the list had when its beginning was read before this round
 	grows  end       // where the store adds records
 
 	pages   int  // number of pages received

@@ -65,7 +65,9 @@ func (r *reader[T]) read(ctx context.Context) (*Page[T], error) {
 			if began := r.began; !began.IsZero() {
 				r.caughtUp.Store(&began)
 				r.began = time.Time{}
-				r.place.size = r.place.offset
+				if r.resumed { // the beginning was read again, unless it does not grow
+					r.place.size = r.place.offset
+				}
 			}
 			return nil, nil
 		}
