@@ -518,6 +518,45 @@ func TestFollowLateRecordAfterPurge(t *testing.T) {
 	}
 }
 
+// So it is if nearly all records are deleted, wherever they stand, as when an integration is
+// deleted that most of them belong to.
+func TestFollowLateRecordAfterDeletions(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			for _, learned := range []int{0, 2} { // records that show which end grows
+				for _, left := range [][]int{{0, 1, 2}, {0, 10, 20, 30, 39}} {
+					synctest.Test(t, func(t *testing.T) {
+						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 40)
+						time.AfterFunc(pollEvery/2, func() { l.Do(func() { l.Add(learned) }) })
+						time.AfterFunc(2*pollEvery+pollEvery/2, func() {
+							l.Do(func() {
+								for i := len(l.Now) - 1; i >= 0; i-- {
+									if !slices.Contains(left, l.Now[i].N) {
+										l.Delete(i)
+									}
+								}
+								l.AddLate(len(left))
+							})
+						})
+						for i := range 3 {
+							time.AfterFunc(time.Duration(4+i)*pollEvery+pollEvery/2, func() { l.Do(func() { l.Add(3) }) })
+						}
+						came := map[string]int{}
+						for _, saw := range watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), time.Now(), 8*pollEvery+1) {
+							came[saw.body]++
+						}
+						for _, r := range l.Now {
+							if !r.Late {
+								require.NotZero(t, came[strconv.Itoa(r.N)], "%v, %v left, %d added before: record %d", l.Shape, left, learned, r.N)
+							}
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
 // What is added in front comes, although the first records of the list were deleted just
 // before. It comes alone if the last 200 records are all of the list.
 func TestFollowAfterTheFirstWereDeleted(t *testing.T) {
