@@ -14,18 +14,20 @@ type front[T any] struct {
 	done bool // nothing new is left in front
 	lost bool // the head was deleted, and nothing shows what was added before it
 
-	zero     *Page[T] // the page at offset 0, if it is the latest one
-	visited  bool     // the front was looked at in this round
-	offset   int      // of the page to read next
-	seen     bool     // the head was seen on the page before, and goes on behind it
-	seenAt   int      // where that page begins
-	tries    int      // pages without the head
-	repeats  repeats  // among them
-	seenMark mark     // the last record of the head on it
-	back     bool     // the whole head was found; now the pages before it are read
-	taken    []mark   // the records of the page that was taken before; nil: none
-	gaps     int      // pages that did not reach to that one
-	skipped  int      // where to look next if the head is not where it was expected; 0: nowhere
+	zero    *Page[T] // the page at offset 0, if it is the latest one
+	visited bool     // the front was looked at in this round
+	offset  int      // of the page to read next
+	total   int      // number of records in the list, as the latest page says; 0: not told
+	seen    bool     // the head was seen on the page before, and goes on behind it
+	seenAt  int      // where that page begins
+	tries   int      // pages without the head
+	repeats repeats  // among them
+	back    bool     // the whole head was found; now the pages before it are read
+	cut     bool     // what does not stand on that page of the head was deleted
+	taken   []mark   // the records of the page that was taken before; nil: none
+	gaps    int      // pages that did not reach to that one
+	skipped int      // where to look next if the head is not where it was expected; 0: nowhere
+	again   bool     // the first page was read once more, because the list may have moved meanwhile
 }
 
 func newFront[T any](source *ahead[T], p *place[T], limit int) front[T] {
@@ -50,17 +52,22 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 		return nil, f.noHead(ctx, page.Data, first, sawTail)
 	}
 	if !f.back && len(page.Data) > lookBack && len(page.Data)-last < lookBack && !claimsOf(page, ListOptions{Offset: f.offset}).ends && p.headGoesOn(page.Data[last]) {
-		f.seen, f.seenAt, f.seenMark = true, f.offset, markOf(&page.Data[last])
+		f.seen, f.seenAt = true, f.offset
 		f.offset += stride(len(page.Data)) // one that was committed late may stand there
 		return nil, nil
 	}
 	f.seen, f.back = false, true
+	if f.cut {
+		p.cutHead(markOf(&page.Data[last]))
+	}
 	if f.gap(page.Data) {
 		f.offset += stride(len(page.Data))
 		return nil, nil
 	}
 	records := page.Data
-	page.Data = p.takeFront(f.offset, records, fresh, last)
+	ends := claimsOf(page, ListOptions{Offset: f.offset}).ends || len(records) < f.source.server.longest
+	page.Data = p.takeFront(f.offset, records, fresh, last, ends)
+	p.total = f.total
 	if f.offset == 0 {
 		f.done = true
 	}
@@ -107,11 +114,11 @@ func (f *front[T]) get(ctx context.Context) (*Page[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	total := c.total
-	if total > 0 && p.total > 0 && !p.found && !f.visited {
-		p.move(max(total-p.total, 0))
+	f.total = c.total
+	if f.total > 0 && p.total > 0 && !p.found && !f.visited {
+		p.move(max(f.total-p.total, 0))
+		p.total = f.total
 	}
-	p.total = total
 	if asked.Offset == 0 {
 		zero := *page
 		f.zero = &zero
@@ -130,8 +137,7 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 	}
 	switch over := sawTail || len(records) < 2 || ignoresOffsets(&f.repeats, &f.source.server, records); {
 	case over && f.seen: // an earlier page shows all that is left of the head
-		p.cutHead(f.seenMark)
-		f.offset, f.seen, f.back = f.seenAt, false, true
+		f.offset, f.seen, f.back, f.cut = f.seenAt, false, true, true
 	case first && !over:
 		f.offset = max(next, p.shift-f.source.server.page()/2) // where it should be by how far the list has moved
 		if f.offset > next {
@@ -145,23 +151,46 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
 	case sawTail && p.grows != frontEnd:
-		// The store has deleted the head, so it does not add records there.
-		p.capture(f.zero.Data)
-		f.done = true
+		return f.gone(ctx, records)
 	default:
 		f.lost = true
 	}
 	return nil
 }
 
-// knows reports whether the tail was seen, or so much of the list was looked at that
-// the head must have been deleted: more cannot have been added in front.
+// knows reports whether the tail was seen, or so much of the list was looked at that the head
+// must have been deleted: then the place has moved to the left by as much, and more cannot
+// have been added in front.
 func (f *front[T]) knows(ctx context.Context, records []T, first, sawTail bool) (bool, error) {
 	p := f.place
-	if first || sawTail || len(records) < 2 || !p.found || f.offset < p.shift+remembered {
+	if first || sawTail || len(records) < 2 || !p.found || p.left-p.shift < len(p.head) || f.offset < p.shift+remembered {
 		return sawTail, nil
 	}
 	return f.stands(ctx) // or it was added just now
+}
+
+// gone is for a page that shows the tail, and no page before it the head. The store has
+// deleted that, so it does not add records there, unless the list has moved to the left
+// meanwhile: then the first page shows the head.
+func (f *front[T]) gone(ctx context.Context, records []T) error {
+	p := f.place
+	if v := p.look(f.offset, records); v.known >= 0 {
+		p.move(p.moves(v))
+		p.total = f.total
+	}
+	if f.offset > 0 {
+		f.offset = 0
+		page, err := f.get(ctx)
+		if err != nil {
+			return err
+		}
+		if _, last, _ := p.lookFront(page.Data); last >= 0 {
+			return nil
+		}
+	}
+	p.capture(f.zero.Data)
+	f.done = true
+	return nil
 }
 
 // stands looks for the place where it was, and reports whether it has not moved to the
@@ -169,7 +198,7 @@ func (f *front[T]) knows(ctx context.Context, records []T, first, sawTail bool) 
 func (f *front[T]) stands(ctx context.Context) (bool, error) {
 	p := f.place
 	asked := p.next(0, lookBack, false)
-	page, _, err := f.source.at(ctx, asked)
+	page, c, err := f.source.at(ctx, asked)
 	if err != nil {
 		return false, err
 	}
@@ -179,6 +208,7 @@ func (f *front[T]) stands(ctx context.Context) (bool, error) {
 	}
 	moved := p.moves(v)
 	p.move(moved)
+	p.total = c.total
 	return moved <= 0, nil
 }
 

@@ -37,7 +37,7 @@ func (p *place[T]) headFromTail(records []T) {
 	for _, m := range marksOf(records) {
 		if rank := p.rank(m); rank >= 0 && len(p.head) < lookBack {
 			if len(p.head) == 0 {
-				p.shift = max(0, p.offset-p.at+rank)
+				p.shift, p.left = max(0, p.offset-p.at+rank), 0
 			}
 			p.head = append(p.head, seen[T]{mark: m})
 		}
@@ -70,8 +70,9 @@ func (p *place[T]) headInPlace(records []T) bool {
 }
 
 // takeFront makes the records of the page at offset the head, up to the index last. Those
-// at the indexes fresh are new; takeFront returns them, the oldest first.
-func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T {
+// at the indexes fresh are new; takeFront returns them, the oldest first. ends says that the
+// page is the last.
+func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int, ends bool) []T {
 	p.pages++
 	p.fresh, p.inFront = len(fresh), true
 	marks := marksOf(records)
@@ -79,18 +80,18 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int) []T
 	// Other records of the head may stand behind this page, and before it, if it does
 	// not begin the list.
 	var before, behind []seen[T]
-	first, goesOn := slices.IndexFunc(p.head, onPage), p.showsTail(marks[last+1:])
+	first, over := slices.IndexFunc(p.head, onPage), ends || len(marks)-last >= lookBack || p.showsTail(marks[last+1:])
 	if offset > 0 {
 		before = p.head[:first]
 	}
 	at := slices.Index(marks, p.head[first].mark)
 	p.learnFront(marks, p.offset >= settled)
 	p.move(max(0, offset+at-first-p.shift))
-	p.shift = offset
+	p.shift, p.left = offset, 0
 	for i := range p.head {
 		if onPage(p.head[i]) {
 			behind = nil
-		} else if !goesOn { // else it was deleted
+		} else if !over { // else it was deleted
 			behind = append(behind, p.head[i])
 		}
 	}
@@ -144,10 +145,10 @@ func (p *place[T]) rank(m mark) int {
 	return -1
 }
 
-// move notes that the place has moved by so many records to the right.
+// move notes that the place has moved by so many records to the right, or to the left.
 func (p *place[T]) move(by int) {
 	p.offset = max(p.offset+by, 0)
-	p.shift += max(by, 0)
+	p.shift, p.left = p.shift+max(by, 0), p.left+max(-by, 0)
 }
 
 // mergeTail puts those records of the head into the tail that stand behind one of its
@@ -209,7 +210,7 @@ func (p *place[T]) indexHead(marks []mark) (first, rank int) {
 // capture makes the first records of the list the head, but none behind the place: what
 // stands before it was read or skipped.
 func (p *place[T]) capture(records []T) {
-	p.head, p.shift = nil, 0
+	p.head, p.shift, p.left = nil, 0, 0
 	marks, last := marksOf(records), -1
 	if len(p.tail) == 0 { // nothing was received yet
 		marks = marks[:min(p.offset, len(marks))]

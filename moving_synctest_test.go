@@ -139,7 +139,7 @@ func (h *history) follow() {
 			most := 2
 			// New records may not stand beside known ones. Nor do they, without a claim, if the
 			// last known one was deleted.
-			if silent := h.list.Envelope == "bare" || h.list.Envelope == "pages"; grown && !silent && h.profile.name != "wild" {
+			if silent := h.list.Envelope == "bare" || h.list.Envelope == "pages"; grown && !silent && h.profile.name != "wild" && h.profile.scatter == 0 {
 				most = 1
 			}
 			at := slices.SortedFunc(maps.Keys(polls), time.Time.Compare)
@@ -169,6 +169,17 @@ func TestMovingListFollow(t *testing.T) {
 	}
 	histories(t, fixed, *movingSeeds/4, func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) { newHistory(t, seed).follow() })
+	})
+}
+
+// So it does if records are deleted wherever they stand, and others are changed.
+func TestMovingListFollowDeletions(t *testing.T) {
+	histories(t, nil, *movingSeeds/4, func(t *testing.T, seed uint64) {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHistory(t, seed)
+			h.deletions()
+			h.follow()
+		})
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -35,6 +36,7 @@ type changes struct {
 	at                               float64 // that anything happens
 	add, expire                      int
 	late, burst, purge, middle, wipe float64
+	scatter, change                  float64 // see deletions
 }
 
 var profiles = []changes{
@@ -210,6 +212,10 @@ func (h *history) change(rest bool) {
 		if depth := 1 + dice.IntN(15); dice.Float64() < p.late && depth <= len(l.Now) {
 			r := l.AddLate(depth)
 			h.optional[r.N] = !rest && !l.NewestFirst || r == l.Oldest()
+			if p.scatter > 0 {
+				r.Depth = h.depth(r)
+				h.optional[r.N] = h.optional[r.N] || r.Depth >= 16
+			}
 		}
 	}
 	shrink := func() {
@@ -225,6 +231,9 @@ func (h *history) change(rest bool) {
 		if dice.Float64() < p.middle && len(l.Now) > 0 {
 			l.Delete(dice.IntN(len(l.Now)))
 		}
+		if p.scatter > 0 {
+			h.scatter()
+		}
 		for r := l.Oldest(); r != nil && r.Late && h.count(r.N) == 0 && !h.optional[r.N]; r = l.Oldest() {
 			l.Expire(1)
 		}
@@ -237,6 +246,58 @@ func (h *history) change(rest bool) {
 		grow()
 	}
 	h.lookForKnown()
+}
+
+// deletions makes the list one of which records are deleted wherever they stand, as when
+// integrations are deleted, and some are changed. A record that is changed is another, owed
+// to nobody. Each twelfth record stays, so that the pager knows some at its place.
+func (h *history) deletions() {
+	h.profile.name += ", with deletions"
+	h.profile.scatter, h.profile.change, h.profile.middle = 0.1, 0.1, 0
+	if h.list.Clamp < window {
+		h.list.Clamp = 0 // a list that moves by several pages at each request may not be found again
+	}
+}
+
+func stays(r *movinglist.Record) bool { return !r.Late && int(r.Place)%12 == 0 }
+
+// scatter deletes and changes records, perhaps.
+func (h *history) scatter() {
+	l, dice := h.list, h.dice
+	if at := dice.IntN(len(l.Now) + 1); dice.Float64() < h.profile.change && at < len(l.Now) && !stays(l.Now[at]) {
+		h.optional[l.Change(at).N] = true
+	}
+	if dice.Float64() >= h.profile.scatter {
+		return
+	}
+	share := 1.2 * dice.Float64()
+	l.DeleteFunc(func(r *movinglist.Record) bool { return !stays(r) && dice.Float64() < share })
+	for _, r := range l.Now { // its neighbours may be gone by now
+		h.optional[r.N] = h.optional[r.N] || r.Late
+	}
+}
+
+// depth returns how many records stand between a late one and the end that grows, and those
+// that stood there, or beside it, and were handed out.
+func (h *history) depth(late *movinglist.Record) int {
+	l, n := h.list, 0
+	at, inner := slices.Index(l.Now, late), math.Inf(-1)
+	switch {
+	case !l.NewestFirst && at > 0:
+		inner = l.Now[at-1].Place
+	case l.NewestFirst && at < len(l.Now)-1:
+		inner = -l.Now[at+1].Place
+	}
+	for _, r := range l.Ever {
+		place := r.Place
+		if l.NewestFirst {
+			place = -place
+		}
+		if r != late && place > inner && (!r.Deleted || h.count(r.N) > 0) {
+			n++
+		}
+	}
+	return n
 }
 
 // lookForKnown takes note when nothing is left by which a pager could find its
@@ -513,6 +574,15 @@ func TestMovingList(t *testing.T) {
 		3005551, 4042214, 5007384, 6003838, 6007076, 8002965, 8065848, 100013505, 120000016, 270000784, 1202516938, 1402502044,
 	}
 	histories(t, fixed, *movingSeeds, func(t *testing.T, seed uint64) { newHistory(t, seed).drain() })
+}
+
+// So it does if records are deleted wherever they stand, and others are changed.
+func TestMovingListDeletions(t *testing.T) {
+	histories(t, nil, *movingSeeds, func(t *testing.T, seed uint64) {
+		h := newHistory(t, seed)
+		h.deletions()
+		h.drain()
+	})
 }
 
 // tally counts what a loop hands out, by number.

@@ -23,9 +23,10 @@ type place[T any] struct {
 	at     int       // tail[:at] stand before offset; tail[at:] were received before the list moved
 	run    int       // so many of tail[:at] stand right before offset, with nothing between
 	head   []seen[T] // the first records of the list; nil if they were not read
-	total  int       // number of records in the list; 0 if not told
+	total  int       // number of records in the list when the place was seen; 0 if not told
 	found  bool      // the place was seen in this round; see reader.round
 	shift  int       // how far the list is known to have moved to the right since the head was seen
+	left   int       // and how far to the left
 	moved  int       // how far it has moved to the left lately; halved with each page that is in place
 	ended  bool      // the end of the list was reached, and nothing new was found behind it since
 	size   int       // so many records, at least, the list had when its beginning was read before this round
@@ -229,7 +230,7 @@ func (p *place[T]) fillHead(v view[T], added []seen[T]) {
 // new records.
 func (p *place[T]) merge(v view[T], added []seen[T]) {
 	shift := p.moves(v)
-	p.shift += max(shift, 0)
+	p.shift, p.left = p.shift+max(shift, 0), p.left+max(-shift, 0)
 	p.moved = max(-shift, 0)
 	p.mergeHead(v, added)
 	tail := slices.Clone(p.tail[max(v.rank-remembered, 0):v.rank])
@@ -254,7 +255,7 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	p.at = len(tail)
 	p.run = min(p.run, p.at)
 	// The known records further on will come again, or were deleted.
-	if p.stale += p.fresh; p.stale <= remembered {
+	if p.stale += p.fresh; p.stale < lookBack {
 		tail = append(tail, p.tail[v.last+1:]...)
 	}
 	p.tail = tail
@@ -302,7 +303,7 @@ func (p *place[T]) end() {
 
 // restart forgets all that is known, because it was deleted.
 func (p *place[T]) restart() {
-	p.offset, p.tail, p.at, p.run, p.stale, p.head, p.shift, p.ended, p.size = 0, nil, 0, 0, 0, nil, 0, false, 0
+	p.offset, p.tail, p.at, p.run, p.stale, p.head, p.shift, p.left, p.ended, p.size = 0, nil, 0, 0, 0, nil, 0, 0, false, 0
 }
 
 // position returns the offset of the record that is returned next. rest is how many of

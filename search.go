@@ -90,8 +90,8 @@ func (s *search[T]) endsWithin() bool {
 	if !s.head.seen || !within {
 		return false
 	}
-	s.place.offset = s.end.offset
-	s.place.shift = max(s.place.shift+s.head.shift, 0)
+	s.place.offset, s.place.total = s.end.offset, s.total
+	s.place.shift, s.place.left = max(s.place.shift+s.head.shift, 0), 0
 	if s.end.over && len(s.end.last) > 0 && s.end.at >= s.place.shift && s.head.try >= s.end.try { // they stand behind the head
 		s.place.moveToEnd(s.end.last)
 	}
@@ -175,11 +175,15 @@ func (s *search[T]) fromHead(ctx context.Context) (bool, error) {
 
 // window returns the part of the list in which the place must be.
 func (s *search[T]) window() (from, to int) {
+	p := s.place
 	if !s.head.seen {
 		return 0, math.MaxInt
 	}
-	at := s.place.offset + s.head.shift
-	return max(0, at-2*remembered), at + 2*remembered + max(0, s.total-s.head.total) // what came since
+	at := p.offset + s.head.shift
+	if p.ended && p.grows != tailEnd { // little stands behind the place
+		from = max(0, at-2*remembered)
+	}
+	return from, at + 2*remembered + max(0, s.total-s.head.total) // what came since
 }
 
 // sweep looks at the pages before lo and, if right is true, at those behind what was
@@ -188,6 +192,7 @@ func (s *search[T]) sweep(ctx context.Context, lo int, right bool) (bool, error)
 	least, most := s.window()
 	if s.total > 0 {
 		lo = min(lo, s.total)
+		least = max(0, min(least, lo-2*remembered))
 	}
 	hi, missed, step := s.hi, lo, lookBack
 	left, right := lo > least, right && hi < most
@@ -198,10 +203,12 @@ func (s *search[T]) sweep(ctx context.Context, lo int, right bool) (bool, error)
 			if found, err := s.between(ctx, from, lo); found || err != nil {
 				return found, err
 			}
-			lo, left = from, from > least
+			lo = from
 			if step = stride(s.source.server.page()); len(s.page.Data) == 0 {
 				step = missed - lo // far behind the end of the list
+				least = max(0, min(least, lo-2*remembered))
 			}
+			left = lo > least
 		}
 		if right {
 			if found, err := s.try(ctx, hi-1); found || err != nil {

@@ -159,6 +159,30 @@ func (l *List) Delete(at int) {
 	l.Note("record %d deleted, at %d: now %d", n, at, len(l.Now))
 }
 
+// DeleteFunc deletes the records for which del returns true.
+func (l *List) DeleteFunc(del func(*Record) bool) {
+	before := len(l.Now)
+	l.Now = slices.DeleteFunc(l.Now, func(r *Record) bool {
+		r.Deleted = del(r)
+		return r.Deleted
+	})
+	n := before - len(l.Now)
+	l.moved(n)
+	l.Note("%d deleted here and there: now %d", n, len(l.Now), 0)
+}
+
+// Change replaces the record at the index by another, which counts as late.
+func (l *List) Change(at int) *Record {
+	old := l.Now[at]
+	old.Deleted = true
+	l.Now = slices.Delete(l.Now, at, at+1)
+	r := l.insert(at)
+	r.Place, r.Late = old.Place, true
+	l.moved(1)
+	l.Note("record %d changed at %d: now %d", old.N, at, r.N)
+	return r
+}
+
 func (l *List) remove(from, n int) {
 	for _, r := range l.Now[from : from+n] {
 		r.Deleted = true
