@@ -37,6 +37,7 @@ func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2
 		}
 		r := p.reader
 		r.follows, r.resumed = true, true
+		r.place.found = false // some time may have passed since the last loop
 		for {
 			if r.stage == readAll {
 				r.round()

@@ -171,15 +171,15 @@ func (f *front[T]) knows(ctx context.Context, records []T, first, sawTail bool) 
 
 // gone is for a page that shows the tail, and no page before it the head. The store has
 // deleted that, so it does not add records there, unless the list has moved to the left
-// meanwhile: then the first page shows the head.
+// meanwhile: then the first pages show the head.
 func (f *front[T]) gone(ctx context.Context, records []T) error {
 	p := f.place
 	if v := p.look(f.offset, records); v.known >= 0 {
 		p.move(p.moves(v))
 		p.total = f.total
 	}
-	if f.offset > 0 {
-		f.offset = 0
+	end := min(f.offset, remembered)
+	for f.offset = 0; f.offset < end; {
 		page, err := f.get(ctx)
 		if err != nil {
 			return err
@@ -187,6 +187,7 @@ func (f *front[T]) gone(ctx context.Context, records []T) error {
 		if _, last, _ := p.lookFront(page.Data); last >= 0 {
 			return nil
 		}
+		f.offset += stride(len(page.Data))
 	}
 	p.capture(f.zero.Data)
 	f.done = true

@@ -81,10 +81,10 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int, end
 	// not begin the list.
 	var before, behind []seen[T]
 	first, over := slices.IndexFunc(p.head, onPage), ends || len(marks)-last >= lookBack || p.showsTail(marks[last+1:])
-	if offset > 0 {
+	at := slices.Index(marks, p.head[first].mark)
+	if offset > 0 && at < lookBack/2 { // else those before it were deleted
 		before = p.head[:first]
 	}
-	at := slices.Index(marks, p.head[first].mark)
 	p.learnFront(marks, p.offset >= settled)
 	p.move(max(0, offset+at-first-p.shift))
 	p.shift, p.left = offset, 0

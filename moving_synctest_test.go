@@ -568,6 +568,38 @@ func TestFollowLateRecordAfterDeletions(t *testing.T) {
 	}
 }
 
+// Nothing is lost if most of the list is deleted while what was added is read.
+func TestFollowWhileMostIsDeleted(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, newest := range []bool{false, true} {
+			for _, learned := range []int{0, 2} { // records that show which end grows
+				for nth := range 15 { // the records that are left, and the request before which the others are deleted
+					left, before := 3+nth/5, nth%5
+					synctest.Test(t, func(t *testing.T) {
+						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 120)
+						time.AfterFunc(pollEvery/2, func() { l.Do(func() { l.Add(learned) }) })
+						polls := 0
+						time.AfterFunc(pollEvery+pollEvery/2, func() { l.Do(func() { l.Add(300); polls = l.Requests }) })
+						l.Answer = func() int {
+							if polls > 0 && l.Requests == polls+before {
+								l.DeleteFunc(func(r *movinglist.Record) bool { return r.N%left != 0 })
+							}
+							return 0
+						}
+						came := map[string]int{}
+						for _, saw := range watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), time.Now(), 4*pollEvery+1) {
+							came[saw.body]++
+						}
+						for _, r := range l.Now {
+							require.Equal(t, 1, came[strconv.Itoa(r.N)], "%v, each of %d left before request %d, %d added before: record %d", l.Shape, left, before, learned, r.N)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
 // What is added in front comes, although the first records of the list were deleted just
 // before. It comes alone if the last 200 records are all of the list.
 func TestFollowAfterTheFirstWereDeleted(t *testing.T) {

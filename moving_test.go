@@ -310,6 +310,10 @@ func (h *history) lookForKnown() {
 			return
 		}
 	}
+	if h.profile.scatter > 0 {
+		h.nothingKnown() // the first of the list show no more than where that begins
+		return
+	}
 	first := slices.Clone(h.handed)
 	slices.SortFunc(first, func(a, b int) int {
 		if h.list.Ever[a].Place < h.list.Ever[b].Place {
@@ -318,9 +322,12 @@ func (h *history) lookForKnown() {
 		return 1
 	})
 	first = first[:min(len(first), 16)]
-	if slices.ContainsFunc(first, func(n int) bool { return !deleted(n) }) {
-		return
+	if !slices.ContainsFunc(first, func(n int) bool { return !deleted(n) }) {
+		h.nothingKnown()
 	}
+}
+
+func (h *history) nothingKnown() {
 	if len(h.handed) > 0 {
 		h.lost++
 		h.list.Note("nothing known is left", 0, 0, 0)
@@ -619,7 +626,7 @@ func TestMovingListByExample(t *testing.T) {
 		name   string
 		newest bool
 		change func(l *movinglist.List) // before each request but the first
-		stopAt int
+		stopAt int                      // for another pager, which goes on after change is called once
 	}{
 		{name: "5 expire and 5 arrive a request", newest: oldestFirst, change: func(l *movinglist.List) { l.Expire(of(5)); l.Add(of(5)) }},
 		{name: "3 expire a request", newest: oldestFirst, change: func(l *movinglist.List) { l.Expire(of(3)) }},
@@ -630,14 +637,17 @@ func TestMovingListByExample(t *testing.T) {
 			l.Delete(len(l.Now) / 30 * (l.Requests % 30))
 			l.Delete(len(l.Now) / 2)
 		}},
-		{name: "60 expire between two pagers", newest: oldestFirst, change: func(*movinglist.List) {}, stopAt: of(400)},
+		{name: "60 expire between two pagers", newest: oldestFirst, change: func(l *movinglist.List) { l.Expire(of(60)) }, stopAt: of(400)},
+		{name: "two of three deleted between two pagers", newest: oldestFirst, change: func(l *movinglist.List) {
+			l.DeleteFunc(func(r *movinglist.Record) bool { return r.N%3 != 0 })
+		}, stopAt: of(1200)},
 	} {
 		for _, envelope := range movinglist.Envelopes {
 			for _, n := range unlessShort(1, 4) {
 				t.Run(fmt.Sprintf("%s/%s/%d", tt.name, envelope, n), func(t *testing.T) {
 					l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, of(1500))
 					l.Answer = func() int {
-						if l.Requests > 0 && l.Requests < 200 {
+						if tt.stopAt == 0 && l.Requests > 0 && l.Requests < 200 {
 							tt.change(l)
 						}
 						return 0
@@ -648,7 +658,7 @@ func TestMovingListByExample(t *testing.T) {
 					came := map[int]int{}
 					if tt.stopAt > 0 {
 						tally(t, pager.All(t.Context()), came, tt.stopAt)
-						l.Do(func() { l.Expire(of(60)) })
+						l.Do(func() { tt.change(l) })
 						pager = c.IntegrationLogs(integration, opts).Concurrent(n).Resume(pager.Cursor())
 					}
 					tally(t, pager.All(t.Context()), came, -1)

@@ -245,6 +245,9 @@ func (s *search[T]) stepBack(ctx context.Context) error {
 		if !found && err == nil {
 			found, err = s.hints(ctx)
 		}
+		if !found && err == nil {
+			found, err = s.sweep(ctx, s.hi, true)
+		}
 		if !found {
 			s.page, s.asked, s.view = page, asked, view
 		}
