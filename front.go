@@ -27,7 +27,6 @@ type front[T any] struct {
 	taken   []mark   // the records of the page that was taken before; nil: none
 	gaps    int      // pages that did not reach to that one
 	skipped int      // where to look next if the head is not where it was expected; 0: nowhere
-	again   bool     // the first page was read once more, because the list may have moved meanwhile
 }
 
 func newFront[T any](source *ahead[T], p *place[T], limit int) front[T] {
@@ -159,11 +158,11 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 }
 
 // knows reports whether the tail was seen, or so much of the list was looked at that the head
-// must have been deleted: then the place has moved to the left by as much, and more cannot
+// must have been deleted: then the place has moved to the left by as much, and no more can
 // have been added in front.
 func (f *front[T]) knows(ctx context.Context, records []T, first, sawTail bool) (bool, error) {
 	p := f.place
-	if first || sawTail || len(records) < 2 || !p.found || p.left-p.shift < len(p.head) || f.offset < p.shift+remembered {
+	if first || sawTail || len(records) < 2 || !p.found || p.grows == frontEnd || p.left-p.shift < len(p.head) || f.offset < p.shift+remembered {
 		return sawTail, nil
 	}
 	return f.stands(ctx) // or it was added just now
