@@ -177,13 +177,15 @@ func (f *front[T]) gone(ctx context.Context, records []T) error {
 		p.move(p.moves(v))
 		p.total = f.total
 	}
-	end := min(f.offset, remembered)
-	for f.offset = 0; f.offset < end; {
+	shown := f.offset == 0
+	f.offset = 0
+	for i := 0; !shown && i < maxMoves && f.offset < remembered; i++ {
 		page, err := f.get(ctx)
 		if err != nil {
 			return err
 		}
-		if _, last, _ := p.lookFront(page.Data); last >= 0 {
+		var last int
+		if _, last, shown = p.lookFront(page.Data); last >= 0 {
 			return nil
 		}
 		f.offset += stride(len(page.Data))

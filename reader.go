@@ -66,7 +66,7 @@ func (r *reader[T]) read(ctx context.Context) (*Page[T], error) {
 				r.caughtUp.Store(&began)
 				r.began = time.Time{}
 				if r.resumed { // the beginning was read again, unless it does not grow
-					r.place.size = r.place.offset
+					r.place.size = max(r.place.offset, r.place.total)
 				}
 			}
 			return nil, nil
