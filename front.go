@@ -177,7 +177,7 @@ func (f *front[T]) gone(ctx context.Context, records []T) error {
 		p.move(p.moves(v))
 		p.total = f.total
 	}
-	shown := f.offset == 0
+	zero, shown := f.zero, f.offset == 0
 	f.offset = 0
 	for i := 0; !shown && i < maxMoves && f.offset < remembered; i++ {
 		page, err := f.get(ctx)
@@ -188,9 +188,15 @@ func (f *front[T]) gone(ctx context.Context, records []T) error {
 		if _, last, shown = p.lookFront(page.Data); last >= 0 {
 			return nil
 		}
+		if len(page.Data) < 2 {
+			break
+		}
 		f.offset += stride(len(page.Data))
 	}
-	p.capture(f.zero.Data)
+	if shown {
+		zero = f.zero // the tail is there, and so these records were read
+	}
+	p.capture(zero.Data)
 	f.done = true
 	return nil
 }

@@ -230,7 +230,7 @@ func (p *place[T]) fillHead(v view[T], added []seen[T]) {
 // new records.
 func (p *place[T]) merge(v view[T], added []seen[T]) {
 	shift := p.moves(v)
-	p.shift, p.left = p.shift+max(shift, 0), p.left+max(-shift, 0)
+	p.move(shift)
 	p.moved = max(-shift, 0)
 	p.mergeHead(v, added)
 	tail := slices.Clone(p.tail[max(v.rank-remembered, 0):v.rank])
