@@ -149,7 +149,7 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 		f.offset, f.back = next, false
 	case f.skipped > 0:
 		f.offset, f.skipped = f.skipped, 0
-	case sawTail && p.grows != frontEnd:
+	case sawTail:
 		return f.gone(ctx, records)
 	default:
 		f.lost = true
@@ -169,8 +169,8 @@ func (f *front[T]) knows(ctx context.Context, records []T, first, sawTail bool) 
 }
 
 // gone is for a page that shows the tail, and no page before it the head. The store has
-// deleted that, so it does not add records there, unless the list has moved to the left
-// meanwhile: then the first pages show the head.
+// deleted that, unless the list has moved to the left meanwhile: then the first pages show
+// it. Where the store deletes records, it adds none.
 func (f *front[T]) gone(ctx context.Context, records []T) error {
 	p := f.place
 	if v := p.look(f.offset, records); v.known >= 0 {
@@ -185,13 +185,17 @@ func (f *front[T]) gone(ctx context.Context, records []T) error {
 			return err
 		}
 		var last int
-		if _, last, shown = p.lookFront(page.Data); last >= 0 {
+		if _, last, shown = f.look(page.Data); last >= 0 {
 			return nil
 		}
 		if len(page.Data) < 2 {
 			break
 		}
 		f.offset += stride(len(page.Data))
+	}
+	if p.grows == frontEnd {
+		f.lost = true
+		return nil
 	}
 	if shown {
 		zero = f.zero // the tail is there, and so these records were read
