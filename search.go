@@ -221,10 +221,11 @@ func (s *search[T]) sweep(ctx context.Context, lo int, right bool) (bool, error)
 	return false, nil
 }
 
-// between looks at the pages from one offset to another, up to an empty one.
+// between looks at the pages from one offset to another, up to the end of the list.
 func (s *search[T]) between(ctx context.Context, from, to int) (bool, error) {
 	for at := from; at < to; at += stride(len(s.page.Data)) {
-		if found, err := s.try(ctx, at); found || err != nil || len(s.page.Data) == 0 {
+		found, err := s.try(ctx, at)
+		if found || err != nil || len(s.page.Data) == 0 || claimsOf(s.page, s.asked).ends {
 			return found, err
 		}
 	}
