@@ -64,7 +64,7 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 		return nil, nil
 	}
 	records := page.Data
-	ends := claimsOf(page, ListOptions{Offset: f.offset}).ends || len(records) < f.source.server.longest
+	ends := claimsOf(page, ListOptions{Offset: f.offset}).ends
 	page.Data = p.takeFront(f.offset, records, fresh, last, ends)
 	p.total = f.total
 	if f.offset == 0 {
@@ -157,12 +157,12 @@ func (f *front[T]) noHead(ctx context.Context, records []T, first, sawTail bool)
 	return nil
 }
 
-// knows reports whether the tail was seen, or so much of the list was looked at that the head
-// must have been deleted: then the place has moved to the left by as much, and no more can
-// have been added in front.
+// knows reports whether the tail was seen, or so much of the list was looked at that
+// the head must have been deleted: more cannot have been added in front. If the list grows
+// there, only the tail shows that.
 func (f *front[T]) knows(ctx context.Context, records []T, first, sawTail bool) (bool, error) {
 	p := f.place
-	if first || sawTail || len(records) < 2 || !p.found || p.grows == frontEnd || p.left-p.shift < len(p.head) || f.offset < p.shift+remembered {
+	if first || sawTail || len(records) < 2 || !p.found || p.grows == frontEnd || f.offset < p.shift+remembered {
 		return sawTail, nil
 	}
 	return f.stands(ctx) // or it was added just now

@@ -37,7 +37,7 @@ func (p *place[T]) headFromTail(records []T) {
 	for _, m := range marksOf(records) {
 		if rank := p.rank(m); rank >= 0 && len(p.head) < lookBack {
 			if len(p.head) == 0 {
-				p.shift, p.left = max(0, p.offset-p.at+rank), 0
+				p.shift = max(0, p.offset-p.at+rank)
 			}
 			p.head = append(p.head, seen[T]{mark: m})
 		}
@@ -87,7 +87,7 @@ func (p *place[T]) takeFront(offset int, records []T, fresh []int, last int, end
 	}
 	p.learnFront(marks, p.offset >= settled)
 	p.move(max(0, offset+at-first-p.shift))
-	p.shift, p.left = offset, 0
+	p.shift = offset
 	for i := range p.head {
 		if onPage(p.head[i]) {
 			behind = nil
@@ -148,7 +148,7 @@ func (p *place[T]) rank(m mark) int {
 // move notes that the place has moved by so many records to the right, or to the left.
 func (p *place[T]) move(by int) {
 	p.offset = max(p.offset+by, 0)
-	p.shift, p.left = p.shift+max(by, 0), p.left+max(-by, 0)
+	p.shift += max(by, 0)
 }
 
 // mergeTail puts those records of the head into the tail that stand behind one of its
@@ -210,7 +210,7 @@ func (p *place[T]) indexHead(marks []mark) (first, rank int) {
 // capture makes the first records of the list the head, but none behind the place: what
 // stands before it was read or skipped.
 func (p *place[T]) capture(records []T) {
-	p.head, p.shift, p.left = nil, 0, 0
+	p.head, p.shift = nil, 0
 	marks, last := marksOf(records), -1
 	if len(p.tail) == 0 { // nothing was received yet
 		marks = marks[:min(p.offset, len(marks))]

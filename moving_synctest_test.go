@@ -601,6 +601,38 @@ func TestFollowWhileMostIsDeleted(t *testing.T) {
 	}
 }
 
+// A page that the server has shortened does not hide the rest of the records by which the
+// beginning of the list is known.
+func TestFollowAShortPage(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, clamp := range []int{5, 12} {
+			synctest.Test(t, func(t *testing.T) {
+				l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: true}, 300)
+				for i, change := range []func(){
+					func() { l.Add(3) },
+					func() { l.Clamp = clamp; l.Add(3) },
+					func() {
+						l.Clamp = 0
+						for range clamp {
+							l.Delete(0)
+						}
+						l.Add(2)
+					},
+				} {
+					time.AfterFunc(time.Duration(i)*pollEvery+pollEvery/2, func() { l.Do(change) })
+				}
+				came := map[string]int{}
+				for _, saw := range watchFor(t, clientOf(t, l).IntegrationLogs(integration, nil), time.Now(), 5*pollEvery+1) {
+					came[saw.body]++
+				}
+				for _, r := range l.Now {
+					require.Equal(t, 1, came[strconv.Itoa(r.N)], "%v, %d a page: record %d", l.Shape, clamp, r.N)
+				}
+			})
+		}
+	}
+}
+
 // What is added in front comes, although the first records of the list were deleted just
 // before. It comes alone if the last 200 records are all of the list.
 func TestFollowAfterTheFirstWereDeleted(t *testing.T) {

@@ -586,7 +586,7 @@ func TestMovingList(t *testing.T) {
 // So it does if records are deleted wherever they stand, and others are changed.
 func TestMovingListDeletions(t *testing.T) {
 	fixed := []uint64{
-		7671, 4009, 5809, 7636, 14207, 18222, 23061, 31115, 39604, 54681, 122061, 124370, 126406, 200801, 225589,
+		7671, 4009, 5809, 7636, 14207, 18222, 23061, 31115, 39604, 54681, 122061, 124370, 200801, 225589,
 	}
 	histories(t, fixed, *movingSeeds, func(t *testing.T, seed uint64) {
 		h := newHistory(t, seed)
@@ -701,6 +701,73 @@ func TestStillListCost(t *testing.T) {
 			most += 2 // only asking behind the last record shows the end
 		}
 		assert.LessOrEqual(t, l.Requests, most, envelope)
+	}
+}
+
+// A pager that goes on reads little more than what is new, whichever records were deleted.
+func TestResumeCost(t *testing.T) {
+	notByChance(t)
+	for _, tt := range []struct {
+		name    string
+		newest  bool
+		reading func(l *movinglist.List) // before the 51st request
+		between func(l *movinglist.List) // the two pagers
+	}{
+		{name: "the first are deleted meanwhile", reading: func(l *movinglist.List) { l.Expire(20) }},
+		{name: "the first are deleted", between: func(l *movinglist.List) { l.Expire(20) }},
+		{name: "half is deleted, newest first", newest: true, between: func(l *movinglist.List) { l.Expire(10_000) }},
+		{name: "the first are deleted, and others added", newest: true, between: func(l *movinglist.List) {
+			for range 16 {
+				l.Delete(0)
+			}
+			l.Add(3)
+		}},
+	} {
+		for _, envelope := range movinglist.Envelopes {
+			l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, 20_000)
+			l.Answer = func() int {
+				if l.Requests == 50 && tt.reading != nil {
+					tt.reading(l)
+				}
+				return 0
+			}
+			c := clientOf(t, l)
+			pager := c.IntegrationLogs(integration, nil)
+			tally(t, pager.All(t.Context()), map[int]int{}, -1)
+			if tt.between != nil {
+				l.Do(func() { tt.between(l) })
+			}
+			before := l.Requests
+			tally(t, c.IntegrationLogs(integration, nil).Resume(pager.Cursor()).All(t.Context()), map[int]int{}, -1)
+			require.LessOrEqual(t, l.Requests-before, 40, "%s, %s", tt.name, envelope)
+		}
+	}
+}
+
+// Records that are changed or come late among those read last are owed to nobody. The others
+// come once, also if the list moves then.
+func TestMovingListOfChangedRecords(t *testing.T) {
+	for _, envelope := range movinglist.Envelopes {
+		for _, change := range []func(l *movinglist.List, at int){
+			func(l *movinglist.List, at int) { l.Change(at) },
+			func(l *movinglist.List, at int) { l.AddLate(at) },
+		} {
+			l, came := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: true}, 1000), map[int]int{}
+			pager := clientOf(t, l).IntegrationLogs(integration, nil)
+			tally(t, pager.All(t.Context()), came, 500)
+			l.Do(func() {
+				for at := 301; at < 498; at += 5 {
+					change(l, at)
+				}
+				l.Add(190)
+			})
+			tally(t, pager.All(t.Context()), came, -1)
+			for _, r := range l.Ever {
+				if r.Born == 0 && !r.Deleted {
+					require.Equal(t, 1, came[r.N], "%s, record %d", envelope, r.N)
+				}
+			}
+		}
 	}
 }
 

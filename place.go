@@ -26,7 +26,6 @@ type place[T any] struct {
 	total  int       // number of records in the list when the place was seen; 0 if not told
 	found  bool      // the place was seen in this round; see reader.round
 	shift  int       // how far the list is known to have moved to the right since the head was seen
-	left   int       // and how far to the left
 	moved  int       // how far it has moved to the left lately; halved with each page that is in place
 	ended  bool      // the end of the list was reached, and nothing new was found behind it since
 	size   int       // so many records, at least, the list had when its beginning was read before this round
@@ -35,7 +34,7 @@ type place[T any] struct {
 	pages   int  // number of pages received
 	fresh   int  // number of new records on the latest page
 	inFront bool // the latest page was read for what was added in front
-	stale   int  // number of new records since one of tail[at:] was last seen
+	stale   int  // number of new records that stand where tail[at:] should come, since one of it was last seen
 }
 
 // next returns the page to ask for: the records that come next, and before them the
@@ -231,6 +230,7 @@ func (p *place[T]) fillHead(v view[T], added []seen[T]) {
 func (p *place[T]) merge(v view[T], added []seen[T]) {
 	shift := p.moves(v)
 	p.move(shift)
+	p.stale += v.behind()
 	p.moved = max(-shift, 0)
 	p.mergeHead(v, added)
 	tail := slices.Clone(p.tail[max(v.rank-remembered, 0):v.rank])
@@ -255,7 +255,7 @@ func (p *place[T]) merge(v view[T], added []seen[T]) {
 	p.at = len(tail)
 	p.run = min(p.run, p.at)
 	// The known records further on will come again, or were deleted.
-	if p.stale += p.fresh; p.stale < lookBack {
+	if p.stale < lookBack {
 		tail = append(tail, p.tail[v.last+1:]...)
 	}
 	p.tail = tail
@@ -303,7 +303,7 @@ func (p *place[T]) end() {
 
 // restart forgets all that is known, because it was deleted.
 func (p *place[T]) restart() {
-	p.offset, p.tail, p.at, p.run, p.stale, p.head, p.shift, p.left, p.ended, p.size = 0, nil, 0, 0, 0, nil, 0, 0, false, 0
+	p.offset, p.tail, p.at, p.run, p.stale, p.head, p.shift, p.ended, p.size = 0, nil, 0, 0, 0, nil, 0, false, 0
 }
 
 // position returns the offset of the record that is returned next. rest is how many of

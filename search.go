@@ -91,7 +91,7 @@ func (s *search[T]) endsWithin() bool {
 		return false
 	}
 	s.place.offset, s.place.total = s.end.offset, s.total
-	s.place.shift, s.place.left = max(s.place.shift+s.head.shift, 0), 0
+	s.place.shift = max(s.place.shift+s.head.shift, 0)
 	if s.end.over && len(s.end.last) > 0 && s.end.at >= s.place.shift && s.head.try >= s.end.try { // they stand behind the head
 		s.place.moveToEnd(s.end.last)
 	}
@@ -203,12 +203,10 @@ func (s *search[T]) sweep(ctx context.Context, lo int, right bool) (bool, error)
 			if found, err := s.between(ctx, from, lo); found || err != nil {
 				return found, err
 			}
-			lo = from
+			lo, left = from, from > least
 			if step = stride(s.source.server.page()); len(s.page.Data) == 0 {
 				step = missed - lo // far behind the end of the list
-				least = max(0, min(least, lo-2*remembered))
 			}
-			left = lo > least
 		}
 		if right {
 			if found, err := s.try(ctx, hi-1); found || err != nil {
@@ -252,7 +250,7 @@ func (s *search[T]) stepBack(ctx context.Context) error {
 		if !found {
 			s.page, s.asked, s.view = page, asked, view
 		}
-		if !found || p.moves(s.view) >= p.moves(view) {
+		if err != nil || !found || p.moves(s.view) >= p.moves(view) {
 			return err
 		}
 	}
