@@ -58,6 +58,7 @@ func (f *front[T]) read(ctx context.Context) (*Page[T], error) {
 	f.seen, f.back = false, true
 	if f.cut {
 		p.cutHead(markOf(&page.Data[last]))
+		f.cut = false
 	}
 	if f.gap(page.Data) {
 		f.offset += stride(len(page.Data))
