@@ -533,6 +533,7 @@ func TestFollowLateRecordAfterPurge(t *testing.T) {
 // So it is if nearly all records are deleted, wherever they stand, as when an integration is
 // deleted that most of them belong to.
 func TestFollowLateRecordAfterDeletions(t *testing.T) {
+	notByChance(t)
 	for _, envelope := range movinglist.Envelopes {
 		for _, newest := range []bool{false, true} {
 			for _, learned := range []int{0, 2} { // records that show which end grows
@@ -571,6 +572,7 @@ func TestFollowLateRecordAfterDeletions(t *testing.T) {
 
 // Nothing is lost if most of the list is deleted while what was added is read.
 func TestFollowWhileMostIsDeleted(t *testing.T) {
+	notByChance(t)
 	for _, envelope := range movinglist.Envelopes {
 		for _, newest := range []bool{false, true} {
 			for _, learned := range []int{0, 2} { // records that show which end grows
@@ -604,6 +606,7 @@ func TestFollowWhileMostIsDeleted(t *testing.T) {
 // A page that the server has shortened does not hide the rest of the records by which the
 // beginning of the list is known.
 func TestFollowAShortPage(t *testing.T) {
+	notByChance(t)
 	for _, envelope := range movinglist.Envelopes {
 		for _, clamp := range []int{5, 12} {
 			synctest.Test(t, func(t *testing.T) {

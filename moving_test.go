@@ -747,6 +747,7 @@ func TestResumeCost(t *testing.T) {
 // Records that are changed or come late among those read last are owed to nobody. The others
 // come once, also if the list moves then.
 func TestMovingListOfChangedRecords(t *testing.T) {
+	notByChance(t)
 	for _, envelope := range movinglist.Envelopes {
 		for _, change := range []func(l *movinglist.List, at int){
 			func(l *movinglist.List, at int) { l.Change(at) },
