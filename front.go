@@ -169,9 +169,10 @@ func (f *front[T]) knows(ctx context.Context, records []T, first, sawTail bool) 
 	return f.stands(ctx) // or it was added just now
 }
 
-// gone is for a page that shows the tail, and no page before it the head. The store has
-// deleted that, unless the list has moved to the left meanwhile: then the first pages show
-// it. Where the store deletes records, it adds none.
+// gone is for when the tail stands on a page with these records, or behind it, and no page
+// up to there has shown the head. The store has deleted that, unless the list has moved to
+// the left meanwhile: then the first pages show it. Where the store deletes records, it
+// adds none.
 func (f *front[T]) gone(ctx context.Context, records []T) error {
 	p := f.place
 	if v := p.look(f.offset, records); v.known >= 0 {

@@ -145,12 +145,6 @@ func (p *place[T]) rank(m mark) int {
 	return -1
 }
 
-// move notes that the place has moved by so many records to the right, or to the left.
-func (p *place[T]) move(by int) {
-	p.offset = max(p.offset+by, 0)
-	p.shift += max(by, 0)
-}
-
 // mergeTail puts those records of the head into the tail that stand behind one of its
 // records. head is a part of the list, without gaps. If a new record begins its page, the
 // one before is not known yet: the next page, which overlaps, shows it.

@@ -53,19 +53,6 @@ func (p *place[T]) next(limit, overlap int, jump bool) ListOptions {
 	return asked
 }
 
-// view is what a place makes of a page.
-type view[T any] struct {
-	offset  int // of the page
-	records []T
-	marks   []mark // of the records; nil if the overlap is in place
-	known   int    // index of the first known record; -1: none is known
-	rank    int    // its index in place.tail
-	last    int    // largest index in place.tail of a record on the page; -1: none
-	shown   int    // number of records of place.tail on the page
-	fresh   []T    // the new records
-	nth     []int  // indexes of the new records in records; nil if they are the last ones
-}
-
 // look compares the page at offset with what is known.
 //
 // If the overlap is in place, all records behind it are new. Otherwise the list has
@@ -133,29 +120,6 @@ func (p *place[T]) endsHere(v view[T]) bool {
 	return len(v.fresh) == 0 && v.offset+last+1 == p.offset && markOf(&v.records[last]) == p.tail[len(p.tail)-1].id()
 }
 
-// first returns the index of the first new record of v's page.
-func (v view[T]) first() int {
-	if v.nth != nil {
-		return v.nth[0]
-	}
-	return len(v.records) - len(v.fresh)
-}
-
-// behind returns how many new records stand behind the last known one of v's page.
-func (v view[T]) behind() int {
-	n := 0
-	for n < len(v.nth) && v.nth[len(v.nth)-1-n] == len(v.records)-1-n {
-		n++
-	}
-	if v.nth == nil {
-		n = len(v.fresh)
-	}
-	return n
-}
-
-// endsNew reports whether the last record of v's page is new.
-func (v view[T]) endsNew() bool { return v.behind() > 0 }
-
 // take moves the place behind the page of v, whose new records are known from now on.
 func (p *place[T]) take(v view[T]) {
 	p.pages++
@@ -200,6 +164,12 @@ func (p *place[T]) learn(v view[T], ends bool) {
 
 // moves returns how far to the right the known records of v's page have moved.
 func (p *place[T]) moves(v view[T]) int { return v.offset + v.known - (p.offset - p.at + v.rank) }
+
+// move notes that the place has moved by so many records to the right, or to the left.
+func (p *place[T]) move(by int) {
+	p.offset = max(p.offset+by, 0)
+	p.shift += max(by, 0)
+}
 
 // fillHead adds those records of v's page to a short head that follow it. added are the
 // new ones among them.
