@@ -1,0 +1,110 @@
+package paging
+
+import (
+	"context"
+	"fmt"
+)
+
+// Claims are what a page says about the whole list.
+type Claims struct {
+	Total  int  // number of records in the list; 0 if not told
+	More   bool // one claim says that records follow the page
+	Ends   bool // there are claims, and none of them says that
+	Offset int  // where the page says that it begins; 0 if not told
+}
+
+// repeats reports whether a page shows only what the page before it showed last, and does
+// not say that the list ends there: nothing but the n known records that it was to begin
+// with, or the same records as the page before.
+func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
+	length, known := len(s.Marks), len(r.place.last)
+	if length == 0 || known == 0 || len(fresh) > 0 || s.Claims.Ends || s.Marks[length-1].ID != r.place.last[known-1] {
+		return false
+	}
+	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID
+}
+
+// doubt decides about a page that repeats the one before it, or lacks what it should begin
+// with although it claims that more follows: is the list over, or has the server no room for
+// an overlap, because it rounds offsets or sends single records? What stands exactly behind
+// the place shows that, and then the page itself once more.
+func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], error) {
+	if r.place.ended && !s.Claims.More && 0 < len(s.Marks) && len(s.Marks) < r.server.longest {
+		r.endRest() // the server had room for more
+		return nil, nil
+	}
+	rounds := s.misplaced() || len(s.Marks) > n
+	var next *sheet[P]
+	for times := 1; times == 1 || rounds && times == 2; times++ {
+		var err error
+		if next, err = r.fetch(ctx, r.place.offset); err != nil {
+			return nil, err
+		}
+		if next.misplaced() {
+			return nil, next.misplacedError()
+		}
+		if len(next.Marks) == 0 && !rounds {
+			return r.empty(ctx, next)
+		}
+		fresh, from := r.behind(next.Marks)
+		if len(fresh) > 0 {
+			return r.takeRest(next, fresh, from), nil
+		}
+		again, err := r.fetch(ctx, s.Ask.Offset)
+		if err != nil {
+			return nil, err
+		}
+		switch freshAgain, fromAgain := r.fresh(again, n); {
+		case again.misplaced():
+		case fromAgain < 0 && len(again.Marks)+len(s.Marks) > 0:
+			return r.search(ctx, again)
+		case fromAgain >= 0 && (len(freshAgain) > 0 || !again.startsLike(s)):
+			return r.takeRest(again, freshAgain, fromAgain), nil
+		case rounds && times == 1:
+		case len(next.Marks) == 0:
+			return r.empty(ctx, next)
+		case from >= 0 && next.startsLike(s):
+			return r.stuck(s, next, from)
+		case from >= 0: // the list has moved to the right
+			return r.takeRest(next, nil, from), nil
+		}
+	}
+	r.server.exact = r.server.exact || rounds || r.server.longest == 1
+	return r.takeNext(next), nil
+}
+
+// stuck decides about pages that show the same, whatever offset they were asked for at.
+func (r *Reader[P]) stuck(s, next *sheet[P], from int) (*sheet[P], error) {
+	switch {
+	case !s.Claims.More && !next.Claims.More:
+		r.endRest()
+		return nil, nil
+	case next.Claims.Offset == 0:
+		return nil, Error(fmt.Sprintf("the page at offset %d has nothing new, although the server says that more follows", next.Ask.Offset))
+	}
+	return r.takeRest(next, nil, from), nil // it says that it is another page: the list moves
+}
+
+// takeNext takes a page that was asked for exactly behind the place.
+func (r *Reader[P]) takeNext(s *sheet[P]) *sheet[P] {
+	fresh, from := r.fresh(s, 0)
+	return r.takeRest(s, fresh, from)
+}
+
+// empty decides about an empty page exactly behind the place: it is the end, unless it claims
+// that more follows. Then the page behind it decides.
+func (r *Reader[P]) empty(ctx context.Context, s *sheet[P]) (*sheet[P], error) {
+	if s.Claims.More {
+		next, err := r.fetch(ctx, s.Ask.Offset+s.Ask.Limit)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(next.Marks) > 0:
+			return r.takeNext(next), nil
+		case s.Claims.Total > s.Ask.Offset:
+			return nil, Error(fmt.Sprintf("the page at offset %d is empty, although the total is %d", s.Ask.Offset, s.Claims.Total))
+		}
+	}
+	r.endRest()
+	return nil, nil
+}

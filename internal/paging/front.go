@@ -1,0 +1,193 @@
+package paging
+
+import (
+	"context"
+	"slices"
+)
+
+// maxHeld is how many pages of the front are kept until they are taken. More are got again.
+const maxHeld = 64
+
+// walk is the way from the beginning of the list to the front of the block, and back.
+type walk[P any] struct {
+	begun bool
+	found bool        // the last page is joined to the front of the block
+	at    int         // offset of the page to look at next
+	pages []*sheet[P] // walked over, and not taken yet
+}
+
+// whole returns the page that shows the whole list, if the walk has ended with that; else nil.
+func (w *walk[P]) whole() *sheet[P] {
+	if len(w.pages) == 1 && w.found && w.pages[0].Ask.Offset == 0 && w.pages[0].Claims.Ends {
+		return w.pages[0]
+	}
+	return nil
+}
+
+// pop takes the last page away.
+func (w *walk[P]) pop() *sheet[P] {
+	last := len(w.pages) - 1
+	s := w.pages[last]
+	w.pages = w.pages[:last]
+	return s
+}
+
+// locate walks to the right until a page shows the front of the block, and one page further
+// if fewer than ends records of that page stand behind it: a late record may be among those.
+func (r *Reader[P]) locate(ctx context.Context) error {
+	w := &r.round.front
+	w.begun, w.pages = true, nil
+	best, repeated := nothing, 0
+	for done := false; !done; {
+		s, err := r.fetch(ctx, w.at)
+		if err == nil && s.misplaced() {
+			err = s.misplacedError()
+		}
+		if err != nil {
+			return err
+		}
+		if len(w.pages) > 0 && s.startsLike(w.pages[len(w.pages)-1]) {
+			repeated++ // does the server ignore offsets?
+		}
+		if w.at == 0 && len(r.place.first) == 0 {
+			r.capture(s)
+		}
+		w.pages = append(w.pages, s)
+		if len(w.pages) > maxHeld {
+			w.pages = slices.Delete(w.pages, 0, 1)
+		}
+		over := len(s.Marks) == 0 || s.Claims.Ends || repeated > 2
+		switch i, seen := r.showsFront(s); {
+		case seen == nothing && best == nothing && !over:
+			w.at += r.stride()
+		case seen != nothing && best == nothing && !over && i > 0 && i+ends > len(s.Marks):
+			w.at += i
+			best = seen
+		default:
+			best, done = max(best, seen), true
+		}
+	}
+	if w.found = best != nothing; best == timed {
+		r.moves.goneFront = r.place.span
+	}
+	return nil
+}
+
+// startsLike reports whether two pages begin with the same record.
+func (s *sheet[P]) startsLike(other *sheet[P]) bool {
+	return len(s.Marks) > 0 && len(other.Marks) > 0 && s.Marks[0].ID == other.Marks[0].ID
+}
+
+// capture makes the beginning of the list the front of the block. It is for a reader that
+// began inside the list: what stands before that counts as read.
+func (r *Reader[P]) capture(s *sheet[P]) {
+	for _, m := range s.Marks[:min(ends, len(s.Marks), r.place.offset)] {
+		r.memory.add(m.ID, atFront)
+		r.place.first = append(r.place.first, m.ID)
+	}
+}
+
+// showsFront returns the index of the first record of a page that belongs to the block, and
+// whether that is known by its mark or by its time. If the front has moved, so has the place.
+func (r *Reader[P]) showsFront(s *sheet[P]) (int, sight) {
+	for i, m := range s.Marks {
+		if !r.memory.joins(m.ID, atFront) {
+			continue
+		}
+		if k := slices.Index(r.place.first, m.ID); k >= 0 {
+			moved := s.Ask.Offset + i - k - r.place.head
+			r.place.head += moved
+			r.place.offset = max(0, r.place.offset+moved)
+		}
+		return i, joined
+	}
+	for i, m := range s.Marks {
+		if r.memory.gappy && r.place.inside(m.At) {
+			return i, timed
+		}
+	}
+	return -1, nothing
+}
+
+// readFront reads the page of what was added in front that stands next to the block: the
+// oldest records come first.
+func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
+	w := &r.round.front
+	if w.found && len(w.pages) == 0 {
+		if err := r.locate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !w.found {
+		return nil, r.noFront(ctx)
+	}
+	s := w.pop()
+	w.at = s.Ask.Offset
+	fresh, to := r.before(s.Marks)
+	if to == 0 { // the list has moved since
+		return nil, nil
+	}
+	r.takeFront(s, fresh, to)
+	switch {
+	case s.Ask.Offset == 0:
+		r.finish()
+	case len(w.pages) == 0:
+		w.at = max(0, s.Ask.Offset-r.stride())
+	}
+	return s, nil
+}
+
+// before returns the indexes of the new records that stand before the last one that joins the
+// page to the front of the block, the last index first, and the index behind that one; 0 if
+// there is none.
+func (r *Reader[P]) before(marks []Mark) (fresh []int, to int) {
+	gone := r.moves.goneFront
+	for i, m := range slices.Backward(marks) {
+		if r.memory.joins(m.ID, atFront) || gone.inside(m.At) {
+			fresh = r.unknown(marks[:i], gone)
+			slices.Reverse(fresh)
+			return fresh, i + 1
+		}
+	}
+	return nil, 0
+}
+
+// takeFront takes a page whose records up to an index belong to the block. So do the others,
+// if what is behind them was read long ago.
+func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) {
+	if r.memory.gappy && s.end() <= r.place.offset {
+		to = len(s.Marks)
+	}
+	for _, m := range s.Marks[:to] {
+		r.memory.add(m.ID, atFront)
+	}
+	r.took(taken{before: r.place, offset: s.Ask.Offset, marks: s.Marks, fresh: fresh, to: to, inFront: true})
+}
+
+// noFront decides what was added in front if nothing of the front of the block is left, and
+// no creation times tell. If the place has moved to the left, the beginning of the list
+// was deleted, and what is there now was read. Otherwise it is returned again.
+func (r *Reader[P]) noFront(ctx context.Context) error {
+	if !r.memory.gappy {
+		r.restart()
+		return nil
+	}
+	if r.place.head < 0 || len(r.place.last) == 0 {
+		s, err := r.fetch(ctx, 0)
+		if err != nil {
+			return err
+		}
+		r.takeFront(s, nil, len(s.Marks))
+		r.finish()
+		return nil
+	}
+	if slices.Equal(r.place.first, r.place.last) { // nor is anything of its end
+		r.restart()
+		return nil
+	}
+	r.place.first = r.place.last
+	r.place.head = r.place.offset - len(r.place.last)
+	r.memory.addEnds(r.place.first, nil)
+	r.round.front = walk[P]{begun: true, found: true}
+	return nil
+}
