@@ -21,7 +21,7 @@ func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 	if length == 0 || known == 0 || len(fresh) > 0 || s.Claims.Ends || s.Marks[length-1].ID != r.place.last[known-1] {
 		return false
 	}
-	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID
+	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Ask.Offset != r.latest.offset
 }
 
 // doubt decides about a page that repeats the one before it, or lacks what it should begin
@@ -50,26 +50,26 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 		if len(fresh) > 0 {
 			return r.takeRest(next, fresh, from), nil
 		}
-		again, err := r.fetch(ctx, s.Ask.Offset)
+		again, err := r.fetch(ctx, max(0, r.place.offset-1))
 		if err != nil {
 			return nil, err
 		}
-		switch freshAgain, fromAgain := r.fresh(again, n); {
+		switch freshAgain, fromAgain := r.fresh(again, 1); {
 		case again.misplaced():
 		case fromAgain < 0 && len(again.Marks)+len(s.Marks) > 0:
 			return r.search(ctx, again)
-		case fromAgain >= 0 && (len(freshAgain) > 0 || !again.startsLike(s)):
+		case fromAgain >= 0 && (len(freshAgain) > 0 || rounds && !again.startsLike(s)):
 			return r.takeRest(again, freshAgain, fromAgain), nil
 		case rounds && times == 1:
 		case len(next.Marks) == 0:
 			return r.empty(ctx, next)
-		case from >= 0 && next.startsLike(s):
+		case from >= 0 && next.startsLike(again):
 			return r.stuck(s, next, from)
 		case from >= 0: // the list has moved to the right
 			return r.takeRest(next, nil, from), nil
 		}
 	}
-	r.server.exact = r.server.exact || rounds || r.server.longest == 1
+	r.server.exact = r.server.exact || rounds || len(next.Marks) == 1
 	return r.takeNext(next), nil
 }
 
@@ -87,8 +87,11 @@ func (r *Reader[P]) stuck(s, next *sheet[P], from int) (*sheet[P], error) {
 
 // takeNext takes a page that was asked for exactly behind the place.
 func (r *Reader[P]) takeNext(s *sheet[P]) *sheet[P] {
-	fresh, from := r.fresh(s, 0)
-	return r.takeRest(s, fresh, from)
+	fresh := indexes(0, len(s.Marks))
+	if r.moves.any {
+		fresh = r.unknown(s.Marks, r.moves.goneBack)
+	}
+	return r.takeRest(s, fresh, 0)
 }
 
 // empty decides about an empty page exactly behind the place: it is the end, unless it claims

@@ -26,8 +26,8 @@ var cursorText = base64.RawURLEncoding.Strict()
 //	ended     1 byte, 0 or 1
 //	offset, total, head  varints
 //	oldest, newest, since  varints: seconds since the year 1, and nanoseconds
-//	last      1 byte that counts them, and 8 bytes for each mark
-//	first     as last
+//	tail      1 byte that counts them, and 8 bytes for each mark
+//	first     as tail
 
 // Cursor returns the place before the rest records of the latest page that were not
 // returned yet, as a text.
@@ -44,7 +44,7 @@ func (r *Reader[P]) Cursor(rest int) string {
 		b = binary.AppendVarint(b, t.Unix())
 		b = binary.AppendVarint(b, int64(t.Nanosecond()))
 	}
-	for _, marks := range [][]uint64{p.last, p.first} {
+	for _, marks := range [][]uint64{p.tail, p.first} {
 		b = append(b, byte(len(marks)))
 		for _, id := range marks {
 			b = binary.BigEndian.AppendUint64(b, id)
@@ -92,7 +92,7 @@ func (p *place) read(r *bytes.Reader) (since time.Time, err error) {
 		seconds, nanoseconds := number(math.MinInt64, math.MaxInt64), number(0, 999_999_999)
 		*t = time.Unix(seconds, nanoseconds).UTC()
 	}
-	for _, marks := range []*[]uint64{&p.last, &p.first} {
+	for _, marks := range []*[]uint64{&p.tail, &p.first} {
 		n, e := r.ReadByte()
 		if err == nil && (e != nil || n > ends) {
 			err = fmt.Errorf("%d marks", n)

@@ -24,6 +24,17 @@ func (w *walk[P]) whole() *sheet[P] {
 	return nil
 }
 
+// hold keeps a page. If it does not stand behind the one before, the list has moved to the
+// left, and what was kept is of no use.
+func (w *walk[P]) hold(s *sheet[P], step func(length int) int) {
+	if n := len(w.pages); n == maxHeld {
+		w.pages = slices.Delete(w.pages, 0, 1)
+	} else if n > 0 && s.Ask.Offset < w.pages[n-1].Ask.Offset+step(len(w.pages[n-1].Marks)) {
+		w.pages = nil
+	}
+	w.pages = append(w.pages, s)
+}
+
 // pop takes the last page away.
 func (w *walk[P]) pop() *sheet[P] {
 	last := len(w.pages) - 1
@@ -37,40 +48,50 @@ func (w *walk[P]) pop() *sheet[P] {
 func (r *Reader[P]) locate(ctx context.Context) error {
 	w := &r.round.front
 	w.begun, w.pages = true, nil
-	best, repeated := nothing, 0
-	for done := false; !done; {
-		s, err := r.fetch(ctx, w.at)
-		if err == nil && s.misplaced() {
-			err = s.misplacedError()
-		}
-		if err != nil {
-			return err
-		}
-		if len(w.pages) > 0 && s.startsLike(w.pages[len(w.pages)-1]) {
-			repeated++ // does the server ignore offsets?
-		}
-		if w.at == 0 && len(r.place.first) == 0 {
+	best := nothing
+	s, err := r.fetch(ctx, w.at)
+	for over := false; err == nil; {
+		if w.at == 0 && len(w.pages) == 0 && len(r.place.first) == 0 {
 			r.capture(s)
 		}
-		w.pages = append(w.pages, s)
-		if len(w.pages) > maxHeld {
-			w.pages = slices.Delete(w.pages, 0, 1)
+		w.hold(s, r.step)
+		i, seen := r.showsFront(s)
+		if over = over || len(s.Marks) == 0 || s.Claims.Ends; over || best != nothing || seen != nothing && (i == 0 || i+ends <= len(s.Marks)) {
+			best = max(best, seen)
+			break
 		}
-		over := len(s.Marks) == 0 || s.Claims.Ends || repeated > 2
-		switch i, seen := r.showsFront(s); {
-		case seen == nothing && best == nothing && !over:
-			w.at += r.stride()
-		case seen != nothing && best == nothing && !over && i > 0 && i+ends > len(s.Marks):
-			w.at += i
-			best = seen
-		default:
-			best, done = max(best, seen), true
-		}
+		best = seen
+		s, over, err = r.onward(ctx, s)
 	}
 	if w.found = best != nothing; best == timed {
 		r.moves.goneFront = r.place.span
 	}
-	return nil
+	return err
+}
+
+// onward gets the page behind another one, without a gap: it shows one of its records, or
+// begins the list. over reports whether it shows nothing behind that page.
+func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], over bool, err error) {
+	last, step := s.Marks[len(s.Marks)-1], r.step(len(s.Marks))
+	for offset, repeated := s.Ask.Offset+step, 0; ; {
+		if next, err = r.fetch(ctx, offset); err != nil {
+			return nil, false, err
+		}
+		n := len(next.Marks)
+		switch {
+		case next.misplaced():
+			return nil, false, next.misplacedError()
+		case n > 0 && next.startsLike(s) && next.Marks[n-1] == last && repeated < 3: // or does the server ignore offsets?
+			offset += step
+			repeated++
+		case n > 0 && next.Marks[n-1] == last:
+			return next, n < len(s.Marks) || repeated == 3, nil
+		case offset == 0 || slices.ContainsFunc(next.Marks, func(m Mark) bool { return slices.Contains(s.Marks, m) }):
+			return next, false, nil
+		default:
+			offset = max(0, offset-step)
+		}
+	}
 }
 
 // startsLike reports whether two pages begin with the same record.
@@ -118,7 +139,11 @@ func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 			return nil, err
 		}
 	}
-	if !w.found {
+	switch {
+	case !w.found && w.at > 0: // it was looked for from there on
+		*w = walk[P]{begun: true, found: true}
+		return nil, nil
+	case !w.found:
 		return nil, r.noFront(ctx)
 	}
 	s := w.pop()
@@ -152,16 +177,29 @@ func (r *Reader[P]) before(marks []Mark) (fresh []int, to int) {
 	return nil, 0
 }
 
-// takeFront takes a page whose records up to an index belong to the block. So do the others,
-// if what is behind them was read long ago.
+// takeFront takes a page whose records up to an index belong to the block.
 func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) {
-	if r.memory.gappy && s.end() <= r.place.offset {
-		to = len(s.Marks)
+	if r.memory.gappy {
+		to = r.read(s, to)
 	}
 	for _, m := range s.Marks[:to] {
 		r.memory.add(m.ID, atFront)
 	}
 	r.took(taken{before: r.place, offset: s.Ask.Offset, marks: s.Marks, fresh: fresh, to: to, inFront: true})
+}
+
+// read returns how many records of a page were read long ago, if those up to an index belong to
+// the front of the block: all that stand before its end.
+func (r *Reader[P]) read(s *sheet[P], to int) int {
+	for i, m := range s.Marks {
+		if r.memory.joins(m.ID, atBack) {
+			return max(to, i)
+		}
+	}
+	if s.Claims.More || len(s.Marks) >= s.Ask.Limit {
+		return len(s.Marks)
+	}
+	return to
 }
 
 // noFront decides what was added in front if nothing of the front of the block is left, and
@@ -172,21 +210,21 @@ func (r *Reader[P]) noFront(ctx context.Context) error {
 		r.restart()
 		return nil
 	}
-	if r.place.head < 0 || len(r.place.last) == 0 {
+	if r.place.newest.IsZero() && r.place.head < 0 || len(r.place.last) == 0 {
 		s, err := r.fetch(ctx, 0)
 		if err != nil {
 			return err
 		}
-		r.takeFront(s, nil, len(s.Marks))
+		r.takeFront(s, nil, min(len(s.Marks), r.place.offset))
 		r.finish()
 		return nil
 	}
-	if slices.Equal(r.place.first, r.place.last) { // nor is anything of its end
+	if slices.Equal(r.place.first, r.place.tail) { // nor is anything of its end
 		r.restart()
 		return nil
 	}
-	r.place.first = r.place.last
-	r.place.head = r.place.offset - len(r.place.last)
+	r.place.first = r.place.tail
+	r.place.head = r.place.offset - len(r.place.tail)
 	r.memory.addEnds(r.place.first, nil)
 	r.round.front = walk[P]{begun: true, found: true}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -228,6 +229,80 @@ func (h *history) follow() string {
 	return h.wrong(func(r *record) bool { return r.late == 0 || r.calm && h.length() >= 2*ends })
 }
 
+// stopAt reads until so many records were returned, and returns a cursor; empty at the end.
+func (h *history) stopAt(r *Reader[[]*record], most int) (cursor string, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r.Begin(false)
+	defer r.Stop()
+	for {
+		page, fresh, err := r.Next(ctx)
+		if err != nil || len(fresh) == 0 {
+			return "", err
+		}
+		for i, k := range fresh {
+			if most--; most < 0 {
+				return r.Cursor(len(fresh) - i), nil
+			}
+			h.take(page[k])
+		}
+	}
+}
+
+// resume reads the list with several readers, each of which goes on at the cursor of the one
+// before. Without creation times, one of the records at each end of what was returned stays.
+func (h *history) resume() string {
+	h.untimed = h.dice.IntN(2) == 0
+	h.profile.wipe = 0
+	cursor := ""
+	for stops := 1 + h.dice.IntN(4); ; stops-- {
+		r := h.reader(cursor)
+		begun := h.requests
+		most := math.MaxInt
+		if stops > 0 {
+			most = h.dice.IntN(1 + len(h.list))
+		}
+		next, err := h.stopAt(r, most)
+		if err != nil {
+			return err.Error()
+		}
+		if next == "" {
+			if problem := h.wrong(func(r *record) bool { return r.late == 0 && r.since <= begun }); problem != "" || stops <= 0 {
+				return problem
+			}
+			next = r.Cursor(0)
+		}
+		cursor = next
+		h.note("stopped")
+		if h.untimed && !h.pin() {
+			return "" // outside of the promise
+		}
+		for range h.dice.IntN(3) {
+			h.move()
+		}
+	}
+}
+
+// simple is a history of a kind that is common: a stop in the middle, then arrivals, some
+// expired, and a third deleted here and there.
+func (h *history) simple() string {
+	h.untimed = h.dice.IntN(2) == 0
+	h.left, h.pages, h.clamp, h.limit = 0, 1, 0, []int{25, 100}[h.dice.IntN(2)]
+	h.list, h.ever, h.edge = nil, nil, 0
+	h.add(40 + h.dice.IntN(600))
+	cursor, err := h.stopAt(h.reader(""), len(h.list)/4+h.dice.IntN(len(h.list)/2))
+	if err != nil {
+		return err.Error()
+	}
+	h.add(h.dice.IntN(500))
+	h.expire(h.dice.IntN(7))
+	h.remove(func(_ int, r *record) bool { return r.id%7 != 0 && h.dice.IntN(3) == 0 })
+	if _, err = h.stopAt(h.reader(cursor), math.MaxInt); err != nil {
+		return err.Error()
+	}
+	return h.wrong(func(*record) bool { return true })
+}
+
 // many runs a history for each of many seeds.
 func many(t *testing.T, n int, run func(seed uint64) (h fmt.Stringer, problem string)) {
 	t.Helper()
@@ -273,4 +348,21 @@ func TestFollow(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestResume(t *testing.T) {
+	for _, deletions := range []bool{false, true} {
+		t.Run(fmt.Sprintf("deletions %t", deletions), func(t *testing.T) {
+			many(t, *histories, func(seed uint64) (fmt.Stringer, string) {
+				h := newHistory(seed, deletions)
+				return h, h.resume()
+			})
+		})
+	}
+	t.Run("simple", func(t *testing.T) {
+		many(t, *histories, func(seed uint64) (fmt.Stringer, string) {
+			h := newHistory(seed, false)
+			return h, h.simple()
+		})
+	})
 }

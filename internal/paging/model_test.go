@@ -1,9 +1,11 @@
 package paging
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,12 +15,14 @@ import (
 
 // record is one record that is or was in the list of a model.
 type record struct {
-	id    int
-	at    time.Time
-	since int  // number of requests that were answered before it was added
-	gone  bool // it was deleted
-	late  int  // so many places before the end that grows it was added; 0: at that end
-	calm  bool // it was added between two rounds, and nothing was deleted in the next one
+	id     int
+	at     time.Time
+	since  int     // number of requests that were answered before it was added
+	gone   bool    // it was deleted
+	late   int     // so many places before the end that grows it was added; 0: at that end
+	order  float64 // the order of the list, deleted records included
+	pinned bool    // it is not deleted
+	calm   bool    // it was added between two rounds, and nothing was deleted in the next one
 }
 
 // model is a list that changes between any two requests, and what is promised of it. It
@@ -38,6 +42,7 @@ type model struct {
 	ever     []*record
 	returned map[int]int
 	requests int
+	edge     float64 // the last order that was given at the end that grows
 	story    []string
 	tells    bool // the story is kept
 }
@@ -67,7 +72,24 @@ func (m *model) note(format string, args ...any) {
 
 func (m *model) insert(index, late int) *record {
 	r := &record{id: len(m.ever), since: m.requests, late: late, calm: m.between}
-	r.at = time.Unix(1_700_000_000+int64(r.id), 0)
+	before, after := 0.0, 0.0 // orders of the neighbours; 0 is beyond the end that does not grow
+	if index > 0 {
+		before = m.list[index-1].order
+	}
+	if index < len(m.list) {
+		after = m.list[index].order
+	}
+	switch {
+	case index == len(m.list) && !m.newest:
+		m.edge++
+		r.order = m.edge
+	case index == 0 && m.newest:
+		m.edge++
+		r.order = -m.edge
+	default:
+		r.order = (before + after) / 2
+	}
+	r.at = time.Unix(1_700_000_000, int64(1e9*math.Abs(r.order))) // one that is committed late was created before
 	m.ever = append(m.ever, r)
 	m.list = slices.Insert(m.list, index, r)
 	return r
@@ -99,7 +121,7 @@ func (m *model) addLate(depth int) {
 func (m *model) remove(del func(index int, r *record) bool) {
 	before, kept := len(m.list), m.list[:0:0]
 	for i, r := range m.list {
-		if r.gone = del(i, r); !r.gone {
+		if r.gone = !r.pinned && del(i, r); !r.gone {
 			kept = append(kept, r)
 		}
 	}
@@ -205,6 +227,29 @@ func (m *model) wrong(owed func(*record) bool) string {
 		}
 	}
 	return ""
+}
+
+// pin keeps one of the first and one of the last 16 records that were returned in the list, in
+// its order. It reports whether there are any.
+func (m *model) pin() bool {
+	var piece []*record
+	for _, r := range m.ever {
+		r.pinned = false
+		if m.returned[r.id] > 0 {
+			piece = append(piece, r)
+		}
+	}
+	slices.SortFunc(piece, func(a, b *record) int { return cmp.Compare(a.order, b.order) })
+	for _, end := range [][]*record{piece[:min(16, len(piece))], piece[max(0, len(piece)-16):]} {
+		left := slices.DeleteFunc(slices.Clone(end), func(r *record) bool { return r.gone })
+		if len(left) == 0 {
+			return len(piece) == 0
+		}
+		r := left[m.dice.IntN(len(left))]
+		r.pinned = true
+		m.note("%d stays", r.id)
+	}
+	return true
 }
 
 func (m *model) String() string {

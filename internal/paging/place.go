@@ -15,7 +15,8 @@ type place struct {
 	total  int // number of records in the list when offset was seen; 0: not told
 	head   int // where the first record of the piece should stand now; below 0: the place has moved to the left
 
-	last  []uint64 // marks of the last records of the piece, in the order of the list
+	last  []uint64 // marks of the records right before offset, in the order of the list
+	tail  []uint64 // of the last records of the piece: they may stand behind offset, if the list has moved
 	first []uint64 // of the first ones; none if what stands before the piece is not wanted
 
 	span // of all that was returned
@@ -69,31 +70,46 @@ func (t *taken) place(returned int) place {
 		}
 	}
 	if t.inFront {
-		p.head = t.offset + t.from
+		p.first, p.head = atMost(merge(known, p.first)), t.offset
 		if len(left) > 0 {
-			p.head = t.offset + left[0] + 1
+			p.head += left[0] + 1
 		}
-		p.first = atMost(ends, known, behind(p.first, known))
+		if shares(p.tail, known) {
+			p.tail = lastOf(merge(known, p.tail))
+		}
 		return p
 	}
-	next := t.offset + len(t.marks)
-	if len(left) > 0 {
-		next = t.offset + left[0]
-	}
+	moved := t.moved()
 	p.ended = p.ended && len(t.fresh) == 0
-	p.head += t.moved()
-	p.offset = next
+	p.head += moved
 	if t.total > 0 {
 		p.total = t.total
 	}
 	switch {
 	case len(p.last) == 0 && t.offset == 0: // the page begins the list
-		p.first = atMost(ends, known)
-	case 0 < len(p.first) && len(p.first) < ends && slices.Contains(known, p.first[len(p.first)-1]):
-		p.first = atMost(ends, p.first, behind(known, p.first))
+		p.first = atMost(known)
+	case shares(p.first, known):
+		p.first = atMost(merge(p.first, known))
+	}
+	if n := len(t.fresh); shares(p.tail, known) || n > 0 && t.fresh[n-1] == len(t.marks)-1 {
+		p.tail = lastOf(merge(p.tail, known))
 	}
 	p.last = lastOf(slices.Concat(before(p.last, known), known))
+	p.offset = t.offset + len(t.marks)
+	if len(left) > 0 {
+		p.offset = t.offset + left[0]
+	}
 	return p
+}
+
+// before returns what stands in list before the first of its marks that page has.
+func before(list, page []uint64) []uint64 {
+	for i := range list {
+		if slices.Contains(page, list[i]) {
+			return list[:i]
+		}
+	}
+	return list
 }
 
 // moved returns how far to the right the list has moved since the page before.
@@ -111,30 +127,22 @@ func (t *taken) moved() int {
 	return 0
 }
 
-// behind returns what stands in list behind the last of its marks that others has; all of it
-// where it has none of them.
-func behind(list, others []uint64) []uint64 {
-	for i := len(list) - 1; i >= 0; i-- {
-		if slices.Contains(others, list[i]) {
-			return list[i+1:]
-		}
-	}
-	return list
+func shares(a, b []uint64) bool {
+	return slices.ContainsFunc(a, func(id uint64) bool { return slices.Contains(b, id) })
 }
 
-// before returns what stands in list before the first of its marks that others has.
-func before(list, others []uint64) []uint64 {
-	for i := range list {
-		if slices.Contains(others, list[i]) {
-			return list[:i]
+// merge returns the marks of two pieces of the list in its order. What has no place in the
+// other piece comes first if it is of a.
+func merge(a, b []uint64) (all []uint64) {
+	for _, id := range a {
+		if k := slices.Index(b, id); k >= 0 {
+			all, b = append(all, b[:k]...), b[k+1:]
 		}
+		all = append(all, id)
 	}
-	return list
+	return append(all, b...)
 }
 
-func atMost(n int, lists ...[]uint64) []uint64 {
-	all := slices.Concat(lists...)
-	return slices.Clip(all[:min(n, len(all))])
-}
+func atMost(marks []uint64) []uint64 { return slices.Clip(marks[:min(ends, len(marks))]) }
 
 func lastOf(marks []uint64) []uint64 { return marks[max(0, len(marks)-ends):] }

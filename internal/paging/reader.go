@@ -75,6 +75,7 @@ type Reader[P any] struct {
 // server is what pages have shown about the server.
 type server struct {
 	longest int  // number of records on the longest page
+	length  int  // of the longest page that did not end the list; 0: not known
 	exact   bool // it allows no overlap: pages are asked for exactly behind each other
 }
 
@@ -131,9 +132,11 @@ func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)
 	if since.After(s.Since) {
 		r.settings.Since = since
 	}
+	dbg("resume at %+v", p)
 	r.place, r.follows = p, true
-	r.memory.gappy = p.offset > 0 || len(p.last) > 0
-	r.memory.addEnds(p.first, p.last)
+	r.memory.gappy = p.offset > 0 || len(p.tail) > 0
+	r.place.last = p.tail
+	r.memory.addEnds(p.first, p.tail)
 	return r, nil
 }
 
@@ -221,6 +224,9 @@ func (r *Reader[P]) fetch(ctx context.Context, offset int) (*sheet[P], error) {
 // note notes what a page shows about the server.
 func (r *Reader[P]) note(f Fetched[P], ask Ask) *sheet[P] {
 	r.server.longest = max(r.server.longest, len(f.Marks))
+	if f.Claims.More || len(f.Marks) >= ask.Limit {
+		r.server.learn(len(f.Marks))
+	}
 	r.round.age = max(r.round.age, f.Age)
 	return &sheet[P]{f, ask}
 }
@@ -234,31 +240,37 @@ func (s *sheet[P]) misplacedError() error {
 
 // length returns how many records a page may have.
 func (r *Reader[P]) length() int {
-	if r.server.longest == 0 {
+	if r.server.length == 0 {
 		return r.settings.Limit
 	}
-	return min(r.server.longest, r.settings.Limit)
+	return min(r.server.length, r.settings.Limit)
 }
+
+// learn notes that a page of this length did not end the list.
+func (s *server) learn(length int) { s.length = max(s.length, length) }
 
 // stride is the distance between pages that are looked at one after the other. They
 // overlap, because the list may move between two requests.
-func (r *Reader[P]) stride() int {
+func (r *Reader[P]) stride() int { return r.step(r.length()) }
+
+// step is the stride behind a page of this length.
+func (r *Reader[P]) step(length int) int {
 	if r.server.exact {
-		return r.length()
+		return max(1, length)
 	}
-	return max(1, r.length()-min(ends, r.length()/2))
+	return max(1, length-min(ends, length/2))
 }
 
 // overlap returns how many known records the next page should begin with.
 func (r *Reader[P]) overlap() int {
-	if len(r.place.last) == 0 || r.server.exact {
+	if r.begins() {
 		return 0
 	}
 	n := 1 + 2*r.moves.left // the list may go on moving as it did
 	if near := r.place.total == 0 || r.place.total < r.place.offset+2*ends; r.round.wide || r.follows && near {
 		n = max(n, ends)
 	}
-	return min(n, max(1, r.length()/2), r.place.offset)
+	return min(n, max(1, min(r.server.longest, r.settings.Limit)/2), r.place.offset)
 }
 
 // readRest reads the page that comes next.
@@ -288,9 +300,9 @@ func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
 		fresh, from = r.fresh(s, n)
 	}
 	switch {
-	case s.misplaced() && n == 0:
+	case s.misplaced() && r.begins():
 		return nil, s.misplacedError()
-	case n == 0 && len(s.Marks) == 0:
+	case r.begins() && len(s.Marks) == 0:
 		return r.empty(ctx, s)
 	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):
 		return r.doubt(ctx, s, n)
@@ -335,13 +347,17 @@ func (r *Reader[P]) shown(marks []Mark) (n int) {
 // ones, and the index of the first known one; -1 if the page is not joined.
 func (r *Reader[P]) fresh(s *sheet[P], n int) (fresh []int, from int) {
 	switch {
-	case n == 0 && !r.moves.any, r.inPlace(s.Marks, n):
+	case n == 0 && !r.moves.any && r.begins(), r.inPlace(s.Marks, n):
 		return indexes(n, len(s.Marks)), n - min(n, len(r.place.last))
-	case n == 0:
+	case n == 0 && r.begins():
 		return r.unknown(s.Marks, r.moves.goneBack), 0
 	}
 	return r.behind(s.Marks)
 }
+
+// begins reports whether a page needs no known record: it begins the block, or the server
+// allows no overlap.
+func (r *Reader[P]) begins() bool { return len(r.place.last) == 0 || r.server.exact }
 
 // inPlace reports whether a page begins with the n records before the place, in a list that
 // has not moved so far.
@@ -400,8 +416,10 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 	for _, m := range s.Marks[from:] {
 		r.memory.add(m.ID, atBack)
 	}
-	before := r.place
-	r.took(taken{before: before, offset: s.Ask.Offset, total: s.Claims.Total, marks: s.Marks, fresh: fresh, from: from, to: len(s.Marks)})
+	if len(fresh) > 0 && fresh[0] > 0 {
+		r.server.learn(len(r.latest.marks)) // more follows the page before
+	}
+	r.took(taken{before: r.place, offset: s.Ask.Offset, total: s.Claims.Total, marks: s.Marks, fresh: fresh, from: from, to: len(s.Marks)})
 	if moved := r.latest.moved(); moved < 0 {
 		r.moves.left = -moved
 	} else {
@@ -420,7 +438,7 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 func (r *Reader[P]) took(t taken) {
 	r.latest = t
 	r.place = t.place(len(t.fresh))
-	r.memory.age(r.place.first, r.place.last)
+	r.memory.age(r.place.first, r.place.tail)
 	if r.moves.idle++; len(t.fresh) > 0 {
 		r.moves.idle = 0
 	}
@@ -467,14 +485,14 @@ func (r *Reader[P]) placeBefore(rest int) place {
 // last rest ones.
 func (r *Reader[P]) Offset(rest int) int { return r.placeBefore(rest).offset }
 
-// restart begins a new block at the beginning of the list, because the old one was deleted.
+// restart begins a new block at the beginning of the list, because all that was returned was
+// deleted.
 func (r *Reader[P]) restart() {
-	if r.memory.gappy {
-		r.moves.goneBack, r.moves.goneFront = r.place.span, r.place.span
-	}
 	r.memory.restart()
-	r.moves.any = true
-	r.place = place{total: r.place.total, span: r.place.span}
+	r.moves.any, r.moves.goneBack, r.moves.goneFront = true, span{}, span{}
+	r.place = place{}
 	r.round.front = walk[P]{}
 	r.round.stage = rest
 }
+
+var dbg = func(string, ...any) {}

@@ -8,17 +8,42 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (*sheet[P], er
 	r.moves.any = true
 	f := finder[P]{Reader: r}
 	found, err := f.find(ctx, missed)
+	if err == nil && found == nil {
+		found, err = f.survey(ctx)
+	}
 	switch {
 	case err != nil:
 		return nil, err
 	case found != nil:
 		fresh, from := r.behind(found.Marks)
 		return r.takeWide(ctx, found, fresh, from)
-	case r.memory.gappy && f.length < r.place.offset:
+	case r.memory.gappy && r.place.newest.IsZero() && f.length < r.place.offset:
 		return nil, r.endAt(ctx, f.length)
 	}
 	r.restart()
 	return nil, nil
+}
+
+// survey looks at the whole list, from its beginning on and without a gap. So what is not seen
+// is not there.
+func (f *finder[P]) survey(ctx context.Context) (best *sheet[P], err error) {
+	f.length = 0
+	s, err := f.fetch(ctx, 0)
+	for over := false; err == nil; s, over, err = f.onward(ctx, s) {
+		switch seen := f.sees(s); {
+		case seen == joined:
+			return s, nil
+		case seen == timed:
+			best = s
+		}
+		if over || len(s.Marks) == 0 || s.Claims.Ends {
+			break
+		}
+	}
+	if best != nil {
+		f.moves.goneBack = f.place.span
+	}
+	return best, err
 }
 
 // endAt moves the place to the end of a list that has become shorter than what was read of
@@ -94,7 +119,7 @@ func (f *finder[P]) find(ctx context.Context, missed *sheet[P]) (*sheet[P], erro
 		}
 	}
 	for err == nil && seen == timed && !s.Claims.Ends && len(f.unknown(s.Marks, f.place.span)) == 0 {
-		next, seenNext, e := f.look(ctx, s.Ask.Offset+f.stride())
+		next, seenNext, e := f.look(ctx, s.Ask.Offset+f.step(len(s.Marks)))
 		if err = e; err != nil || seenNext == nothing {
 			break
 		}
@@ -113,7 +138,8 @@ func (f *finder[P]) find(ctx context.Context, missed *sheet[P]) (*sheet[P], erro
 // turn, the nearest first. If all pages to the left must show something of the block, the
 // steps to there double. Behind hi, nothing was seen.
 func (f *finder[P]) near(ctx context.Context, missed *sheet[P]) (s *sheet[P], seen sight, hi int, err error) {
-	left, right, step := missed.Ask.Offset, missed.Ask.Offset, f.stride()
+	left, right, step := missed.Ask.Offset, missed, f.stride()
+	follows := len(missed.Marks) > 0 // there are records at hi
 	if s, seen = missed, f.sees(missed); seen != nothing {
 		return s, seen, 0, nil
 	}
@@ -128,14 +154,17 @@ func (f *finder[P]) near(ctx context.Context, missed *sheet[P]) (s *sheet[P], se
 			if s, seen, err = f.look(ctx, left); seen != nothing || err != nil {
 				return s, seen, hi, err
 			}
-			if !f.memory.gappy || !f.place.newest.IsZero() {
+			switch {
+			case !f.memory.gappy || !f.place.newest.IsZero():
 				step *= 2
+			case follows && len(s.Marks) > 0 && s.end() < hi && f.step(len(s.Marks)) < step: // the server shortens pages
+				left, step = hi, f.step(len(s.Marks))
 			}
+			follows = len(s.Marks) > 0
 		}
 		if !f.ended {
-			right += f.stride()
-			if s, seen, err = f.look(ctx, right); seen != nothing || err != nil {
-				return s, seen, 0, err
+			if right, seen, err = f.look(ctx, right.Ask.Offset+f.step(len(right.Marks))); seen != nothing || err != nil {
+				return right, seen, 0, err
 			}
 		}
 	}
