@@ -11,6 +11,7 @@ const maxHeld = 64
 // walk is the way from the beginning of the list to the front of the block, and back.
 type walk[P any] struct {
 	begun bool
+	fresh bool        // nothing was taken since the last page was got
 	found bool        // the last page is joined to the front of the block
 	at    int         // offset of the page to look at next
 	pages []*sheet[P] // walked over, and not taken yet
@@ -47,7 +48,7 @@ func (w *walk[P]) pop() *sheet[P] {
 // if fewer than ends records of that page stand behind it: a late record may be among those.
 func (r *Reader[P]) locate(ctx context.Context) error {
 	w := &r.round.front
-	w.begun, w.pages = true, nil
+	w.begun, w.fresh, w.pages = true, true, nil
 	best := nothing
 	s, err := r.fetch(ctx, w.at)
 	for over := false; err == nil; {
@@ -92,6 +93,11 @@ func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], ov
 			offset = max(0, offset-step)
 		}
 	}
+}
+
+// shows reports whether a record is on the page.
+func (s *sheet[P]) shows(id uint64) bool {
+	return slices.ContainsFunc(s.Marks, func(m Mark) bool { return m.ID == id })
 }
 
 // startsLike reports whether two pages begin with the same record.
@@ -147,17 +153,19 @@ func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 		return nil, r.noFront(ctx)
 	}
 	s := w.pop()
-	w.at = s.Ask.Offset
 	fresh, to := r.before(s.Marks)
-	if to == 0 { // the list has moved since
+	switch {
+	case to == 0: // the list has moved since
+		w.at = s.Ask.Offset
+		return nil, nil
+	case !w.fresh && !s.shows(r.latest.marks[0].ID): // it may be older than that page
+		w.pages = nil
 		return nil, nil
 	}
 	r.takeFront(s, fresh, to)
-	switch {
-	case s.Ask.Offset == 0:
+	w.fresh, w.at = false, max(0, s.Ask.Offset-r.stride())
+	if s.Ask.Offset == 0 {
 		r.finish()
-	case len(w.pages) == 0:
-		w.at = max(0, s.Ask.Offset-r.stride())
 	}
 	return s, nil
 }
