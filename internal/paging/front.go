@@ -129,7 +129,7 @@ func (r *Reader[P]) showsFront(s *sheet[P]) (int, sight) {
 		return i, joined
 	}
 	for i, m := range s.Marks {
-		if r.memory.gappy && r.place.inside(m.At) {
+		if r.memory.gappy && r.returned(m, r.place.span) {
 			return i, timed
 		}
 	}
@@ -176,7 +176,7 @@ func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 func (r *Reader[P]) before(marks []Mark) (fresh []int, to int) {
 	gone := r.moves.goneFront
 	for i, m := range slices.Backward(marks) {
-		if r.memory.joins(m.ID, atFront) || gone.inside(m.At) {
+		if r.memory.joins(m.ID, atFront) || r.returned(m, gone) {
 			fresh = r.unknown(marks[:i], gone)
 			slices.Reverse(fresh)
 			return fresh, i + 1

@@ -132,7 +132,6 @@ func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)
 	if since.After(s.Since) {
 		r.settings.Since = since
 	}
-	dbg("resume at %+v", p)
 	r.place, r.follows = p, true
 	r.memory.gappy = p.offset > 0 || len(p.tail) > 0
 	r.place.last = p.tail
@@ -381,7 +380,7 @@ func (r *Reader[P]) behind(marks []Mark) (fresh []int, from int) {
 	r.moves.any = r.moves.any || len(marks) > 0
 	gone := r.moves.goneBack
 	for i, m := range marks {
-		if r.memory.joins(m.ID, atBack) || gone.inside(m.At) {
+		if r.memory.joins(m.ID, atBack) || r.returned(m, gone) {
 			fresh = r.unknown(marks[i:], gone)
 			for k := range fresh {
 				fresh[k] += i
@@ -390,6 +389,12 @@ func (r *Reader[P]) behind(marks []Mark) (fresh []int, from int) {
 		}
 	}
 	return nil, -1
+}
+
+// returned reports whether a record was returned, as far as the times tell that are known of
+// an end that is gone.
+func (r *Reader[P]) returned(m Mark, gone span) bool {
+	return gone.inside(m.At) || !gone.newest.IsZero() && r.memory.knows(m.ID)
 }
 
 // unknown returns the indexes of the records that are not remembered, and were not returned
@@ -494,5 +499,3 @@ func (r *Reader[P]) restart() {
 	r.round.front = walk[P]{}
 	r.round.stage = rest
 }
-
-var dbg = func(string, ...any) {}

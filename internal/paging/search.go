@@ -84,7 +84,7 @@ func (f *finder[P]) sees(s *sheet[P]) sight {
 		if f.memory.joins(m.ID, atBack) {
 			return joined
 		}
-		inside = inside || f.memory.gappy && f.place.inside(m.At)
+		inside = inside || f.memory.gappy && f.returned(m, f.place.span)
 	}
 	if inside {
 		return timed
