@@ -1,6 +1,10 @@
 package epcclogs
 
-import "context"
+import (
+	"context"
+
+	"github.com/epcclogs/epcclogs/internal/paging"
+)
 
 // Integration is a webhook or queue to which a store sends its events. Its member
 // configuration is left out on purpose: it holds secrets, such as the keys of
@@ -18,12 +22,18 @@ type Integration struct {
 	Meta     ResourceMeta `json:"meta,omitzero"`
 }
 
+func (i *Integration) mark() paging.Mark {
+	return paging.Mark{ID: hash([]byte(i.ID)), At: i.Meta.Timestamps.CreatedAt}
+}
+
 // IntegrationJob is the delivery of one event to one integration. [Client.JobLogs]
 // lists its attempts.
 type IntegrationJob struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
 }
+
+func (j *IntegrationJob) mark() paging.Mark { return paging.Mark{ID: hash([]byte(j.ID))} }
 
 // ListIntegrations gets one page of the integrations of the store. Use
 // [Client.Integrations] to get all of them.

@@ -3,9 +3,12 @@ package epcclogs
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"time"
+
+	"github.com/epcclogs/epcclogs/internal/paging"
 )
 
 // IntegrationLog is the record of one attempt to deliver an event to an
@@ -80,6 +83,27 @@ func (l IntegrationLog) Key() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %s", l.ID, l.IntegrationID(), l.JobID(), l.Attempt,
 		l.CreatedAt().UTC().Format(time.RFC3339Nano)))
 	return hex.EncodeToString(sum[:16])
+}
+
+// mark hashes what Key is made of.
+func (l *IntegrationLog) mark() paging.Mark {
+	var buf [256]byte
+	b := buf[:0]
+	for _, id := range []string{l.ID, l.IntegrationID(), l.JobID()} {
+		b = binary.AppendUvarint(b, uint64(len(id)))
+		b = append(b, id...)
+	}
+	at := l.CreatedAt()
+	b = binary.AppendVarint(b, int64(l.Attempt))
+	b = binary.AppendVarint(b, at.Unix())
+	b = binary.AppendVarint(b, int64(at.Nanosecond()))
+	return paging.Mark{ID: hash(b), At: at}
+}
+
+// hash returns the first bytes of a SHA-256 sum. It is the same in all releases.
+func hash(b []byte) uint64 {
+	sum := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // LogRelationships are the resources that a log belongs to.

@@ -3,139 +3,215 @@ package epcclogs
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
+	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/epcclogs/epcclogs/internal/paging"
 )
 
 // Pager reads a whole list: record by record with [Pager.All], page by page with
-// [Pager.Pages]. It sends nothing before that.
+// [Pager.Pages], and for ever with [Pager.Follow]. It sends nothing before that.
 //
 // A Pager keeps its place. When a loop was left, the next loop begins with the next
 // record. After an error, the next loop asks again for the page that failed. At the
 // end of the list a pager has nothing more to return; [Pager.Cursor] and
-// [Pager.Resume] return what is new since then, and [Pager.Follow] waits for it.
+// [Pager.Resume] return what is new since then.
 //
 // The list may change while it is read. Every record that is in it from the first
 // request to the last is returned exactly once, or the loop ends with an error. That
 // is [ErrPagination] when the list moves faster than it can be read, or when the
 // server's paging cannot be followed. The limits:
 //
-//   - Records that are inserted far inside the list may be missed. One that the
-//     store commits late is returned if fewer than 16 records, deleted ones included,
-//     stand between it and the end that grows, if it is not the oldest of the list,
-//     and if pages hold 32 records or more.
-//   - When the 200 records that were returned last have been deleted (16 for a
-//     cursor), the whole list may be returned again, so that nothing is lost. If the
-//     list has become shorter than what was read, it counts as read to its end; if it
-//     comes without a number of records, up to 100 behind those may be missed.
-//   - When the first 16 of a list that grows in front have been deleted, and it has
-//     more than 200, the whole list may be returned again as well. While no request
-//     has shown yet at which end it grows, what was added in front just then may be
-//     missed.
-//   - A pager that begins at an Offset above 0 does not return what is added before
-//     that.
-//   - A record that is changed counts as another: it may be returned again. Logs do not
-//     change, but integrations may.
-//   - Some servers ignore offsets, or round them to whole pages. Then records are
-//     not recognized from page to page, and a list that changes may lose or repeat
-//     some. The same holds for pages of a single record.
+//   - The records that stay must keep their order. A store that orders equal times anew
+//     for each request loses records, whatever the client does.
+//   - What tells records apart is [IntegrationLog.Key]. A pager returns one of two records
+//     with the same key once the list has moved.
+//   - After Resume it must be possible to find both ends of what was returned: see there.
+//   - Some servers ignore offsets, or round them to whole pages. Pages of a single record
+//     show no other one. Then a list that changes may lose or repeat records.
+//   - A pager that begins at an Offset above 0 does not return what is added before that.
 //
 // A Pager is not safe for concurrent use, except for CaughtUp.
 type Pager[T any] struct {
-	reader *reader[T]
-	page   *Page[T] // the page being returned; its Data is what is left of it
-	used   bool
-	err    error // what is wrong with the use of the pager
-
-	refused string // the cursor that Resume refused
+	url      string // of the list, for errors
+	fetch    func(context.Context, paging.Ask) (paging.Fetched[*Page[T]], error)
+	settings paging.Settings
+	misuse   error                                   // a setting came after the first loop
+	used     bool                                    // a loop has begun
+	reader   atomic.Pointer[paging.Reader[*Page[T]]] // nil until the settings have been checked
+	page     []T                                     // records of the latest page that were not returned yet
 }
 
 func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
-	r := &reader[T]{limit: maxLimit, place: new(place[T])}
-	r.ahead.path, r.ahead.most = strings.Join(path, "/"), 1
-	r.ahead.url = c.base + "/v2/" + r.ahead.path
-	r.ahead.list = func(ctx context.Context, opts *ListOptions) (*Page[T], error) {
-		return list[T](ctx, c, opts, path...)
-	}
+	name := strings.Join(path, "/")
+	p := &Pager[T]{url: c.base + "/v2/" + name, settings: paging.Settings{List: name, Limit: maxLimit, Pages: 1}}
 	if opts != nil {
-		r.limit, r.place.offset = cmp.Or(opts.Limit, maxLimit), opts.Offset
+		p.settings.Limit, p.settings.Offset = cmp.Or(opts.Limit, maxLimit), opts.Offset
 	}
-	r.round()
-	return &Pager[T]{reader: r, page: new(Page[T])}
+	p.settings.Errorf = func(format string, args ...any) error {
+		return fmt.Errorf("%s: %w: %s", requestName(http.MethodGet, p.url), ErrPagination, fmt.Sprintf(format, args...))
+	}
+	p.fetch = func(ctx context.Context, ask paging.Ask) (f paging.Fetched[*Page[T]], err error) {
+		f.Page, err = list[T](ctx, c, &ListOptions{Limit: ask.Limit, Offset: ask.Offset}, path...)
+		if err != nil {
+			return f, err
+		}
+		f.Claims = claimsOf(f.Page, ask)
+		f.Marks = make([]paging.Mark, len(f.Page.Data))
+		for i := range f.Marks {
+			f.Marks[i] = any(&f.Page.Data[i]).(marked).mark()
+		}
+		return f, nil
+	}
+	return p
+}
+
+// marked is a record of a list.
+type marked interface {
+	// mark returns a hash of what tells the record apart from others, and when it was created.
+	mark() paging.Mark
+}
+
+// start returns the reader. The first call checks the settings.
+func (p *Pager[T]) start() (*paging.Reader[*Page[T]], error) {
+	if p.misuse != nil {
+		return nil, p.misuse
+	}
+	if r := p.reader.Load(); r != nil {
+		return r, nil
+	}
+	s := p.settings
+	if s.Pages < 1 {
+		return nil, invalid("Concurrent(%d): n must be 1 or more", s.Pages)
+	}
+	if err := (&ListOptions{Limit: s.Limit, Offset: s.Offset}).validate(); err != nil {
+		return nil, err
+	}
+	r, err := paging.New(s, p.fetch)
+	if err != nil {
+		return nil, invalid("%v", err)
+	}
+	p.reader.Store(r)
+	return r, nil
+}
+
+// set changes the settings, if no loop has begun.
+func (p *Pager[T]) set(method string, change func(*paging.Settings)) *Pager[T] {
+	if p.used {
+		p.misuse = invalid("%s was called after the pager was used; call it before the first loop", method)
+		return p
+	}
+	change(&p.settings)
+	p.reader.Store(nil)
+	return p
 }
 
 // Pages returns the rest of the list page by page. If a loop over All ended within a
 // page, the first page is the rest of that one. Pages without new records are left
-// out. A page has at most [ListOptions].Limit records, but up to 100 when the list
-// has moved. A loop that gets an error gets nothing after it.
+// out. A page has at most [ListOptions].Limit records. A loop that gets an error gets
+// nothing after it.
 func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
-		defer p.reader.ahead.stop()
-		for {
-			page, err := p.fill(ctx)
-			if err != nil {
-				yield(nil, err)
-				return
+		p.loop(ctx, false, func(page *Page[T], err error) bool {
+			if err == nil {
+				p.page = nil
 			}
-			if page == nil {
-				return
-			}
-			p.page = new(Page[T])
-			if !yield(page, nil) {
-				return
-			}
-		}
+			return yield(page, err)
+		})
 	}
 }
 
 // All returns the rest of the list record by record. A loop that gets an error gets
 // nothing after it.
 func (p *Pager[T]) All(ctx context.Context) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		defer p.reader.ahead.stop()
-		for {
-			page, err := p.fill(ctx)
-			if err != nil {
-				var none T
-				yield(none, err)
-				return
-			}
-			if page == nil {
-				return
-			}
-			record := page.Data[0]
-			page.Data = page.Data[1:]
+	return func(yield func(T, error) bool) { p.records(ctx, false, yield) }
+}
+
+// records calls yield with each record of the round.
+func (p *Pager[T]) records(ctx context.Context, follow bool, yield func(T, error) bool) {
+	p.loop(ctx, follow, func(_ *Page[T], err error) bool {
+		if err != nil {
+			var none T
+			return yield(none, err)
+		}
+		for len(p.page) > 0 {
+			record := p.page[0]
+			p.page = p.page[1:]
 			if !yield(record, nil) {
-				return
+				return false
 			}
+		}
+		return true
+	})
+}
+
+// loop calls yield with each page of the round that has new records, until yield returns false,
+// or with an error at the end.
+func (p *Pager[T]) loop(ctx context.Context, follow bool, yield func(*Page[T], error) bool) {
+	if ctx == nil {
+		yield(nil, invalid("the context is nil"))
+		return
+	}
+	p.used = true
+	r, err := p.start()
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	r.Begin(follow)
+	defer r.Stop()
+	if len(p.page) > 0 && !yield(&Page[T]{Data: p.page}, nil) {
+		return
+	}
+	for {
+		page, fresh, err := r.Next(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if len(fresh) == 0 {
+			return
+		}
+		page = page.choose(fresh)
+		p.page = page.Data
+		if !yield(page, nil) {
+			return
 		}
 	}
 }
 
-// fill returns the page being returned, getting the next one when nothing is left
-// of it; nil at the end of the list.
-func (p *Pager[T]) fill(ctx context.Context) (*Page[T], error) {
-	if ctx == nil {
-		return nil, invalid("the context is nil")
-	}
-	p.used = true
-	if p.err != nil {
-		return nil, p.err
-	}
-	if len(p.page.Data) == 0 {
-		page, err := p.reader.read(ctx)
-		if page == nil || err != nil {
-			return nil, err
+// choose returns a page with those records alone.
+func (p *Page[T]) choose(indexes []int) *Page[T] {
+	chosen, first := *p, indexes[0]
+	if last := indexes[len(indexes)-1]; last-first == len(indexes)-1 {
+		chosen.Data = p.Data[first : last+1]
+	} else {
+		chosen.Data = make([]T, len(indexes))
+		for i, k := range indexes {
+			chosen.Data[i] = p.Data[k]
 		}
-		p.page = page
 	}
-	return p.page, nil
+	if p.Meta != nil && p.Meta.Offset > 0 {
+		meta := *p.Meta
+		meta.Offset += slices.Min(indexes)
+		chosen.Meta = &meta
+	}
+	return &chosen
 }
 
 // Offset returns the offset of the next record, as the list was when the page was
 // read. Use [Pager.Cursor] to go on later: it is right although the list changes.
-func (p *Pager[T]) Offset() int { return p.reader.place.position(len(p.page.Data)) }
+func (p *Pager[T]) Offset() int {
+	if r, err := p.start(); err == nil {
+		return r.Offset(len(p.page))
+	}
+	return p.settings.Offset
+}
 
 // Cursor returns the place of the pager, which is behind the record that was
 // returned last, as a text for [Pager.Resume]. It may be taken at any time, also
@@ -144,10 +220,10 @@ func (p *Pager[T]) Offset() int { return p.reader.place.position(len(p.page.Data
 // The text is at most 1 KB long and shows nothing of the records. Its form may
 // change between releases; Resume refuses one that it cannot read.
 func (p *Pager[T]) Cursor() string {
-	if p.refused != "" {
-		return p.refused // what was saved is not replaced by another place
+	if r, err := p.start(); err == nil {
+		return r.Cursor(len(p.page))
 	}
-	return p.reader.place.cursor(p.reader.ahead.path, len(p.page.Data))
+	return p.settings.Cursor // what was saved is not replaced by another place
 }
 
 // CaughtUp returns a time: everything that was in the list then has been returned by a
@@ -158,8 +234,8 @@ func (p *Pager[T]) Cursor() string {
 //
 // CaughtUp may be called while a loop runs, from any goroutine.
 func (p *Pager[T]) CaughtUp() time.Time {
-	if at := p.reader.caughtUp.Load(); at != nil {
-		return *at
+	if r := p.reader.Load(); r != nil {
+		return r.CaughtUp()
 	}
 	return time.Time{}
 }
@@ -168,26 +244,20 @@ func (p *Pager[T]) CaughtUp() time.Time {
 // [Pager.Cursor] was taken, and returns p. The pager then returns everything that
 // was not returned before: the rest of the list, and then what was added in front of
 // it meanwhile, the oldest first. The empty cursor is the beginning. Any other cursor
-// replaces [ListOptions].Offset.
+// replaces [ListOptions].Offset. A line break at its end is ignored.
+//
+// Each record is returned once, as long as one of the last 16 records that were returned
+// and one of the first 16 is still in the list. Where an end was deleted, creation times
+// decide: what was created between the oldest and the newest record that was returned
+// is not returned again. They must rise or fall along the list. Without creation times, a
+// list that has become shorter than what was read, or has moved to the left, counts as
+// read at that end; otherwise records are returned again.
 //
 // Resume must be called before the pager is used. Otherwise, or if the cursor is
 // damaged, of another list, or of a release that this one cannot read, the next loop
 // gets an error that matches [ErrInvalidArgument], and nothing is sent.
 func (p *Pager[T]) Resume(cursor string) *Pager[T] {
-	r := p.reader
-	switch {
-	case p.used:
-		p.err = invalid("Resume was called after the pager was used; call it before the first loop")
-	case cursor != "":
-		place, err := parseCursor[T](r.ahead.path, cursor)
-		if err != nil {
-			p.err, p.refused = err, cursor
-			break
-		}
-		r.place, r.resumed = place, true
-		r.round()
-	}
-	return p
+	return p.set("Resume", func(s *paging.Settings) { s.Cursor = strings.TrimRight(cursor, "\r\n") })
 }
 
 // Concurrent makes the pager get up to n pages at a time, and returns p. The loop
@@ -202,12 +272,5 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 // Concurrent must be called before the pager is used. Otherwise, or if n is below 1,
 // the next loop gets an error that matches [ErrInvalidArgument], and nothing is sent.
 func (p *Pager[T]) Concurrent(n int) *Pager[T] {
-	switch {
-	case n < 1:
-		p.err = invalid("Concurrent(%d): n must be 1 or more", n)
-	case p.used:
-		p.err = invalid("Concurrent(%d) was called after the pager was used; call it before the first loop", n)
-	}
-	p.reader.ahead.most = n
-	return p
+	return p.set("Concurrent", func(s *paging.Settings) { s.Pages = n })
 }

@@ -2,7 +2,6 @@ package paging
 
 import (
 	"context"
-	"fmt"
 )
 
 // Claims are what a page says about the whole list.
@@ -41,7 +40,7 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 			return nil, err
 		}
 		if next.misplaced() {
-			return nil, next.misplacedError()
+			return nil, r.misplacedError(next)
 		}
 		if len(next.Marks) == 0 && !rounds {
 			return r.empty(ctx, next)
@@ -80,7 +79,7 @@ func (r *Reader[P]) stuck(s, next *sheet[P], from int) (*sheet[P], error) {
 		r.endRest()
 		return nil, nil
 	case next.Claims.Offset == 0:
-		return nil, Error(fmt.Sprintf("the page at offset %d has nothing new, although the server says that more follows", next.Ask.Offset))
+		return nil, r.settings.Errorf("the page at offset %d has nothing new, although the server says that more follows", next.Ask.Offset)
 	}
 	return r.takeRest(next, nil, from), nil // it says that it is another page: the list moves
 }
@@ -105,7 +104,7 @@ func (r *Reader[P]) empty(ctx context.Context, s *sheet[P]) (*sheet[P], error) {
 		case len(next.Marks) > 0:
 			return r.takeNext(next), nil
 		case s.Claims.Total > s.Ask.Offset:
-			return nil, Error(fmt.Sprintf("the page at offset %d is empty, although the total is %d", s.Ask.Offset, s.Claims.Total))
+			return nil, r.settings.Errorf("the page at offset %d is empty, although the total is %d", s.Ask.Offset, s.Claims.Total)
 		}
 	}
 	r.endRest()

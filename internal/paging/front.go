@@ -81,7 +81,7 @@ func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], ov
 		n := len(next.Marks)
 		switch {
 		case next.misplaced():
-			return nil, false, next.misplacedError()
+			return nil, false, r.misplacedError(next)
 		case n > 0 && next.startsLike(s) && next.Marks[n-1] == last && repeated < 3: // or does the server ignore offsets?
 			offset += step
 			repeated++

@@ -129,7 +129,7 @@ func (h *history) move() {
 }
 
 func (h *history) reader(cursor string) *Reader[[]*record] {
-	r, err := New(Settings{List: "list", Limit: h.limit, Pages: h.pages, Cursor: cursor}, h.bounded)
+	r, err := New(Settings{List: "list", Limit: h.limit, Pages: h.pages, Cursor: cursor, Errorf: fmt.Errorf}, h.bounded)
 	if err != nil {
 		panic(err)
 	}
@@ -364,5 +364,14 @@ func TestResume(t *testing.T) {
 			h := newHistory(seed, false)
 			return h, h.simple()
 		})
+	})
+}
+
+// Servers that cut pages, some to nothing but the overlap.
+func TestDrainOfCutPages(t *testing.T) {
+	many(t, *histories/4, func(seed uint64) (fmt.Stringer, string) {
+		h := newHistory(seed, false)
+		h.left, h.cut = 0, true
+		return h, h.drain()
 	})
 }

@@ -33,6 +33,7 @@ type model struct {
 	envelope string
 	clamp    int  // at most so many records on a page; 0: as many as asked for
 	newest   bool // records are added in front
+	cut      bool // pages are cut, some to one record
 	untimed  bool // creation times are not sent
 	between  bool // two rounds: no request is under way
 	change   func(*model)
@@ -164,6 +165,9 @@ func (m *model) fetch(ctx context.Context, ask Ask) (Fetched[[]*record], error) 
 	length := ask.Limit
 	if m.clamp > 0 {
 		length = min(length, m.clamp)
+	}
+	if m.cut {
+		length = 1 + m.dice.IntN(length)
 	}
 	from := min(ask.Offset, len(m.list))
 	to := min(from+length, len(m.list))

@@ -11,7 +11,6 @@ package paging
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -42,12 +41,10 @@ type Settings struct {
 	Pages  int       // how many pages to ask for at a time, 1 or more
 	Since  time.Time // only records created then or later; the zero time: all
 	Cursor string    // where to begin; empty: at Offset
+
+	// Errorf makes an error about the paging of the server.
+	Errorf func(format string, args ...any) error
 }
-
-// Error is the text of an error about the paging of a server.
-type Error string
-
-func (e Error) Error() string { return string(e) }
 
 // Refused says why a cursor cannot be used.
 type Refused string
@@ -233,8 +230,8 @@ func (r *Reader[P]) note(f Fetched[P], ask Ask) *sheet[P] {
 // misplaced reports whether a page says that it begins elsewhere than asked.
 func (s *sheet[P]) misplaced() bool { return s.Claims.Offset > 0 && s.Claims.Offset != s.Ask.Offset }
 
-func (s *sheet[P]) misplacedError() error {
-	return Error(fmt.Sprintf("the server answers offset %d with the page at offset %d", s.Ask.Offset, s.Claims.Offset))
+func (r *Reader[P]) misplacedError(s *sheet[P]) error {
+	return r.settings.Errorf("the server answers offset %d with the page at offset %d", s.Ask.Offset, s.Claims.Offset)
 }
 
 // length returns how many records a page may have.
@@ -276,7 +273,7 @@ func (r *Reader[P]) overlap() int {
 func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
 	if most := 100 + 2*r.memory.size()/r.length(); r.moves.idle > most {
 		r.moves.idle = 0
-		return nil, Error(fmt.Sprintf("%d pages in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", most, r.place.offset))
+		return nil, r.settings.Errorf("%d pages in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", most, r.place.offset)
 	}
 	if s := r.round.front.whole(); s != nil { // it shows the rest too
 		if fresh, from := r.fresh(s, max(1, r.place.offset)); from >= 0 {
@@ -300,7 +297,7 @@ func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
 	}
 	switch {
 	case s.misplaced() && r.begins():
-		return nil, s.misplacedError()
+		return nil, r.misplacedError(s)
 	case r.begins() && len(s.Marks) == 0:
 		return r.empty(ctx, s)
 	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):

@@ -96,7 +96,7 @@ func (f *finder[P]) sees(s *sheet[P]) sight {
 func (f *finder[P]) look(ctx context.Context, offset int) (*sheet[P], sight, error) {
 	s, err := f.fetch(ctx, max(0, offset))
 	if err == nil && s.misplaced() {
-		err = s.misplacedError()
+		err = f.misplacedError(s)
 	}
 	if err != nil {
 		return nil, nothing, err
