@@ -8,8 +8,9 @@ import (
 
 // claimsOf returns what a page that answers ask says about the whole list. What contradicts
 // the page itself is ignored: a total that the page exceeds, and the number of a page above
-// the number of pages. The number of a page that starts between two pages is not reliable: it
-// never says that the list ends, and is ignored if there is a total.
+// the number of pages. The number of a page that starts between two pages is not reliable, and
+// ignored if there is a total. Of a page behind the first one, it never says that the list ends:
+// the numbers may not know that the server shortens pages.
 func claimsOf[T any](page *Page[T], ask paging.Ask) paging.Claims {
 	var c paging.Claims
 	end := ask.Offset + len(page.Data)
@@ -23,7 +24,7 @@ func claimsOf[T any](page *Page[T], ask paging.Ask) paging.Claims {
 		case m.Current <= 0 || m.Current > m.Total || between && c.Total > 0:
 		case m.Current < m.Total:
 			c.More = true
-		case !between:
+		case ask.Offset == 0:
 			c.Ends = true
 		}
 	}

@@ -50,8 +50,9 @@ type pagerServer struct {
 	garbage  bool // answers may be no lists at all
 	faults   int  // how many more there may be
 	requests int
-	most     int // requests, until all answers are empty
-	last     pagerList
+	most     int       // requests, until all answers are empty
+	end      int       // how far any answer reached
+	last     pagerList // the last answer that reached as far
 }
 
 var errPagerWire = errors.New("wire broke")
@@ -62,8 +63,11 @@ func (w *pagerServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	offset, limit := wire.Asked(r)
 	status, body := 200, io.Reader(strings.NewReader(`{"data":[]}`))
 	if w.requests++; w.requests <= w.most {
-		w.last = w.answer(w.script, limit, offset)
-		raw, err := json.Marshal(w.last)
+		list := w.answer(w.script, limit, offset)
+		if end := offset + len(list.Data); end >= w.end {
+			w.end, w.last = end, list
+		}
+		raw, err := json.Marshal(list)
 		if err != nil {
 			return nil, err
 		}
@@ -98,10 +102,12 @@ type pagerCut struct{}
 
 func (pagerCut) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// pagerRecords are the records of all servers. Three in turn share an id.
+// pagerRecords are the records of all servers. Three in turn share an id, and differ in the
+// attempt.
 var pagerRecords = func() (all []json.RawMessage) {
 	for n := range 100 {
-		all = append(all, json.RawMessage(strings.Replace(wire.Record(n), fmt.Sprintf(`"log-%d"`, n), fmt.Sprintf(`"log-%d"`, n/3), 1)))
+		id := strings.Replace(wire.Record(n), fmt.Sprintf(`"log-%d"`, n), fmt.Sprintf(`"log-%d"`, n/3), 1)
+		all = append(all, json.RawMessage(strings.Replace(id, `"attempt":1`, fmt.Sprintf(`"attempt":%d`, 1+n%3), 1)))
 	}
 	return all
 }()

@@ -61,6 +61,7 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 			return r.takeRest(again, freshAgain, fromAgain), nil
 		case rounds && times == 1:
 		case len(next.Marks) == 0:
+			next.Claims.More = next.Claims.More || again.Claims.More
 			return r.empty(ctx, next)
 		case from >= 0 && next.startsLike(again):
 			return r.stuck(s, next, from)
