@@ -187,7 +187,7 @@ func (r *Reader[P]) before(marks []Mark) (fresh []int, to int) {
 
 // takeFront takes a page whose records up to an index belong to the block.
 func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) {
-	if r.memory.gappy {
+	if r.memory.gappy && r.round.front.fresh {
 		to = r.read(s, to)
 	}
 	for _, m := range s.Marks[:to] {

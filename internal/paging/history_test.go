@@ -262,6 +262,7 @@ func (h *history) resume() string {
 		if stops > 0 {
 			most = h.dice.IntN(1 + len(h.list))
 		}
+		h.note("resumed at %d, head %d, first %v, tail %v", r.place.offset, r.place.head, r.place.first, r.place.tail)
 		next, err := h.stopAt(r, most)
 		if err != nil {
 			return err.Error()
