@@ -42,16 +42,12 @@ type Client struct {
 // for a gateway or a transport that adds one.
 func NewClient(opts ...Option) (*Client, error) {
 	o := options{
-		base:   EUWest,
-		tokens: func(sender, string) tokenSource { return none{} },
-		sender: sender{
-			timeout:         defaultTimeout,
-			maxResponseSize: defaultMaxResponseSize,
-			userAgent:       "epcclogs/" + Version,
-			logger:          slog.New(slog.DiscardHandler),
-		},
+		base:    EUWest,
+		tokens:  func(*sender, string) tokenSource { return none{} },
+		maxSize: defaultMaxResponseSize,
+		logger:  slog.New(slog.DiscardHandler),
 	}
-	o.sender.retry, _ = RetryPolicy{}.withDefaults()
+	o.retry, _ = RetryPolicy{}.withDefaults()
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, invalid("an option is nil")
@@ -68,27 +64,29 @@ func NewClient(opts ...Option) (*Client, error) {
 
 // newClient puts the parts of a client together.
 func newClient(o *options) *Client {
-	s := o.sender
+	t := &transport{
+		pace:      newPace(o.rateLimit, o.retry.MaxWait, o.logger),
+		timeout:   defaultTimeout,
+		userAgent: strings.TrimSpace(o.product + " epcclogs/" + Version),
+	}
 	closeIdle := func() {}
 	switch {
 	case o.http == nil:
 		own := newTransport()
-		s.transport, closeIdle = own.RoundTrip, own.CloseIdleConnections
+		t.base, closeIdle = own.RoundTrip, own.CloseIdleConnections
 	case o.http.Transport == nil:
-		s.transport = http.DefaultTransport.RoundTrip
+		t.base = http.DefaultTransport.RoundTrip
 	default:
-		s.transport = o.http.Transport.RoundTrip
+		t.base = o.http.Transport.RoundTrip
 	}
 	if o.http != nil && o.http.Timeout > 0 {
-		s.timeout = o.http.Timeout
+		t.timeout = o.http.Timeout
 	}
 	if o.timeout != nil {
-		s.timeout = *o.timeout
+		t.timeout = *o.timeout
 	}
-	if o.product != "" {
-		s.userAgent = o.product + " " + s.userAgent
-	}
-	s.pace = newPace(o.rateLimit, s.retry.MaxWait, s.logger)
+	s := &sender{transport: t, retry: newRetry(o.retry), maxResponseSize: o.maxSize, logger: o.logger}
+	s.loop = newLoop(s)
 	s.tokens = o.tokens(s, o.base)
 	return &Client{send: s.send, closeIdle: closeIdle, base: o.base}
 }

@@ -61,13 +61,17 @@ type APIError struct {
 	// Attempts is how many requests the call has sent; 0 if an earlier 429 prevented
 	// it.
 	Attempts int
+
+	forToken bool // the request asked for a token
 }
 
 // Error tells the request, the status, what the server says about it, and what to
 // do if that is known.
-func (e *APIError) Error() string {
+func (e *APIError) Error() string { return errorText(e) }
+
+func (e *APIError) parts() (name, text string) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d", requestName(e.Method, e.URL), e.StatusCode)
+	fmt.Fprint(&b, e.StatusCode)
 	if text := http.StatusText(e.StatusCode); text != "" {
 		b.WriteString(" " + text)
 	}
@@ -87,7 +91,7 @@ func (e *APIError) Error() string {
 	if advice := e.advice(); advice != "" {
 		b.WriteString("; " + advice)
 	}
-	return b.String()
+	return requestName(e.Method, e.URL), b.String()
 }
 
 // message returns what the first error of the body says beyond the status.
@@ -107,13 +111,12 @@ func (e *APIError) message() string {
 
 // advice returns what to do about the response, as far as the client knows it.
 func (e *APIError) advice() string {
-	fetch := e.Method == http.MethodPost // of a token
 	switch {
 	case e.StatusCode >= 300 && e.StatusCode <= 399:
 		return "redirects are not followed, check the base URL"
-	case fetch && e.StatusCode == http.StatusNotFound:
+	case e.forToken && e.StatusCode == http.StatusNotFound:
 		return "no tokens are issued there, check the base URL"
-	case fetch && e.StatusCode >= 400 && e.StatusCode <= 403:
+	case e.forToken && e.StatusCode >= 400 && e.StatusCode <= 403:
 		return "check the client id, the client secret and the base URL"
 	case e.StatusCode == http.StatusUnauthorized:
 		return "check the credentials"
@@ -134,7 +137,7 @@ func (e *APIError) Is(target error) bool {
 		return e.StatusCode == http.StatusForbidden
 	case ErrNotFound:
 		// A token endpoint that is not there is a wrong base URL, not a missing resource.
-		return e.StatusCode == http.StatusNotFound && e.Method != http.MethodPost
+		return e.StatusCode == http.StatusNotFound && !e.forToken
 	case ErrRateLimited:
 		return e.StatusCode == http.StatusTooManyRequests
 	case ErrServer:
@@ -246,9 +249,11 @@ type DecodeError struct {
 
 // Error tells the request and what is wrong with its response. It does not show
 // the body.
-func (e *DecodeError) Error() string {
-	return fmt.Sprintf("%s: the response is not the documented JSON: %.500v (Content-Type %.100q)",
-		requestName(e.Method, e.URL), e.Err, e.ContentType)
+func (e *DecodeError) Error() string { return errorText(e) }
+
+func (e *DecodeError) parts() (name, text string) {
+	return requestName(e.Method, e.URL),
+		fmt.Sprintf("the response is not the documented JSON: %.500v (Content-Type %.100q)", e.Err, e.ContentType)
 }
 
 // Unwrap returns Err.
@@ -261,6 +266,54 @@ type timeoutError string
 func (e timeoutError) Error() string { return string(e) }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
+
+// requestError is an error of one request or more.
+type requestError struct {
+	name string // of the request; empty where it becomes a part of another requestError
+	text string
+	errs []error
+}
+
+// fail returns a requestError. Its text is format, with the texts of errs.
+func fail(name, format string, errs ...error) error {
+	texts := make([]any, len(errs))
+	for i, err := range errs {
+		texts[i] = textWithin(name, err)
+	}
+	return &requestError{name, fmt.Sprintf(format, texts...), errs}
+}
+
+func (e *requestError) Error() string              { return errorText(e) }
+func (e *requestError) Unwrap() []error            { return e.errs }
+func (e *requestError) parts() (name, text string) { return e.name, e.text }
+
+// named is an error whose text begins with the name of a request.
+type named interface {
+	parts() (name, text string)
+}
+
+// errorText returns the whole text of an error.
+func errorText(e named) string {
+	name, text := e.parts()
+	if name == "" {
+		return text
+	}
+	return name + ": " + text
+}
+
+// textWithin returns the text of err within an error of the request with that name.
+func textWithin(name string, err error) string {
+	n, ok := err.(named) //nolint:errorlint // what wraps it has a text of its own
+	if !ok {
+		return err.Error()
+	}
+	switch own, text := n.parts(); own {
+	case name, "":
+		return text
+	default:
+		return strings.TrimPrefix(own, "epcclogs: ") + ": " + text
+	}
+}
 
 // requestName is how the texts of all errors that belong to a request begin.
 func requestName(method, url string) string {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,19 +63,32 @@ func TestNotFound(t *testing.T) {
 // Where the client knows what to do, the text says it.
 func TestAdvice(t *testing.T) {
 	for _, tt := range []struct {
-		method, want string
-		err          epcclogs.APIError
+		status int
+		want   string
 	}{
-		{"GET", "404 Not Found; check the ids and the base URL", epcclogs.APIError{StatusCode: 404}},
-		{"GET", "401 Unauthorized; check the credentials", epcclogs.APIError{StatusCode: 401}},
-		{"GET", "302 Found; redirects are not followed, check the base URL", epcclogs.APIError{StatusCode: 302}},
-		{"GET", "503 Service Unavailable (after 2 attempts); the server asks to wait 1m0s", epcclogs.APIError{StatusCode: 503, Attempts: 2, RetryAfter: time.Minute}},
-		{"POST", "401 Unauthorized; check the client id, the client secret and the base URL", epcclogs.APIError{StatusCode: 401}},
-		{"POST", "404 Not Found; no tokens are issued there, check the base URL", epcclogs.APIError{StatusCode: 404}},
-		{"POST", "500 Internal Server Error", epcclogs.APIError{StatusCode: 500}},
+		{404, "404 Not Found; check the ids and the base URL"},
+		{401, "401 Unauthorized; check the credentials"},
+		{302, "302 Found; redirects are not followed, check the base URL"},
+		{503, "503 Service Unavailable (after 3 attempts); the server asks to wait 1ms"},
 	} {
-		tt.err.Method, tt.err.URL = tt.method, logsURL+"?page%5Blimit%5D=5"
-		assert.EqualError(t, &tt.err, "epcclogs: "+tt.method+" "+logsURL+"?page[limit]=5: "+tt.want)
+		_, err := fail(t, wire.Reply(tt.status, "", "Retry-After", "0.001"))
+		assert.EqualError(t, err, "epcclogs: GET "+logsURL+": "+tt.want)
+	}
+}
+
+// A request for a token has advice of its own.
+func TestAdviceAboutTokens(t *testing.T) {
+	for status, want := range map[int]string{
+		401: "401 Unauthorized; check the client id, the client secret and the base URL",
+		404: "404 Not Found; no tokens are issued there, check the base URL",
+		501: "501 Not Implemented",
+	} {
+		err := call(t.Context(), clientOf(t, newAPI(always(wire.Reply(status, "")), nil), withSecret))
+		apiErr := as[*epcclogs.APIError](t, err)
+		require.EqualError(t, apiErr, "epcclogs: POST https://api.example.com/oauth/access_token: "+want)
+		require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
+			"POST https://api.example.com/oauth/access_token: "+want, "the requests are named once")
+		require.NotErrorIs(t, err, epcclogs.ErrNotFound)
 	}
 }
 

@@ -23,14 +23,16 @@ const (
 type Option func(*options) error
 
 type options struct {
-	sender    sender // with the fields that a single option sets; newClient sets the others
 	base      string
-	tokens    func(s sender, base string) tokenSource
+	tokens    func(s *sender, base string) tokenSource
 	kind      string         // the option that set tokens; empty when none did
 	http      *http.Client   // nil: the library's own transport
 	timeout   *time.Duration // nil: that of http, or the default
 	rateLimit float64
+	retry     RetryPolicy
+	maxSize   int64
 	product   string // of the caller, for the User-Agent header
+	logger    *slog.Logger
 }
 
 // WithBaseURL sets the address of the API. The default is [EUWest]. The URL may have
@@ -74,7 +76,7 @@ func WithToken(token string) Option {
 		if !isToken(token) {
 			return invalid("the token %s", badToken)
 		}
-		return o.authorize("WithToken", func(sender, string) tokenSource {
+		return o.authorize("WithToken", func(*sender, string) tokenSource {
 			return given(func(context.Context) (string, error) { return token, nil })
 		})
 	}
@@ -92,7 +94,7 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 		if f == nil {
 			return invalid("the function of WithTokenFunc is nil")
 		}
-		return o.authorize("WithTokenFunc", func(sender, string) tokenSource { return given(f) })
+		return o.authorize("WithTokenFunc", func(*sender, string) tokenSource { return given(f) })
 	}
 }
 
@@ -111,14 +113,14 @@ func WithClientCredentials(clientID, clientSecret string) Option {
 				return invalid("the %s is empty or has characters that cannot be printed, such as a line break", name)
 			}
 		}
-		return o.authorize("WithClientCredentials", func(s sender, base string) tokenSource {
+		return o.authorize("WithClientCredentials", func(s *sender, base string) tokenSource {
 			return newCredentials(s, base, clientID, clientSecret)
 		})
 	}
 }
 
 // authorize sets where tokens come from, which only one kind of option may do.
-func (o *options) authorize(kind string, tokens func(sender, string) tokenSource) error {
+func (o *options) authorize(kind string, tokens func(*sender, string) tokenSource) error {
 	if o.kind != "" && o.kind != kind {
 		return invalid("both %s and %s are given; use one of them", o.kind, kind)
 	}
@@ -159,7 +161,7 @@ func WithTimeout(d time.Duration) Option {
 func WithRetry(p RetryPolicy) Option {
 	return func(o *options) error {
 		p, err := p.withDefaults()
-		o.sender.retry = p
+		o.retry = p
 		return err
 	}
 }
@@ -194,7 +196,7 @@ func WithMaxResponseSize(bytes int64) Option {
 		if bytes <= 0 {
 			return invalid("the maximum response size %d is not positive", bytes)
 		}
-		o.sender.maxResponseSize = min(bytes, math.MaxInt64-1) // one more is read to see that it is over
+		o.maxSize = min(bytes, math.MaxInt64-1) // one more is read to see that it is over
 		return nil
 	}
 }
@@ -227,7 +229,7 @@ func WithLogger(l *slog.Logger) Option {
 		if l == nil {
 			return invalid("the logger is nil")
 		}
-		o.sender.logger = l
+		o.logger = l
 		return nil
 	}
 }
