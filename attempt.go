@@ -23,6 +23,7 @@ type sender struct {
 	retry           retry
 	maxResponseSize int64
 	logger          *slog.Logger
+	onAttempt       func(context.Context, Attempt)
 }
 
 // transport makes one attempt of a call: it waits until the request may be sent,
@@ -162,17 +163,31 @@ func (t *transport) await(ctx context.Context, tokens tokenSource) (a *attempt, 
 	return a, nil
 }
 
-// end ends the attempt; err is nil if it succeeded.
-func (k *call) end(err error) {
-	a := k.attempt
-	a.cancel()
+// end ends the attempt, and reports it. f is nil if it succeeded. again is true if
+// another one follows.
+func (k *call) end(f *failure, again bool) {
+	ctx, r, s, a := k.request.Context(), &k.request, k.sender, k.attempt
 	k.attempt = nil
-	logAttempt(k.request.Context(), k.sender.logger, &k.request, k.sent, time.Since(a.started), err)
+	a.cancel()
+	done := Attempt{
+		Method: r.Method, Path: r.URL.Path, Query: readable.Replace(r.URL.RawQuery),
+		Number: k.sent, StatusCode: http.StatusOK, Duration: time.Since(a.started),
+	}
+	if f != nil {
+		done.StatusCode, done.Err = f.status, f.err
+	}
+	logAttempt(ctx, s.logger, done)
+	if again {
+		done.Retry, done.Wait = true, k.wait
+		r.onRetry(done.Err, done.Wait)
+		logRetry(ctx, s.logger, done)
+	}
+	s.onAttempt(ctx, done)
 }
 
 // result returns what came of the attempt: nil if it succeeded. resp and err are those
 // of CheckRetry.
-func (k *call) result(resp *http.Response, err error) *failure {
+func (k *call) result(resp *http.Response, err error) (f *failure) {
 	if outer := new(url.Error); errors.As(err, &outer) { // of http.Client; the request is named elsewhere
 		err = outer.Err
 	}
@@ -181,10 +196,15 @@ func (k *call) result(resp *http.Response, err error) *failure {
 		return k.notSent(err)
 	case err != nil:
 		return k.broken(err)
-	case resp.StatusCode != http.StatusOK:
-		return k.refusal(resp)
+	case resp.StatusCode == http.StatusOK:
+		f = k.read(resp)
+	default:
+		f = k.refusal(resp)
 	}
-	return k.read(resp)
+	if f != nil {
+		f.status = resp.StatusCode
+	}
+	return f
 }
 
 // read reads and decodes a response with status 200.
@@ -227,7 +247,7 @@ func (k *call) notSent(err error) *failure {
 // refusal reads a response with a status other than 200. The status decides, however
 // much of the body arrives.
 func (k *call) refusal(resp *http.Response) *failure {
-	f := &failure{temporary: isTemporary(resp.StatusCode), status: resp.StatusCode, header: resp.Header}
+	f := &failure{temporary: isTemporary(resp.StatusCode), header: resp.Header}
 	if resp.StatusCode == http.StatusTooManyRequests {
 		f.pause = k.throttled(resp.Header) // before the body is read, which may take long
 	}

@@ -50,7 +50,7 @@ func (s *sender) send(r request) error {
 func (k *call) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	f := k.result(resp, err)
 	if f == nil {
-		k.end(nil)
+		k.end(nil, false)
 		return false, nil
 	}
 	k.note(ctx, f)
@@ -58,11 +58,7 @@ func (k *call) checkRetry(ctx context.Context, resp *http.Response, err error) (
 		return false, f.err
 	}
 	again := ended(ctx) == nil && (k.renew(f) || k.retry(ctx, f))
-	k.end(f.err)
-	if again {
-		k.request.onRetry(f.err, k.wait)
-		logRetry(ctx, k.sender.logger, &k.request, k.sent, k.wait, f.err)
-	}
+	k.end(f, again)
 	return again, f.err
 }
 

@@ -42,10 +42,13 @@ type Client struct {
 // for a gateway or a transport that adds one.
 func NewClient(opts ...Option) (*Client, error) {
 	o := options{
-		base:    EUWest,
-		tokens:  func(*sender, string) tokenSource { return none{} },
-		maxSize: defaultMaxResponseSize,
-		logger:  slog.New(slog.DiscardHandler),
+		base:   EUWest,
+		tokens: func(*sender, string) tokenSource { return none{} },
+		sender: sender{
+			maxResponseSize: defaultMaxResponseSize,
+			logger:          slog.New(slog.DiscardHandler),
+			onAttempt:       func(context.Context, Attempt) {},
+		},
 	}
 	o.retry, _ = RetryPolicy{}.withDefaults()
 	for _, opt := range opts {
@@ -65,7 +68,7 @@ func NewClient(opts ...Option) (*Client, error) {
 // newClient puts the parts of a client together.
 func newClient(o *options) *Client {
 	t := &transport{
-		pace:      newPace(o.rateLimit, o.retry.MaxWait, o.logger),
+		pace:      newPace(o.rateLimit, o.retry.MaxWait, o.sender.logger),
 		timeout:   defaultTimeout,
 		userAgent: strings.TrimSpace(o.product + " epcclogs/" + Version),
 	}
@@ -85,7 +88,8 @@ func newClient(o *options) *Client {
 	if o.timeout != nil {
 		t.timeout = *o.timeout
 	}
-	s := &sender{transport: t, retry: newRetry(o.retry), maxResponseSize: o.maxSize, logger: o.logger}
+	s := &o.sender
+	s.transport, s.retry = t, newRetry(o.retry)
 	s.loop = newLoop(s)
 	s.tokens = o.tokens(s, o.base)
 	return &Client{send: s.send, closeIdle: closeIdle, base: o.base}

@@ -30,9 +30,8 @@ type options struct {
 	timeout   *time.Duration // nil: that of http, or the default
 	rateLimit float64
 	retry     RetryPolicy
-	maxSize   int64
 	product   string // of the caller, for the User-Agent header
-	logger    *slog.Logger
+	sender    sender // with the fields that a single option sets; newClient sets the others
 }
 
 // WithBaseURL sets the address of the API. The default is [EUWest]. The URL may have
@@ -196,7 +195,7 @@ func WithMaxResponseSize(bytes int64) Option {
 		if bytes <= 0 {
 			return invalid("the maximum response size %d is not positive", bytes)
 		}
-		o.maxSize = min(bytes, math.MaxInt64-1) // one more is read to see that it is over
+		o.sender.maxResponseSize = min(bytes, math.MaxInt64-1) // one more is read to see that it is over
 		return nil
 	}
 }
@@ -229,7 +228,23 @@ func WithLogger(l *slog.Logger) Option {
 		if l == nil {
 			return invalid("the logger is nil")
 		}
-		o.logger = l
+		o.sender.logger = l
+		return nil
+	}
+}
+
+// WithOnAttempt calls f after each attempt, also after requests for tokens, for metrics
+// and tracing. What was not sent is no attempt. The context is that of the call. For a
+// token, it has the values of the call that began the fetch, but not its end.
+//
+// The call goes on when f returns, so f must be quick. Calls that run at the same time
+// call f at the same time.
+func WithOnAttempt(f func(context.Context, Attempt)) Option {
+	return func(o *options) error {
+		if f == nil {
+			return invalid("the function of WithOnAttempt is nil")
+		}
+		o.sender.onAttempt = f
 		return nil
 	}
 }

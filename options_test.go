@@ -28,6 +28,7 @@ func TestNewClientRefuses(t *testing.T) {
 		"nil HTTP client":         {epcclogs.WithHTTPClient(nil)},
 		"nil token function":      {epcclogs.WithTokenFunc(nil)},
 		"nil logger":              {epcclogs.WithLogger(nil)},
+		"nil attempt function":    {epcclogs.WithOnAttempt(nil)},
 
 		"client id empty":           {epcclogs.WithClientCredentials("", marker)},
 		"client id unprintable":     {epcclogs.WithClientCredentials("id\n", marker)},
