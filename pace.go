@@ -21,7 +21,8 @@ import (
 //     The sooner the refusal came, compared to the pause, the lower is the start:
 //     limiters that have saved up for a burst let any rate pass for a while.
 //   - If nothing is refused on the way, the limit has risen. Then the rate grows
-//     faster and faster, up to the bound.
+//     faster and faster, up to the bound: it is twice as high after 11 seconds, and 16
+//     times after 22.
 //   - Only time in which requests wait for their turn counts.
 //   - A 429 to the first request after a pause means that the pause was too short.
 //     The next one is longer, and the rate stays.
@@ -47,16 +48,16 @@ type pace struct {
 }
 
 const (
-	defaultRate = 100.0                 // what the API's documents allow a production store
-	saved       = 0.25                  // what a limiter may save up, as a part of the pause; where it is more, a pause costs less
-	minGap      = 0.03                  // a climb 67 times as long as the pause, so that refusals stay rare
-	maxGap      = 0.5                   // after a refusal at once
-	minCost     = time.Second           // of a pause, so that the shortest ones are not provoked all the time
-	longer      = 17                    // tenths of the pause before; whole multiples could meet the same part of a window
-	maxLonger   = 10 * time.Second      // that a pause becomes in this way: the longest window that limiters use
-	growth      = 13.0                  // seconds to e times the rate, to be twice as fast after 11
-	lateness    = 50 * time.Millisecond // of timers, which the next requests make up for; more is a stall
-	idle        = 2 * time.Second       // without requests, after which one comes alone; more than a stall
+	defaultRate   = 100.0                 // what the API's documents allow a production store
+	paceBurst     = 0.25                  // what a limiter may save up, as a part of the pause; where it is more, a pause costs less
+	paceMinGap    = 0.03                  // a climb 67 times as long as the pause, so that refusals stay rare
+	paceMaxGap    = 0.5                   // after a refusal at once
+	paceMinCost   = time.Second           // of a pause, so that the shortest ones are not provoked all the time
+	paceLonger    = 17                    // tenths of the pause before; whole multiples could meet the same part of a window
+	paceMaxLonger = 10 * time.Second      // that a pause becomes in this way: the longest window that limiters use
+	paceDoubling  = 10.8                  // seconds after the climb to twice the rate
+	paceLateness  = 50 * time.Millisecond // of timers, which the next requests make up for; more is a stall
+	paceIdle      = 2 * time.Second       // without requests, after which one comes alone; more than a stall
 )
 
 // sending tells when a request was sent, and how the pace was then.
@@ -89,12 +90,12 @@ func newPace(bound float64, most time.Duration, logger *slog.Logger) *pace {
 
 // rate is called with mu held.
 func (p *pace) rate() float64 {
-	past := (p.worked - p.climb) / growth
-	factor := math.Exp(past * past)
 	if p.worked < p.climb {
-		factor = 1 - p.gap*(1-p.worked/p.climb)
+		missing := p.gap * (1 - p.worked/p.climb)
+		return p.refused * (1 - missing)
 	}
-	return min(p.refused*factor, p.bound)
+	past := (p.worked - p.climb) / paceDoubling
+	return min(p.refused*math.Exp2(past*past), p.bound)
 }
 
 // wait returns when a request may be sent. It returns a pauseError at once if the
@@ -164,9 +165,9 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	if late < 0 {
 		return s, -late, false
 	}
-	s = sending{at: now, rate: rate, worked: p.worked, first: p.due.Before(p.resume), alone: late > idle}
+	s = sending{at: now, rate: rate, worked: p.worked, first: p.due.Before(p.resume), alone: late > paceIdle}
 	p.due = now
-	if waited && late < lateness {
+	if waited && late < paceLateness {
 		p.due = due
 		p.worked += interval / float64(time.Second)
 	}
@@ -197,12 +198,13 @@ func (p *pace) throttled(s sending, pause time.Duration, asked bool) (left time.
 		return left, true
 	case !began, s.alone:
 	case s.first:
-		pause = max(pause, min(longer*p.length/10, maxLonger, p.most))
+		pause = max(pause, min(paceLonger*min(p.length, paceMaxLonger)/10, paceMaxLonger, p.most))
 	default:
-		cost := max(pause, minCost).Seconds()
+		cost := max(pause, paceMinCost).Seconds() // at the rate that was refused
+		burst := paceBurst * cost
 		p.refused = s.rate
-		p.gap = min(max(saved*cost/(saved*cost+s.worked), minGap), maxGap)
-		p.climb = 2 * cost / p.gap
+		p.gap = min(max(burst/(burst+s.worked), paceMinGap), paceMaxGap)
+		p.climb = 2 * cost / p.gap // on average, half of the gap is missing
 	}
 	p.worked, p.length, p.resume = 0, pause, now.Add(pause)
 	close(p.paused)
