@@ -60,7 +60,7 @@ func NewClient(opts ...Option) (*Client, error) {
 		}
 	}
 	if o.kind != "" && exposed(o.base) {
-		return nil, invalid("credentials would be sent unencrypted to %s; use https", o.base)
+		return nil, invalid("credentials would be sent unencrypted to %s; use https%s", o.base, o.baseIn)
 	}
 	return newClient(&o), nil
 }
@@ -97,25 +97,29 @@ func newClient(o *options) *Client {
 
 // NewClientFromEnv returns a client with the client credentials in the environment
 // variables EPCC_CLIENT_ID and EPCC_CLIENT_SECRET, and the base URL in
-// EPCC_API_BASE_URL, if that is set. The error names the variables that are missing.
+// EPCC_API_BASE_URL, if that is set. Space around their values is cut off, such as the
+// line break at the end of a file. Errors name the variable.
 //
 // opts are applied afterwards. They may replace these values, but not add another
 // kind of credentials.
 func NewClientFromEnv(opts ...Option) (*Client, error) {
+	const idName, secretName, baseName = "EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL"
+	env := make(map[string]string)
 	var missing []string
-	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET"} {
-		if os.Getenv(name) == "" {
+	for _, name := range []string{idName, secretName, baseName} {
+		env[name] = strings.TrimSpace(os.Getenv(name))
+		if env[name] == "" && name != baseName {
 			missing = append(missing, name)
 		}
 	}
 	if len(missing) > 0 {
 		return nil, invalid("missing in the environment: %s", strings.Join(missing, ", "))
 	}
-	env := []Option{WithClientCredentials(os.Getenv("EPCC_CLIENT_ID"), os.Getenv("EPCC_CLIENT_SECRET"))}
-	if base := os.Getenv("EPCC_API_BASE_URL"); base != "" {
-		env = append(env, WithBaseURL(base))
+	all := []Option{clientCredentials(idName, env[idName], secretName, env[secretName])}
+	if env[baseName] != "" {
+		all = append(all, baseURL(baseName, env[baseName], " in "+baseName))
 	}
-	return NewClient(append(env, opts...)...)
+	return NewClient(append(all, opts...)...)
 }
 
 // CloseIdleConnections closes the connections that are not in use. It does not

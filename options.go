@@ -4,8 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -24,6 +24,7 @@ type Option func(*options) error
 
 type options struct {
 	base      string
+	baseIn    string // " in EPCC_API_BASE_URL" if it comes from there
 	tokens    func(s *sender, base string) tokenSource
 	kind      string         // the option that set tokens; empty when none did
 	http      *http.Client   // nil: the library's own transport
@@ -37,30 +38,35 @@ type options struct {
 // WithBaseURL sets the address of the API. The default is [EUWest]. The URL may have
 // the path of a gateway, and may end in /v2 or not. Together with credentials, plain
 // http is refused, unless the host is localhost or a loopback address.
-func WithBaseURL(url string) Option {
+func WithBaseURL(url string) Option { return baseURL("the base URL", url, "") }
+
+// baseURL is WithBaseURL with the name that errors use, and what they say behind it.
+func baseURL(name, url, in string) Option {
 	return func(o *options) (err error) {
-		o.base, err = cleanBaseURL(url)
+		o.base, err = cleanBaseURL(name, url)
+		o.baseIn = in
 		return err
 	}
 }
 
 // cleanBaseURL returns base without a final slash and /v2. Its errors do not show
 // base, which may hold a password.
-func cleanBaseURL(base string) (string, error) {
+func cleanBaseURL(name, base string) (string, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return "", invalid("the base URL must begin with https:// or http:// and name a host")
+		return "", invalid("%s must begin with https:// or http:// and name a host", name)
 	case u.User != nil:
-		return "", invalid("the base URL holds a user name or a password; use an option for credentials")
+		return "", invalid("%s holds a user name or a password; use an option for credentials", name)
 	case u.Port() != "" && !isPort(u.Port()):
-		return "", invalid("the base URL has a port above 65535")
+		return "", invalid("%s has a port above 65535", name)
 	case strings.ContainsAny(base, "?#"):
-		return "", invalid("the base URL must not have a query (?) or a fragment (#)")
+		return "", invalid("%s must not have a query (?) or a fragment (#)", name)
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	path = strings.TrimRight(strings.TrimSuffix(path, "/v2"), "/")
-	return u.Scheme + "://" + u.Host + path, nil
+	host := url.URL{Scheme: u.Scheme, Host: u.Host} // it escapes an IPv6 zone
+	return host.String() + path, nil
 }
 
 func isPort(s string) bool {
@@ -106,14 +112,19 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 // renewal fails, or takes longer than a second, calls use the old token until it
 // expires. The client tries again ten seconds after a renewal that failed.
 func WithClientCredentials(clientID, clientSecret string) Option {
+	return clientCredentials("the client id", clientID, "the client secret", clientSecret)
+}
+
+// clientCredentials is WithClientCredentials with the names that errors use.
+func clientCredentials(idName, id, secretName, secret string) Option {
 	return func(o *options) error {
-		for name, value := range map[string]string{"client id": clientID, "client secret": clientSecret} {
+		for name, value := range map[string]string{idName: id, secretName: secret} {
 			if value == "" || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
-				return invalid("the %s is empty or has characters that cannot be printed, such as a line break", name)
+				return invalid("%s is empty or has characters that cannot be printed, such as a line break", name)
 			}
 		}
 		return o.authorize("WithClientCredentials", func(s *sender, base string) tokenSource {
-			return newCredentials(s, base, clientID, clientSecret)
+			return newCredentials(s, base, id, secret)
 		})
 	}
 }
@@ -255,6 +266,6 @@ func exposed(base string) bool {
 	if err != nil {
 		return true
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+	ip, _ := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "http" && u.Hostname() != "localhost" && !ip.IsLoopback()
 }

@@ -30,6 +30,7 @@ func newRequest(ctx context.Context, method, url string, body any) (r request, e
 		return r, fmt.Errorf("epcclogs: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Cache-Control", "no-cache") // a cache on the way would hide new records
 	return request{Request: req, onRetry: func(error, time.Duration) {}}, nil
 }
 
