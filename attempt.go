@@ -63,7 +63,7 @@ type call struct {
 	attempt  *attempt // nil before its request is sent, and when it has ended
 	sent     int      // requests
 	counted  int      // those that count against RetryPolicy.MaxAttempts
-	renewed  bool     // a refused token was renewed
+	refusals int      // of tokens that can be renewed
 	wait     time.Duration
 	failure  error     // of the latest attempt that did not end with the context
 	response *APIError // the latest response; nil if none came, or a 200

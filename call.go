@@ -82,12 +82,17 @@ func (k *call) note(ctx context.Context, f *failure) {
 }
 
 // renew decides whether the request is sent again at once with a new token. That
-// happens once in a call, in addition to RetryPolicy.MaxAttempts.
+// happens once in a call, in addition to RetryPolicy.MaxAttempts. A second refusal is
+// temporary, once: some servers take a token only a moment after they have issued it.
 func (k *call) renew(f *failure) bool {
-	if f.status != http.StatusUnauthorized || k.renewed || !k.tokens().refused(k.attempt.token) {
+	if f.status != http.StatusUnauthorized || k.refusals == 0 && !k.tokens().refused(k.attempt.token) {
 		return false
 	}
-	k.renewed, k.wait = true, 0
+	if k.refusals++; k.refusals > 1 {
+		f.temporary = k.refusals == 2
+		return false
+	}
+	k.wait = 0
 	k.counted--
 	return true
 }

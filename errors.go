@@ -49,8 +49,9 @@ type APIError struct {
 	Method     string
 	URL        string // without credentials
 	// Errors is what the API says about the error. It is empty if the body is not the
-	// documented JSON, such as the HTML page of a gateway. [errors.As] finds the first
-	// element.
+	// documented JSON, such as the HTML page of a gateway. An OAuth error becomes an
+	// element too: its error is the Title, its error_description the Detail. [errors.As]
+	// finds the first element.
 	Errors []ErrorBody
 	Header http.Header
 	// Body is what was received, at most 64 KiB, without the bearer token that was
@@ -202,9 +203,9 @@ func (b *ErrorBody) Error() string {
 	return b.Title + ": " + b.Detail
 }
 
-// parseErrors decodes what it can of the body of an error response. Elements that are
-// not objects are left out, and members of the wrong type are empty: half a message
-// is better than none.
+// parseErrors decodes what it can of the body of an error response: the API's list, or
+// the single error of OAuth (RFC 6749). Elements that are not objects are left out, and
+// members of the wrong type are empty: half a message is better than none.
 func parseErrors(body []byte) []ErrorBody {
 	var list struct {
 		Errors []json.RawMessage `json:"errors"`
@@ -213,6 +214,9 @@ func parseErrors(body []byte) []ErrorBody {
 		return nil
 	}
 	var errs []ErrorBody
+	if e := parseOAuthError(body); e != (ErrorBody{}) {
+		errs = append(errs, e)
+	}
 	for _, raw := range list.Errors {
 		var members map[string]json.RawMessage
 		if json.Unmarshal(raw, &members) != nil || members == nil {
@@ -234,6 +238,16 @@ func parseErrors(body []byte) []ErrorBody {
 		errs = append(errs, e)
 	}
 	return errs
+}
+
+// parseOAuthError returns an empty ErrorBody if body is no error of OAuth.
+func parseOAuthError(body []byte) (e ErrorBody) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) == nil {
+		_ = json.Unmarshal(members["error"], &e.Title)
+		_ = json.Unmarshal(members["error_description"], &e.Detail)
+	}
+	return e
 }
 
 // DecodeError is a response with status 200 that is not the documented JSON.

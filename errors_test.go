@@ -131,6 +131,12 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 			Status: 401, Title: "Unauthorized", Detail: "The client credentials are not valid", RequestID: "00000000-0000-4000-8000-000000000401",
 		}}},
 		{
+			"OAuth", `{"error":"invalid_token","error_description":"The token has expired"}`,
+			[]epcclogs.ErrorBody{{Title: "invalid_token", Detail: "The token has expired"}},
+		},
+		{"OAuth, code alone", `{"error":"invalid_token"}`, []epcclogs.ErrorBody{{Title: "invalid_token"}}},
+		{"error an object", `{"error":{"message":"x"}}`, nil},
+		{
 			"odd elements", `{"errors":[null,5,{"title":7,"status":"x","detail":"d"},{"title":"t","source":{},"code":3}]}`,
 			[]epcclogs.ErrorBody{{Detail: "d"}, {Title: "t"}},
 		},
@@ -204,6 +210,7 @@ func FuzzErrors(f *testing.F) {
 	for _, seed := range []string{
 		``, `null`, `{"errors":null}`, `{"errors":{}}`, `{"errors":[null,1,"x",[],{}]}`, `{"errors":[{"title":7,"status":1e300}]}`,
 		`{"errors":[{"title":"%s%d","detail":"%!","status":"-0"}]}`, `{"errors":[{"status":"99999999999999999999"}]}`,
+		`{"error":"invalid_client","error_description":"Unknown client"}`, `{"error":{"message":"x"},"error_description":7}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -215,6 +222,14 @@ func FuzzErrors(f *testing.F) {
 			Errors []json.RawMessage `json:"errors"`
 		}
 		objects := 0
+		var members map[string]any
+		if json.Unmarshal(body, &members) == nil {
+			code, _ := members["error"].(string)
+			description, _ := members["error_description"].(string)
+			if code+description != "" {
+				objects++
+			}
+		}
 		if json.Unmarshal(body, &raw) == nil {
 			for _, element := range raw.Errors {
 				if element[0] == '{' {

@@ -23,6 +23,7 @@ import (
 //   - an attempt that took too long ([WithTimeout])
 //   - a response that ends early
 //   - the statuses 408, 425, 429, and 5xx but 501
+//   - a 401 to a token that was just renewed, once in a call
 //
 // The wait is the one that the server asks for (Retry-After). Otherwise it is
 // between half of a bound and all of it: how much is random, and the same for all
