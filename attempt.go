@@ -30,6 +30,8 @@ type sender struct {
 // adds the token, and bounds the time until the whole response is there.
 type transport struct {
 	base      func(*http.Request) (*http.Response, error)
+	proxy     func(*http.Request) (*url.URL, error) // of base; nil: not known
+	closeIdle func()                                // closes idle connections of base, if it is the library's own
 	pace      *pace
 	timeout   time.Duration // of one attempt; 0: none
 	userAgent string
@@ -122,7 +124,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.base(out)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, explain(err, t.proxyOf(req))
 	case resp == nil:
 		return nil, errors.New("the transport returned neither a response nor an error")
 	}
@@ -137,6 +139,15 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		own.Header.Del("Location")
 	}
 	return &own, nil
+}
+
+// proxyOf returns the proxy of a request; nil if there is none, or it is not known.
+func (t *transport) proxyOf(req *http.Request) *url.URL {
+	if t.proxy == nil {
+		return nil
+	}
+	proxy, _ := t.proxy(req)
+	return proxy
 }
 
 // await returns when a request may be sent.
@@ -272,10 +283,12 @@ func (k *call) throttled(h http.Header) time.Duration {
 }
 
 // broken returns the failure of an attempt without a whole response. The time-out
-// of the attempt must not look like the end of the caller's context.
+// of the attempt must not look like the end of the caller's context. Where one
+// connection is dead, those that idle may be too, so the next attempt makes a new one.
 func (k *call) broken(err error) *failure {
 	temporary := !isPermanent(err)
 	if ended(k.request.Context()) == nil {
+		k.sender.transport.closeIdle()
 		switch {
 		case k.attempt.ctx.Err() != nil:
 			err = timeoutError(fmt.Sprintf("no whole response within %v", k.sender.transport.timeout))

@@ -68,19 +68,24 @@ func NewClient(opts ...Option) (*Client, error) {
 // newClient puts the parts of a client together.
 func newClient(o *options) *Client {
 	t := &transport{
+		closeIdle: func() {},
 		pace:      newPace(o.rateLimit, o.retry.MaxWait, o.sender.logger),
 		timeout:   defaultTimeout,
 		userAgent: strings.TrimSpace(o.product + " epcclogs/" + Version),
 	}
-	closeIdle := func() {}
+	var base http.RoundTripper
 	switch {
 	case o.http == nil:
 		own := newTransport()
-		t.base, closeIdle = own.RoundTrip, own.CloseIdleConnections
+		base, t.closeIdle = own, own.CloseIdleConnections
 	case o.http.Transport == nil:
-		t.base = http.DefaultTransport.RoundTrip
+		base = http.DefaultTransport
 	default:
-		t.base = o.http.Transport.RoundTrip
+		base = o.http.Transport
+	}
+	t.base = base.RoundTrip
+	if known, ok := base.(*http.Transport); ok {
+		t.proxy = known.Proxy
 	}
 	if o.http != nil && o.http.Timeout > 0 {
 		t.timeout = o.http.Timeout
@@ -92,7 +97,7 @@ func newClient(o *options) *Client {
 	s.transport, s.retry = t, newRetry(o.retry)
 	s.loop = newLoop(s)
 	s.tokens = o.tokens(s, o.base)
-	return &Client{send: s.send, closeIdle: closeIdle, base: o.base}
+	return &Client{send: s.send, closeIdle: t.closeIdle, base: o.base}
 }
 
 // NewClientFromEnv returns a client with the client credentials in the environment
@@ -183,9 +188,10 @@ const maxIdleConns = 64
 
 func newTransport() *http.Transport {
 	return &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
-		DialContext:       (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2: true,
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: onProxyConnect,
+		DialContext:            (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
 		// A dead connection is noticed within an attempt, so that the next one takes
 		// another.
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},

@@ -19,7 +19,8 @@ import (
 //
 // Temporary failures are retried:
 //
-//   - a connection that was refused or broke, or a TLS handshake that was cut
+//   - a connection that was refused or broke, or a TLS handshake that was cut: the next
+//     attempt takes a new connection, but with [WithHTTPClient]
 //   - an attempt that took too long ([WithTimeout])
 //   - a response that ends early
 //   - the statuses 408, 425, 429, and 5xx but 501
@@ -140,7 +141,9 @@ func isTemporary(status int) bool {
 func isPermanent(err error) bool {
 	var unknownHost *net.DNSError
 	var untrusted *tls.CertificateVerificationError
-	return errors.As(err, &unknownHost) && unknownHost.IsNotFound || errors.As(err, &untrusted)
+	var peer *peerError
+	return errors.As(err, &unknownHost) && unknownHost.IsNotFound || errors.As(err, &untrusted) ||
+		errors.As(err, &peer) && !peer.temporary
 }
 
 // ended returns the error of a context that is done or whose deadline has passed.
