@@ -101,6 +101,7 @@ type failure struct {
 	status    int           // of the response; 0 without one
 	header    http.Header   // of the response; nil without one
 	pause     time.Duration // what is left of the client's pause, if that matters
+	late      bool          // the deadline comes before the attempt
 }
 
 // RoundTrip sends a request of a call.
@@ -233,7 +234,7 @@ func (k *call) read(resp *http.Response) *failure {
 		return &failure{err: k.request.fail("%s", err)}
 	}
 	if err := k.request.read(resp.Header, body); err != nil {
-		return &failure{err: k.request.decodeError(resp, body, k.hidden(), err), temporary: isCut(body), header: resp.Header}
+		return &failure{err: k.request.decodeError(resp, body, k.hidden(), err, k.sent), temporary: isCut(body), header: resp.Header}
 	}
 	return nil
 }
@@ -250,9 +251,9 @@ func receive(buf *bytes.Buffer, resp *http.Response, most int64) error {
 func (k *call) notSent(err error) *failure {
 	var pause pauseError
 	if errors.As(err, &pause) {
-		return &failure{err: k.request.pausedError(time.Duration(pause)), pause: time.Duration(pause)}
+		return &failure{err: k.request.pausedError(time.Duration(pause)), late: true}
 	}
-	return &failure{err: k.request.fail("%s", err)}
+	return &failure{err: k.request.fail("%s", err), late: errors.As(err, new(rateError))}
 }
 
 // refusal reads a response with a status other than 200. The status decides, however
@@ -296,11 +297,7 @@ func (k *call) broken(err error) *failure {
 			err = timeoutError(err.Error())
 		}
 	}
-	format := "%s"
-	if k.sent > 1 {
-		format = fmt.Sprintf("%%s (after %d attempts)", k.sent)
-	}
-	return &failure{err: k.request.fail(format, k.hidden().inError(err)), temporary: temporary}
+	return &failure{err: k.request.fail("%s"+afterAttempts(k.sent), k.hidden().inError(err)), temporary: temporary}
 }
 
 // hidden is what errors must not show of the attempt.

@@ -233,19 +233,15 @@ func (c *credentials) refused(token string) bool {
 	return true
 }
 
-// readToken reads the answer of the token endpoint, with header h. Its errors show
-// nothing of it but an OAuth error, which some servers send with status 200.
+// readToken reads the answer of the token endpoint, with header h. Its errors do
+// not show any of it.
 func readToken(h http.Header, body []byte) (token string, lifetime time.Duration, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
 		return "", 0, errors.New("it is not a JSON object")
 	}
 	if err := json.Unmarshal(members["access_token"], &token); err != nil || !isToken(token) {
-		err := errors.New("access_token is missing, empty or not a token")
-		if refusal := parseOAuthError(body); refusal != (ErrorBody{}) {
-			err = fmt.Errorf("%w: %w", err, &refusal)
-		}
-		return "", 0, err
+		return "", 0, errors.New("access_token is missing, empty or not a token")
 	}
 	var expiresIn, expires number // seconds, Unix seconds; 0 when not sent
 	for name, value := range map[string]*number{"expires_in": &expiresIn, "expires": &expires} {

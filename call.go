@@ -74,7 +74,7 @@ func (k *call) note(ctx context.Context, f *failure) {
 		k.response = nil
 	}
 	switch {
-	case k.failure != nil && f.pause > 0 && k.attempt == nil:
+	case k.failure != nil && f.late:
 		k.failure = k.request.fail("%s; the retry: %s", k.failure, f.err)
 	case status != nil, ended(ctx) == nil:
 		k.failure = f.err

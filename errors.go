@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -79,6 +80,9 @@ func (e *APIError) parts() (name, text string) {
 	if text := e.message(); text != "" {
 		fmt.Fprintf(&b, ": %.500s", text)
 	}
+	if len(e.Errors) > 0 && e.Errors[0].RequestID != "" {
+		fmt.Fprintf(&b, " (request id %.100s)", e.Errors[0].RequestID)
+	}
 	if more := len(e.Errors) - 1; more > 0 {
 		fmt.Fprintf(&b, " (and %d more)", more)
 	}
@@ -86,9 +90,7 @@ func (e *APIError) parts() (name, text string) {
 		fmt.Fprintf(&b, ": nothing was sent, because an earlier 429 pauses the client for another %v",
 			e.RetryAfter.Round(time.Millisecond))
 	}
-	if e.Attempts > 1 {
-		fmt.Fprintf(&b, " (after %d attempts)", e.Attempts)
-	}
+	b.WriteString(afterAttempts(e.Attempts))
 	if advice := e.advice(); advice != "" {
 		b.WriteString("; " + advice)
 	}
@@ -156,27 +158,9 @@ func (e *APIError) Unwrap() []error {
 	return errs
 }
 
-// LogValue groups method, url, status, attempts and the first error's title,
-// detail and request id. Header and Body stay out of logs.
-func (e *APIError) LogValue() slog.Value {
-	attrs := []slog.Attr{
-		slog.String("method", e.Method),
-		slog.String("url", e.URL),
-		slog.Int("status", e.StatusCode),
-		slog.Int("attempts", e.Attempts),
-	}
-	if len(e.Errors) > 0 {
-		first := e.Errors[0]
-		attrs = append(attrs, slog.String("title", first.Title))
-		if first.Detail != "" {
-			attrs = append(attrs, slog.String("detail", first.Detail))
-		}
-		if first.RequestID != "" {
-			attrs = append(attrs, slog.String("request_id", first.RequestID))
-		}
-	}
-	return slog.GroupValue(attrs...)
-}
+// LogValue returns the text of the error, which slog also shows of an error that
+// wraps it.
+func (e *APIError) LogValue() slog.Value { return slog.StringValue(e.Error()) }
 
 // ErrorBody is one of the errors that the body of a response lists.
 type ErrorBody struct {
@@ -250,7 +234,9 @@ func parseOAuthError(body []byte) (e ErrorBody) {
 	return e
 }
 
-// DecodeError is a response with status 200 that is not the documented JSON.
+// DecodeError is a response with status 200 that is not the documented JSON. If it is
+// the beginning of that, it matches [io.ErrUnexpectedEOF], as every response that ends
+// early.
 type DecodeError struct {
 	Method      string
 	URL         string // without credentials
@@ -259,6 +245,8 @@ type DecodeError struct {
 	Body []byte
 	// Err says what is wrong, and in which record and member.
 	Err error
+	// Attempts is how many requests the call has sent.
+	Attempts int
 }
 
 // Error tells the request and what is wrong with its response. It does not show
@@ -266,12 +254,24 @@ type DecodeError struct {
 func (e *DecodeError) Error() string { return errorText(e) }
 
 func (e *DecodeError) parts() (name, text string) {
+	problem := "is not the documented JSON"
+	if errors.Is(e.Err, io.ErrUnexpectedEOF) {
+		problem = "ended early"
+	}
 	return requestName(e.Method, e.URL),
-		fmt.Sprintf("the response is not the documented JSON: %.500v (Content-Type %.100q)", e.Err, e.ContentType)
+		fmt.Sprintf("the response %s: %.500v (Content-Type %.100q)%s", problem, e.Err, e.ContentType, afterAttempts(e.Attempts))
 }
 
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
+
+// afterAttempts is how texts tell the number of attempts.
+func afterAttempts(n int) string {
+	if n <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (after %d attempts)", n)
+}
 
 // timeoutError is a net.Error for the time-out of an attempt. It does not match
 // context.DeadlineExceeded, which is that of the whole call.

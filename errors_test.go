@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -194,14 +196,20 @@ func TestErrorBodyIsACopy(t *testing.T) {
 	assert.Equal(t, strings.Repeat("a", 1000), string(apiErr.Body))
 }
 
+// In a log an error looks alike, whether it is wrapped or not.
 func TestLogValue(t *testing.T) {
-	_, err := fail(t, wire.Reply(404, `{"errors":[{"title":"T","detail":"D","request_id":"R"}]}`))
-	var out bytes.Buffer
-	slog.New(slog.NewTextHandler(&out, nil)).Error("failed", "error", err)
-	for _, want := range []string{"error.method=GET", "error.status=404", "error.attempts=1", "error.title=T", "error.detail=D", "error.request_id=R", "error.url=https://"} {
-		assert.Contains(t, out.String(), want)
+	_, err := fail(t, wire.Reply(503, `{"errors":[{"title":"T","detail":"D","request_id":"R"}]}`, "Retry-After", "0.001"))
+	for _, h := range []func(io.Writer) slog.Handler{
+		func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) },
+		func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
+	} {
+		for _, err := range []error{err, fmt.Errorf("wrapped: %w", err)} {
+			var out bytes.Buffer
+			slog.New(h(&out)).Error("failed", "error", err)
+			assert.Contains(t, out.String(), "epcclogs: GET "+logsURL+": 503 Service Unavailable: T: D (request id R) (after 3 attempts); the server asks to wait 1ms\"")
+			assert.NotContains(t, out.String(), "Date", "headers stay out")
+		}
 	}
-	assert.NotContains(t, out.String(), "Date", "headers stay out")
 }
 
 // FuzzErrors reads the bodies of errors; whatever comes, the error can be printed.

@@ -513,7 +513,7 @@ func Example_errors() {
 	// go on
 }
 
-// An APIError puts what matters into a log record, and no header or body.
+// An APIError has the same text in a log record as anywhere else.
 func ExampleAPIError_LogValue() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
@@ -531,7 +531,7 @@ func ExampleAPIError_LogValue() {
 		Attempts:   1,
 	})
 	// Output:
-	// level=ERROR msg="no logs" error.method=GET error.url=https://euwest.api.elasticpath.com/v2/integrations/unknown/logs error.status=404 error.attempts=1 error.title="Not Found"
+	// level=ERROR msg="no logs" error="epcclogs: GET https://euwest.api.elasticpath.com/v2/integrations/unknown/logs: 404 Not Found; check the ids and the base URL"
 }
 
 // A test server that breaks in the middle of a list.

@@ -76,6 +76,20 @@ func (e pauseError) Error() string {
 	return fmt.Sprintf("an earlier 429 pauses the client for another %v", time.Duration(e))
 }
 
+// rateError is the wait for the next request at a rate, when a call has not that long.
+type rateError struct {
+	wait time.Duration
+	rate float64
+}
+
+func (e rateError) Error() string {
+	return fmt.Sprintf("the rate limit of %.3g requests a second allows the next one in %v, after the deadline of the context",
+		e.rate, e.wait.Round(time.Millisecond))
+}
+
+// Is reports whether target is context.DeadlineExceeded.
+func (e rateError) Is(target error) bool { return target == context.DeadlineExceeded }
+
 // newPace returns a pace with a bound in requests a second (0 means the default).
 // most is the longest pause that calls wait for.
 func newPace(bound float64, most time.Duration, logger *slog.Logger) *pace {
@@ -98,8 +112,21 @@ func (p *pace) rate() float64 {
 	return min(p.refused*math.Exp2(past*past), p.bound)
 }
 
-// wait returns when a request may be sent. It returns a pauseError at once if the
-// client is paused for too long, or beyond the deadline of ctx.
+// next returns when the next request may be sent, and how long after the latest one. It
+// is called with mu held.
+func (p *pace) next() (due time.Time, interval float64) {
+	interval = float64(time.Second) / p.rate()
+	if interval > 1 {
+		interval = math.Ceil(interval) // not a nanosecond too early
+	}
+	due = p.due.Add(time.Duration(min(interval, math.MaxInt64/2)))
+	if due.Before(p.resume) {
+		due = p.resume
+	}
+	return due, interval
+}
+
+// wait returns when a request may be sent. It returns the errors of watch.
 func (p *pace) wait(ctx context.Context) (sending, error) {
 	turn := p.turn // nil once it is held
 	waited := false
@@ -132,9 +159,10 @@ func (p *pace) wait(ctx context.Context) (sending, error) {
 	}
 }
 
-// watch returns a pauseError if a call with ctx must not wait for the end of the
-// pause, and otherwise a channel that is closed when the next pause begins
-// or this one gets longer.
+// watch returns a pauseError if the client is paused for too long, or beyond the
+// deadline of ctx, and a rateError if no request may be sent before that deadline.
+// Otherwise it returns a channel that is closed when the next pause begins or this one
+// gets longer.
 func (p *pace) watch(ctx context.Context) (paused <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,6 +170,10 @@ func (p *pace) watch(ctx context.Context) (paused <-chan struct{}, err error) {
 	deadline, ok := ctx.Deadline()
 	if left > p.most || left > 0 && ok && !deadline.After(p.resume) {
 		return nil, pauseError(left)
+	}
+	due, _ := p.next()
+	if wait := time.Until(due); wait > 0 && ok && !deadline.After(due) {
+		return nil, rateError{wait, p.rate()}
 	}
 	return p.paused, nil
 }
@@ -153,14 +185,7 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, rate := time.Now(), p.rate()
-	interval := float64(time.Second) / rate
-	if interval > 1 {
-		interval = math.Ceil(interval) // not a nanosecond too early
-	}
-	due := p.due.Add(time.Duration(min(interval, math.MaxInt64/2)))
-	if due.Before(p.resume) {
-		due = p.resume
-	}
+	due, interval := p.next()
 	late := now.Sub(due)
 	if late < 0 {
 		return s, -late, false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -73,9 +74,12 @@ func (r *request) pausedError(left time.Duration) *APIError {
 
 // decodeError returns the error of a 200 whose body cannot be read for the reason
 // err.
-func (r *request) decodeError(resp *http.Response, body []byte, hidden redaction, err error) *DecodeError {
-	if len(body) == 0 {
+func (r *request) decodeError(resp *http.Response, body []byte, hidden redaction, err error, attempts int) *DecodeError {
+	switch {
+	case len(body) == 0:
 		err = errors.New("it is empty")
+	case isCut(body):
+		err = io.ErrUnexpectedEOF
 	}
 	return &DecodeError{
 		Method:      r.Method,
@@ -83,5 +87,6 @@ func (r *request) decodeError(resp *http.Response, body []byte, hidden redaction
 		ContentType: hidden.in(resp.Header.Get("Content-Type")),
 		Body:        hidden.keep(body),
 		Err:         hidden.inError(err),
+		Attempts:    attempts,
 	}
 }
