@@ -68,3 +68,13 @@ func explain(err error, proxy *url.URL) error {
 	}
 	return err
 }
+
+// isPermanent reports whether a request that failed without a response would
+// fail again.
+func isPermanent(err error) bool {
+	var unknownHost *net.DNSError
+	var untrusted *tls.CertificateVerificationError
+	var peer *peerError
+	return errors.As(err, &unknownHost) && unknownHost.IsNotFound || errors.As(err, &untrusted) ||
+		errors.As(err, &peer) && !peer.temporary
+}

@@ -2,11 +2,8 @@ package epcclogs
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -134,16 +131,6 @@ func isTemporary(status int) bool {
 		return false
 	}
 	return status >= 500 && status <= 599
-}
-
-// isPermanent reports whether a request that failed without a response would
-// fail again.
-func isPermanent(err error) bool {
-	var unknownHost *net.DNSError
-	var untrusted *tls.CertificateVerificationError
-	var peer *peerError
-	return errors.As(err, &unknownHost) && unknownHost.IsNotFound || errors.As(err, &untrusted) ||
-		errors.As(err, &peer) && !peer.temporary
 }
 
 // ended returns the error of a context that is done or whose deadline has passed.
