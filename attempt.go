@@ -117,7 +117,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	k.attempt = a
 	k.sent++
 	k.counted++
-	out := req.Clone(a.ctx)
+	ctx, cancel := t.bound(req.Context())
+	a.started, a.ctx, a.cancel = time.Now(), ctx, cancel
+	out := req.Clone(ctx)
 	out.Header.Set("User-Agent", t.userAgent)
 	if a.token != "" {
 		out.Header.Set("Authorization", "Bearer "+a.token)
@@ -166,19 +168,21 @@ func (t *transport) await(ctx context.Context, tokens tokenSource) (a *attempt, 
 	if a.token, err = tokens.token(ctx); err != nil {
 		return nil, fail("", "cannot get a bearer token: %s", err)
 	}
-	a.started = time.Now()
-	if t.timeout > 0 {
-		a.ctx, a.cancel = context.WithTimeout(ctx, t.timeout)
-	} else {
-		a.ctx, a.cancel = context.WithCancel(ctx)
-	}
 	return a, nil
+}
+
+// bound returns a context with the time-out of an attempt.
+func (t *transport) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if t.timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, t.timeout)
 }
 
 // end ends the attempt, and reports it. f is nil if it succeeded. again is true if
 // another one follows.
-func (k *call) end(f *failure, again bool) {
-	ctx, r, s, a := k.request.Context(), &k.request, k.sender, k.attempt
+func (k *call) end(ctx context.Context, f *failure, again bool) {
+	r, s, a := &k.request, k.sender, k.attempt
 	k.attempt = nil
 	a.cancel()
 	done := Attempt{
@@ -197,9 +201,9 @@ func (k *call) end(f *failure, again bool) {
 	s.onAttempt(ctx, done)
 }
 
-// result returns what came of the attempt: nil if it succeeded. resp and err are those
+// result returns what came of the attempt: nil if it succeeded. Its arguments are those
 // of CheckRetry.
-func (k *call) result(resp *http.Response, err error) (f *failure) {
+func (k *call) result(ctx context.Context, resp *http.Response, err error) (f *failure) {
 	if outer := new(url.Error); errors.As(err, &outer) { // of http.Client; the request is named elsewhere
 		err = outer.Err
 	}
@@ -207,9 +211,9 @@ func (k *call) result(resp *http.Response, err error) (f *failure) {
 	case k.attempt == nil:
 		return k.notSent(err)
 	case err != nil:
-		return k.broken(err)
+		return k.broken(ctx, err)
 	case resp.StatusCode == http.StatusOK:
-		f = k.read(resp)
+		f = k.read(ctx, resp)
 	default:
 		f = k.refusal(resp)
 	}
@@ -220,13 +224,13 @@ func (k *call) result(resp *http.Response, err error) (f *failure) {
 }
 
 // read reads and decodes a response with status 200.
-func (k *call) read(resp *http.Response) *failure {
+func (k *call) read(ctx context.Context, resp *http.Response) *failure {
 	k.sender.transport.pace.succeeded()
 	buf := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
 	most := k.sender.maxResponseSize
 	if err := receive(buf, resp, most+1); err != nil {
-		return k.broken(fmt.Errorf("the response ended early: %w", err))
+		return k.broken(ctx, fmt.Errorf("the response ended early: %w", err))
 	}
 	body := buf.Bytes()
 	if int64(len(body)) > most {
@@ -286,9 +290,9 @@ func (k *call) throttled(h http.Header) time.Duration {
 // broken returns the failure of an attempt without a whole response. The time-out
 // of the attempt must not look like the end of the caller's context. Where one
 // connection is dead, those that idle may be too, so the next attempt makes a new one.
-func (k *call) broken(err error) *failure {
+func (k *call) broken(ctx context.Context, err error) *failure {
 	temporary := !isPermanent(err)
-	if ended(k.request.Context()) == nil {
+	if ended(ctx) == nil {
 		k.sender.transport.closeIdle()
 		switch {
 		case k.attempt.ctx.Err() != nil:

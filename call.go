@@ -48,9 +48,9 @@ func (s *sender) send(r request) error {
 // checkRetry ends an attempt: it reads and decodes the response, and decides whether
 // there is another attempt, and after which wait.
 func (k *call) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	f := k.result(resp, err)
+	f := k.result(ctx, resp, err)
 	if f == nil {
-		k.end(nil, false)
+		k.end(ctx, nil, false)
 		return false, nil
 	}
 	k.note(ctx, f)
@@ -58,7 +58,7 @@ func (k *call) checkRetry(ctx context.Context, resp *http.Response, err error) (
 		return false, f.err
 	}
 	again := ended(ctx) == nil && (k.renew(f) || k.retry(ctx, f))
-	k.end(f, again)
+	k.end(ctx, f, again)
 	return again, f.err
 }
 

@@ -317,7 +317,7 @@ func errorText(e named) string {
 
 // textWithin returns the text of err within an error of the request with that name.
 func textWithin(name string, err error) string {
-	n, ok := err.(named) //nolint:errorlint // what wraps it has a text of its own
+	n, ok := err.(named) // not As: what wraps it has a text of its own
 	if !ok {
 		return err.Error()
 	}

@@ -62,7 +62,7 @@ func TestOnAttempt(t *testing.T) {
 		for i, err := range failed {
 			assert.Equal(t, told[i].StatusCode != 200 || i == 5, err != nil, "attempt %d: %v", i, err)
 		}
-		as[*epcclogs.APIError](t, failed[4])
+		require.ErrorIs(t, failed[4], epcclogs.ErrRateLimited)
 
 		// The last attempt is not retried, why ever it failed.
 		told, failed = nil, nil
@@ -72,7 +72,7 @@ func TestOnAttempt(t *testing.T) {
 		assert.Equal(t, []bool{true, true, false}, []bool{told[0].Retry, told[1].Retry, told[2].Retry})
 		assert.Empty(t, told[2].Query)
 		require.ErrorIs(t, failed[1], io.ErrClosedPipe)
-		as[*epcclogs.DecodeError](t, failed[2])
+		require.ErrorAs(t, failed[2], new(*epcclogs.DecodeError))
 
 		// What was not sent is no attempt.
 		told = nil

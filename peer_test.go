@@ -38,9 +38,9 @@ func saying(t *testing.T, text string) (addr string, connections *atomic.Int32) 
 			open.Add(1)
 			go func() {
 				defer open.Done()
-				defer conn.Close()
 				_, _ = conn.Read(make([]byte, 4096))
 				_, _ = fmt.Fprint(conn, text)
+				_ = conn.Close()
 			}()
 		}
 	}()

@@ -16,12 +16,14 @@ import (
 //
 // Temporary failures are retried:
 //
-//   - a connection that was refused or broke, or a TLS handshake that was cut: the next
-//     attempt takes a new connection, but with [WithHTTPClient]
+//   - a connection that was refused or broke, or a TLS handshake that was cut
 //   - an attempt that took too long ([WithTimeout])
 //   - a response that ends early
 //   - the statuses 408, 425, 429, and 5xx but 501
 //   - a 401 to a token that was just renewed, once in a call
+//
+// After a connection that broke or an attempt that took too long, the next attempt
+// takes a new connection. A transport of [WithHTTPClient] decides that itself.
 //
 // The wait is the one that the server asks for (Retry-After). Otherwise it is
 // between half of a bound and all of it: how much is random, and the same for all
