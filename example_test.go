@@ -106,6 +106,30 @@ func ExampleWithHTTPClient() {
 	// Output: <nil>
 }
 
+// Metrics of requests: what each attempt of each call came to.
+func ExampleWithOnAttempt() {
+	srv := epcclogstest.NewServer()
+	defer srv.Close()
+	srv.FailRequest(1, epcclogstest.Status(http.StatusServiceUnavailable, ""))
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(srv.URL),
+		epcclogs.WithToken("any-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}),
+		epcclogs.WithOnAttempt(func(_ context.Context, a epcclogs.Attempt) {
+			fmt.Println(a.Method, a.Path, a.Query, a.Number, a.StatusCode, a.Retry)
+		}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.ListIntegrations(context.Background(), &epcclogs.ListOptions{Limit: 10}); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// GET /v2/integrations page[limit]=10 1 503 true
+	// GET /v2/integrations page[limit]=10 2 200 false
+}
+
 func ExampleClient_ListIntegrationLogs() {
 	client, integrationID, done := exampleClient()
 	defer done()
