@@ -8,20 +8,33 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
 )
 
-// sender is what all attempts of a client share.
+// sender is what all calls of a client share.
 type sender struct {
-	transport       func(*http.Request) (*http.Response, error)
+	loop            *retryablehttp.Client // runs the attempts
+	transport       *transport
 	tokens          tokenSource
-	pace            *pace
-	retry           RetryPolicy
-	timeout         time.Duration // of one attempt; 0: none
+	retry           retry
 	maxResponseSize int64
-	userAgent       string
 	logger          *slog.Logger
+	onAttempt       func(context.Context, Attempt)
+}
+
+// transport makes one attempt of a call: it waits until the request may be sent,
+// adds the token, and bounds the time until the whole response is there.
+type transport struct {
+	base      func(*http.Request) (*http.Response, error)
+	proxy     func(*http.Request) (*url.URL, error) // of base; nil: not known
+	closeIdle func()                                // closes idle connections of base, if it is the library's own
+	pace      *pace
+	timeout   time.Duration // of one attempt; 0: none
+	userAgent string
 }
 
 // tokenSource supplies the bearer token of each attempt.
@@ -37,173 +50,265 @@ type tokenSource interface {
 	refused(token string) bool
 }
 
-// tally counts the attempts of a call.
-type tally struct {
-	sent    int // requests that were sent
-	counted int // those that count against RetryPolicy.MaxAttempts
+// none is a source for requests without a token.
+type none struct{}
+
+func (none) prepare(context.Context) error         { return nil }
+func (none) token(context.Context) (string, error) { return "", nil }
+func (none) refused(string) bool                   { return false }
+
+// call is a request and its attempts. The context of the request holds it.
+type call struct {
+	sender  *sender
+	request request
+
+	attempt  *attempt // nil before its request is sent, and when it has ended
+	sent     int      // requests
+	counted  int      // those that count against RetryPolicy.MaxAttempts
+	refusals int      // of tokens that can be renewed
+	wait     time.Duration
+	failure  error     // of the latest attempt that did not end with the context
+	response *APIError // the latest response; nil if none came, or a 200
+}
+
+type callKey struct{}
+
+// callOf returns the call whose request has the context ctx.
+func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+// tokens returns where the call gets its token from.
+func (k *call) tokens() tokenSource {
+	if k.request.forToken {
+		return none{}
+	}
+	return k.sender.tokens
+}
+
+// attempt is one request that is sent.
+type attempt struct {
+	turn     sending
+	token    string // empty: none
+	started  time.Time
+	ctx      context.Context
+	cancel   context.CancelFunc // of ctx
+	location []string           // header of the response, if http.Client must not see it
 }
 
 // failure is an attempt that did not succeed.
 type failure struct {
 	err       error
-	temporary bool        // another attempt may succeed
-	sent      bool        // the request was sent
-	token     string      // that was sent with it
-	status    int         // of the response; 0 without one
-	header    http.Header // of the response; nil without one
-
-	pause time.Duration // what is left of the client's pause, if that matters
-	free  bool          // a 429 that does not count
+	temporary bool          // another attempt may succeed
+	status    int           // of the response; 0 without one
+	header    http.Header   // of the response; nil without one
+	pause     time.Duration // what is left of the client's pause, if that matters
+	late      bool          // the deadline comes before the attempt
 }
 
-func (f *failure) Error() string { return f.err.Error() }
-
-// attempt sends the request once and reads the response. It returns nil when that
-// succeeded. n counts this attempt too.
-func (s *sender) attempt(r *request, req *http.Request, n tally) *failure {
-	turn, token, err := s.await(req.Context())
+// RoundTrip sends a request of a call.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	k := callOf(req.Context())
+	a, err := t.await(req.Context(), k.tokens())
 	if err != nil {
-		return notSent(r, err)
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return nil, err
 	}
-	x := exchange{sender: s, request: r, hidden: r.hidden, turn: turn, n: n}
-	x.hidden.token = token
-	started := time.Now()
-	f := x.do(req)
+	k.attempt = a
+	k.sent++
+	k.counted++
+	ctx, cancel := t.bound(req.Context())
+	a.started, a.ctx, a.cancel = time.Now(), ctx, cancel
+	out := req.Clone(ctx)
+	out.Header.Set("User-Agent", t.userAgent)
+	if a.token != "" {
+		out.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	resp, err := t.base(out)
+	switch {
+	case err != nil:
+		return nil, explain(err, t.proxyOf(req))
+	case resp == nil:
+		return nil, errors.New("the transport returned neither a response nor an error")
+	}
+	own := *resp // a RoundTripper in a test may return it again
+	own.Request = req
+	if own.Body == nil {
+		own.Body = http.NoBody
+	}
+	if _, err := own.Location(); err != nil { // http.Client would return an error in place of the response
+		a.location = resp.Header["Location"]
+		own.Header = resp.Header.Clone()
+		own.Header.Del("Location")
+	}
+	return &own, nil
+}
+
+// proxyOf returns the proxy of a request; nil if there is none, or it is not known.
+func (t *transport) proxyOf(req *http.Request) *url.URL {
+	if t.proxy == nil {
+		return nil
+	}
+	proxy, _ := t.proxy(req)
+	return proxy
+}
+
+// await returns when a request may be sent.
+func (t *transport) await(ctx context.Context, tokens tokenSource) (a *attempt, err error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	if err := tokens.prepare(ctx); err != nil {
+		return nil, fail("", "cannot get a bearer token: %s", err)
+	}
+	a = new(attempt)
+	if a.turn, err = t.pace.wait(ctx); err != nil {
+		return nil, err
+	}
+	if a.token, err = tokens.token(ctx); err != nil {
+		return nil, fail("", "cannot get a bearer token: %s", err)
+	}
+	return a, nil
+}
+
+// bound returns a context with the time-out of an attempt.
+func (t *transport) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if t.timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, t.timeout)
+}
+
+// end ends the attempt, and reports it. f is nil if it succeeded. again is true if
+// another one follows.
+func (k *call) end(ctx context.Context, f *failure, again bool) {
+	r, s, a := &k.request, k.sender, k.attempt
+	k.attempt = nil
+	a.cancel()
+	done := Attempt{
+		Method: r.Method, Path: r.URL.Path, Query: readable.Replace(r.URL.RawQuery),
+		Number: k.sent, StatusCode: http.StatusOK, Duration: time.Since(a.started),
+	}
 	if f != nil {
-		f.sent, f.token, err = true, token, f.err
+		done.StatusCode, done.Err = f.status, f.err
 	}
-	logAttempt(req.Context(), s.logger, r, n.sent, time.Since(started), err)
+	logAttempt(ctx, s.logger, done)
+	if again {
+		done.Retry, done.Wait = true, k.wait
+		r.onRetry(done.Err, done.Wait)
+		logRetry(ctx, s.logger, done)
+	}
+	s.onAttempt(ctx, done)
+}
+
+// result returns what came of the attempt: nil if it succeeded. Its arguments are those
+// of CheckRetry.
+func (k *call) result(ctx context.Context, resp *http.Response, err error) (f *failure) {
+	if outer := new(url.Error); errors.As(err, &outer) { // of http.Client; the request is named elsewhere
+		err = outer.Err
+	}
+	switch {
+	case k.attempt == nil:
+		return k.notSent(err)
+	case err != nil:
+		return k.broken(ctx, err)
+	case resp.StatusCode == http.StatusOK:
+		f = k.read(ctx, resp)
+	default:
+		f = k.refusal(resp)
+	}
+	if f != nil {
+		f.status = resp.StatusCode
+	}
 	return f
+}
+
+// read reads and decodes a response with status 200.
+func (k *call) read(ctx context.Context, resp *http.Response) *failure {
+	k.sender.transport.pace.succeeded()
+	buf := buffers.Get().(*bytes.Buffer)
+	defer release(buf)
+	most := k.sender.maxResponseSize
+	if err := receive(buf, resp, most+1); err != nil {
+		return k.broken(ctx, fmt.Errorf("the response ended early: %w", err))
+	}
+	body := buf.Bytes()
+	if int64(len(body)) > most {
+		err := fmt.Errorf("%w: more than %d bytes; ask for shorter pages or raise WithMaxResponseSize", ErrResponseTooLarge, most)
+		return &failure{err: k.request.fail("%s", err)}
+	}
+	if err := k.request.read(resp.Header, body); err != nil {
+		return &failure{err: k.request.decodeError(resp, body, k.hidden(), err, k.sent), temporary: isCut(body), header: resp.Header}
+	}
+	return nil
+}
+
+// receive reads at most so many bytes of the body, and closes it.
+func receive(buf *bytes.Buffer, resp *http.Response, most int64) error {
+	_, err := buf.ReadFrom(io.LimitReader(resp.Body, most))
+	resp.Body.Close()
+	resp.Body = http.NoBody // go-retryablehttp reads the rest
+	return err
 }
 
 // notSent returns the failure of an attempt that ends before its request is sent.
-func notSent(r *request, err error) *failure {
+func (k *call) notSent(err error) *failure {
 	var pause pauseError
 	if errors.As(err, &pause) {
-		return &failure{err: r.pausedError(time.Duration(pause)), pause: time.Duration(pause)}
+		return &failure{err: k.request.pausedError(time.Duration(pause)), late: true}
 	}
-	return &failure{err: r.fail(err)}
+	return &failure{err: k.request.fail("%s", err), late: errors.As(err, new(rateError))}
 }
 
-// await returns when the request may be sent, with its token.
-func (s *sender) await(ctx context.Context) (turn sending, token string, err error) {
-	if err := ended(ctx); err != nil {
-		return turn, "", err
-	}
-	if err := s.tokens.prepare(ctx); err != nil {
-		return turn, "", fmt.Errorf("cannot get a bearer token: %w", err)
-	}
-	if turn, err = s.pace.wait(ctx); err != nil {
-		return turn, "", err
-	}
-	if token, err = s.tokens.token(ctx); err != nil {
-		return turn, "", fmt.Errorf("cannot get a bearer token: %w", err)
-	}
-	return turn, token, nil
-}
-
-// exchange is one request that is sent, and its response.
-type exchange struct {
-	*sender
-	request *request
-	hidden  redaction // with the token of the request
-	turn    sending
-	n       tally
-}
-
-// do sends the request and reads the response.
-func (x exchange) do(req *http.Request) *failure {
-	caller := req.Context()
-	ctx := caller
-	if x.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, x.timeout)
-		defer cancel()
-	}
-	req = req.Clone(ctx)
-	req.Header.Set("User-Agent", x.userAgent)
-	if token := x.hidden.token; token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := x.transport(req)
-	if err == nil && resp == nil {
-		err = errors.New("the transport returned neither a response nor an error")
-	}
-	if err != nil {
-		return x.broken(caller, ctx, err)
-	}
-	if resp.Body == nil { // as RoundTrippers in tests return it
-		resp.Body = http.NoBody
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return x.refusal(resp)
-	}
-	x.pace.succeeded()
-	f, err := x.read(resp)
-	if err != nil {
-		return x.broken(caller, ctx, err)
-	}
-	return f
-}
-
-// read reads a response with status 200. The error is that of a body which ends
-// early.
-func (x exchange) read(resp *http.Response) (*failure, error) {
-	buf := buffers.Get().(*bytes.Buffer)
-	defer release(buf)
-	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, x.maxResponseSize+1)); err != nil {
-		return nil, fmt.Errorf("the response ended early: %w", err)
-	}
-	body := buf.Bytes()
-	if int64(len(body)) > x.maxResponseSize {
-		return &failure{err: x.request.fail(fmt.Errorf("%w: more than %d bytes; ask for shorter pages or raise WithMaxResponseSize", ErrResponseTooLarge, x.maxResponseSize))}, nil
-	}
-	if err := x.request.read(resp.Header, body); err != nil {
-		return &failure{err: x.request.decodeError(resp, body, x.hidden, err), temporary: isCut(body), header: resp.Header}, nil
-	}
-	return nil, nil
-}
-
-// refusal reads a response with another status. The status decides, however much of
-// the body arrives.
-func (x exchange) refusal(resp *http.Response) *failure {
-	f := &failure{temporary: isTemporary(resp.StatusCode), status: resp.StatusCode, header: resp.Header}
+// refusal reads a response with a status other than 200. The status decides, however
+// much of the body arrives.
+func (k *call) refusal(resp *http.Response) *failure {
+	f := &failure{temporary: isTemporary(resp.StatusCode), header: resp.Header}
 	if resp.StatusCode == http.StatusTooManyRequests {
-		// Before the body is read, which may take long.
-		f.pause, f.free = x.throttled(resp.Header)
+		f.pause = k.throttled(resp.Header) // before the body is read, which may take long
 	}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, int64(x.hidden.needed())))
-	f.err = x.request.apiError(resp, body, x.hidden, x.n.sent)
+	if k.attempt.location != nil {
+		resp.Header["Location"] = k.attempt.location
+	}
+	var body bytes.Buffer
+	_ = receive(&body, resp, int64(k.hidden().needed()))
+	f.err = k.request.apiError(resp, body.Bytes(), k.hidden(), k.sent)
 	return f
 }
 
 // throttled pauses the client after a 429, for as long as the server asks, or for the
-// wait of the policy. It returns what is left of the pause. free is true if this
-// response does not count as an attempt.
-func (x exchange) throttled(h http.Header) (left time.Duration, free bool) {
+// wait of the policy. It returns what is left of the pause.
+func (k *call) throttled(h http.Header) time.Duration {
 	_, asked := retryAfter(h)
-	left, free = x.pace.throttled(x.turn, x.retry.wait(x.n.counted, h), asked)
-	return left, free && x.retry.MaxAttempts > 1
+	left, free := k.sender.transport.pace.throttled(k.attempt.turn, k.sender.retry.wait(k.counted, h), asked)
+	if free && k.sender.retry.MaxAttempts > 1 {
+		k.counted--
+	}
+	return left
 }
 
 // broken returns the failure of an attempt without a whole response. The time-out
-// of the attempt must not look like the end of the caller's context.
-func (x exchange) broken(caller, attempt context.Context, err error) *failure {
+// of the attempt must not look like the end of the caller's context. Where one
+// connection is dead, those that idle may be too, so the next attempt makes a new one.
+func (k *call) broken(ctx context.Context, err error) *failure {
 	temporary := !isPermanent(err)
-	if ended(caller) == nil {
+	if ended(ctx) == nil {
+		k.sender.transport.closeIdle()
 		switch {
-		case attempt.Err() != nil:
-			err = timeoutError(fmt.Sprintf("no whole response within %v", x.timeout))
+		case k.attempt.ctx.Err() != nil:
+			err = timeoutError(fmt.Sprintf("no whole response within %v", k.sender.transport.timeout))
 		case errors.Is(err, context.DeadlineExceeded): // as that of a Dialer
 			err = timeoutError(err.Error())
 		}
 	}
-	err = x.hidden.inError(err)
-	if x.n.sent > 1 {
-		err = fmt.Errorf("%w (after %d attempts)", err, x.n.sent)
-	}
-	return &failure{err: x.request.fail(err), temporary: temporary}
+	return &failure{err: k.request.fail("%s"+afterAttempts(k.sent), k.hidden().inError(err)), temporary: temporary}
+}
+
+// hidden is what errors must not show of the attempt.
+func (k *call) hidden() redaction {
+	h := k.request.hidden
+	h.token = k.attempt.token
+	return h
 }
 
 // buffers hold the bodies while they are decoded. Decoding copies what it keeps.

@@ -56,6 +56,8 @@ func isDecodeError(err error) bool { return errors.As(err, new(*epcclogs.DecodeE
 
 func isCut(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) && !isDecodeError(err) }
 
+func isCutJSON(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) && isDecodeError(err) }
+
 func isStatus(code int) func(error) bool {
 	return func(err error) bool {
 		var apiErr *epcclogs.APIError
@@ -71,9 +73,9 @@ var passing = map[string]struct {
 }{
 	"CutLength":   {epcclogstest.CutLength(), isCut},
 	"CutChunk":    {epcclogstest.CutChunk(), isCut},
-	"CutJSON":     {epcclogstest.CutJSON(), isDecodeError},
+	"CutJSON":     {epcclogstest.CutJSON(), isCutJSON},
 	"empty":       {epcclogstest.Status(200, ""), isDecodeError},
-	"blank":       {epcclogstest.Status(200, " \r\n"), isDecodeError},
+	"blank":       {epcclogstest.Status(200, " \r\n"), isCutJSON},
 	"Reset":       {epcclogstest.Reset(), func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
 	"GatewayPage": {epcclogstest.GatewayPage(502), isStatus(502)},
 	"Status":      {epcclogstest.Status(429, `{"errors":[{}]}`).WithHeader("Retry-After", "0.001"), isStatus(429)},
@@ -135,11 +137,25 @@ func TestFaultsThatStay(t *testing.T) {
 	}
 }
 
+// A cut that stays is told in the same words, wherever the body ends.
+func TestTextOfACut(t *testing.T) {
+	const whole = `{"data":[`
+	for _, answer := range []wire.Step{wire.OK(whole), wire.OK(whole, "Content-Length", "100")} {
+		s := wire.Serve(t, answer)
+		err := call(t.Context(), unkept(t, s.URL))
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.ErrorContains(t, err, "epcclogs: GET "+s.URL+"/v2/integrations: the response ended early: unexpected EOF")
+		require.ErrorContains(t, err, " (after 3 attempts)")
+		assert.Len(t, s.Sent(), 3)
+	}
+}
+
 func TestBodyOfACutResponse(t *testing.T) {
 	srv, _ := faulty(t, 3)
 	srv.Fail(3, epcclogstest.CutJSON())
 	decodeErr := as[*epcclogs.DecodeError](t, exhaust(t.Context(), unkept(t, srv.URL).IntegrationLogs(integration, nil)))
 	assert.True(t, strings.HasPrefix(string(decodeErr.Body), `{"data":[`), "%s", decodeErr.Body)
+	assert.Equal(t, 3, decodeErr.Attempts)
 	assert.Len(t, srv.Requests(), 3)
 }
 

@@ -21,13 +21,6 @@ const (
 	renewPatience        = time.Second      // the longest that calls wait for a renewal, while the old token is good
 )
 
-// none is a source for requests without a token.
-type none struct{}
-
-func (none) prepare(context.Context) error         { return nil }
-func (none) token(context.Context) (string, error) { return "", nil }
-func (none) refused(string) bool                   { return false }
-
 // given is a source that the user of the library supplies.
 type given func(context.Context) (string, error)
 
@@ -59,7 +52,7 @@ func isToken(s string) bool {
 // of the renewal has failed, or the renewal takes longer than renewPatience. It goes
 // on in the background. If it fails, the next one begins after renewAgain.
 type credentials struct {
-	sender sender // its source of tokens is none
+	sender *sender
 	url    string
 	form   url.Values
 
@@ -85,8 +78,7 @@ type flight struct {
 	news    chan struct{} // closed when failure and next change
 }
 
-func newCredentials(s sender, base, clientID, clientSecret string) *credentials {
-	s.tokens = none{}
+func newCredentials(s *sender, base, clientID, clientSecret string) *credentials {
 	return &credentials{sender: s, url: base + "/oauth/access_token", form: url.Values{
 		"grant_type":    {"client_credentials"},
 		"client_id":     {clientID},
@@ -115,7 +107,7 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 	f.waiting++
 	for {
 		// The fetch has no deadline, so it waits for the end of a pause. This call may not.
-		paused, err := c.sender.pace.watch(ctx)
+		paused, err := c.sender.transport.pace.watch(ctx)
 		if gives, token, err := c.givesUp(ctx, f, err); gives {
 			c.leave(f)
 			return token, err
@@ -147,7 +139,7 @@ func (c *credentials) givesUp(ctx context.Context, f *flight, pause error) (give
 	case c.lasts() && f.doubtful():
 		return true, c.current, nil
 	case over != nil && f.failure != nil:
-		return true, "", fmt.Errorf("%w; the last attempt failed: %w", over, f.failure)
+		return true, "", fail("", "%s; the last attempt failed: %s", over, f.failure)
 	case over != nil:
 		return true, "", over
 	case f.failure != nil && !outlasts(ctx, time.Until(f.next)):
@@ -223,6 +215,7 @@ func (c *credentials) fetch(ctx context.Context, f *flight) (token string, lifet
 		token, lifetime, err = readToken(h, body)
 		return err
 	}
+	r.forToken = true
 	r.hidden = redaction{secret: c.form.Get("client_secret"), bodies: true}
 	r.onRetry = func(failure error, wait time.Duration) { c.retrying(f, failure, wait) }
 	err = c.sender.send(r) //nolint:contextcheck // the request carries it

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -490,5 +491,33 @@ func TestOldTokenThatIsRefused(t *testing.T) {
 		require.ErrorIs(t, call(t.Context(), r.Client), epcclogs.ErrForbidden)
 		assert.Len(t, r.gets.Requests(), 1)
 		assert.Len(t, r.posts.Requests(), 3)
+	})
+}
+
+// Some servers take a token only a moment after they have issued it.
+func TestTokenIsTakenLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 50 {
+			issued := make(map[string]time.Time)
+			api := wire.Each(func(int) wire.Step {
+				return func(r *http.Request) (*http.Response, error) {
+					token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+					switch at, known := issued[token]; {
+					case r.Method == http.MethodPost:
+						token = fmt.Sprint("token-", len(issued))
+						issued[token] = time.Now()
+						return wire.OK(`{"access_token":"` + token + `"}`)(r)
+					case !known || time.Since(at) < 300*time.Millisecond:
+						return refused(r)
+					}
+					return done(r)
+				}
+			})
+			c, err := epcclogs.NewClient(over(api), withSecret)
+			require.NoError(t, err)
+			require.NoError(t, call(t.Context(), c))
+			assert.Len(t, issued, 2, "the first refusal renews it, the second does not")
+			assert.Len(t, api.Sent(), 5)
+		}
 	})
 }

@@ -228,7 +228,10 @@ func TestTokenResponseTooLarge(t *testing.T) {
 var refused = wire.Reply(401, `{"errors":[{"title":"Unauthorized","status":401}]}`)
 
 func TestRefusedTokenIsRenewedOnce(t *testing.T) {
-	for _, attempts := range []int{1, 4} {
+	for attempts, bearers := range map[int][]string{
+		1: {"Bearer fetched-token-1", "Bearer fetched-token-2"},
+		4: {"Bearer fetched-token-1", "Bearer fetched-token-2", "Bearer fetched-token-2"}, // it may be too new
+	} {
 		t.Run(fmt.Sprintf("MaxAttempts %d", attempts), func(t *testing.T) {
 			policy := epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: attempts, MaxWait: time.Millisecond})
 			api := newAPI(nil, func(n int) wire.Step {
@@ -252,9 +255,9 @@ func TestRefusedTokenIsRenewedOnce(t *testing.T) {
 			require.ErrorIs(t, err, epcclogs.ErrUnauthorized)
 			apiErr := as[*epcclogs.APIError](t, err)
 			assert.Equal(t, http.MethodGet, apiErr.Method)
-			assert.Equal(t, 2, apiErr.Attempts)
+			assert.Equal(t, len(bearers), apiErr.Attempts)
 			assert.Equal(t, 2, api.posts())
-			assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-2"}, api.bearers())
+			assert.Equal(t, bearers, api.bearers())
 		})
 	}
 }
@@ -273,11 +276,13 @@ func TestRenewalComesOnTop(t *testing.T) {
 		"401 between":          {[]wire.Step{busy, refused, busy}, 3, 4, epcclogs.ErrServer},
 		"401 last":             {[]wire.Step{busy, busy, refused, busy}, 3, 4, epcclogs.ErrServer},
 		"401 last, then good":  {[]wire.Step{busy, busy, refused, done}, 3, 4, nil},
-		"401 again, later":     {[]wire.Step{refused, busy, refused, done}, 3, 3, epcclogs.ErrUnauthorized},
+		"401 again, later":     {[]wire.Step{refused, busy, refused, done}, 3, 4, nil},
+		"401 for ever":         {[]wire.Step{refused}, 5, 3, epcclogs.ErrUnauthorized},
 		"401 after all others": {[]wire.Step{busy, busy, busy, refused}, 3, 3, epcclogs.ErrServer},
 
 		"of two: 401 alone":       {[]wire.Step{refused, done}, 2, 2, nil},
-		"of two: 401 twice":       {[]wire.Step{refused, refused, done}, 2, 2, epcclogs.ErrUnauthorized},
+		"of two: 401 twice":       {[]wire.Step{refused, refused, done}, 2, 3, nil},
+		"of one: 401 twice":       {[]wire.Step{refused, refused, done}, 1, 2, epcclogs.ErrUnauthorized},
 		"of two: 401 first":       {[]wire.Step{refused, busy, done}, 2, 3, nil},
 		"of two: 401 last":        {[]wire.Step{busy, refused, done}, 2, 3, nil},
 		"of two: one on top only": {[]wire.Step{busy, refused, busy, done}, 2, 3, epcclogs.ErrServer},
@@ -289,6 +294,21 @@ func TestRenewalComesOnTop(t *testing.T) {
 			require.ErrorIs(t, err, row.is)
 			assert.Len(t, api.bearers(), row.sent)
 		})
+	}
+}
+
+// What the token endpoint says in the form of OAuth is in the error, but for the secret.
+func TestOAuthErrorOfATokenRequest(t *testing.T) {
+	for status, want := range map[int]string{
+		400: "400 Bad Request: invalid_client: no client [hidden] here; check the client id, the client secret and the base URL",
+		401: "401 Unauthorized: invalid_client: no client [hidden] here; check the client id, the client secret and the base URL",
+	} {
+		s := newAPI(always(wire.Reply(status, `{"error":"invalid_client","error_description":"no client `+secret+` here"}`)), nil)
+		err := call(t.Context(), clientOf(t, s, withSecret))
+		require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
+			"POST https://api.example.com/oauth/access_token: "+want)
+		showsNot(t, err, secret)
+		assert.Equal(t, 1, s.posts())
 	}
 }
 
@@ -548,7 +568,7 @@ func FuzzToken(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	// All that is said about the answer.
-	said := regexp.MustCompile(`: (it is empty|it is not a JSON object|access_token is missing, empty or not a token|expires(_in)? is not a number) \(Content-Type "application/json"\)$`)
+	said := regexp.MustCompile(`: (unexpected EOF|it is empty|it is not a JSON object|access_token is missing, empty or not a token|expires(_in)? is not a number) \(Content-Type "application/json"\)( \(after 3 attempts\))?$`)
 	printable := regexp.MustCompile(`^Bearer [!-~]+$`)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		api := newAPI(always(wire.OK(string(body))), nil)

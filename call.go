@@ -3,7 +3,6 @@ package epcclogs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"time"
@@ -11,18 +10,34 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
+// newLoop returns what runs the attempts of all calls of s. Its HTTPClient follows no
+// redirect. It cannot close idle connections either, as go-retryablehttp tries after
+// each failed call: the transport has no method for it.
+func newLoop(s *sender) *retryablehttp.Client {
+	return &retryablehttp.Client{
+		HTTPClient: &http.Client{
+			Transport:     s.transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		RetryMax: math.MaxInt, // CheckRetry counts, because some attempts do not count
+		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+			return callOf(ctx).checkRetry(ctx, resp, err)
+		},
+		Backoff: func(_, _ time.Duration, n int, resp *http.Response) time.Duration {
+			if resp == nil {
+				return s.retry.wait(n+1, nil) // what checkRetry has decided on
+			}
+			return callOf(resp.Request.Context()).wait
+		},
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+}
+
 // send makes a whole call: it sends the request, again if needed, and decodes the
-// response. All requests go this way, also those for tokens. go-retryablehttp runs
-// the attempts and waits in between; the call decides whether there is another one.
+// response. All requests go this way, also those for tokens.
 func (s *sender) send(r request) error {
 	k := &call{sender: s, request: r}
-	loop := retryablehttp.Client{
-		HTTPClient: &http.Client{Transport: k},
-		RetryMax:   math.MaxInt, // again counts
-		CheckRetry: k.again,
-		Backoff:    k.backoff,
-	}
-	resp, err := loop.Do(r.Request)
+	resp, err := s.loop.Do(r.WithContext(context.WithValue(r.Context(), callKey{}, k)))
 	if err != nil {
 		return k.outcome(r.Context(), err)
 	}
@@ -30,81 +45,55 @@ func (s *sender) send(r request) error {
 	return nil
 }
 
-// call is a request with all its attempts. Only again and its parts (note, renew
-// and retry) change it. go-retryablehttp calls again after each attempt.
-type call struct {
-	sender  *sender
-	request request
-
-	attempts tally
-	renewed  bool          // a refused token was renewed
-	wait     time.Duration // before the next attempt
-	failure  error         // of the latest attempt that did not end with the context
-	response *APIError     // the latest response; nil if none came, or a 200
-}
-
-// RoundTrip makes one attempt, from the token to the decoded response. So a response
-// that ends early is a failed attempt like any other. The error is a *failure.
-func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
-	n := tally{sent: k.attempts.sent + 1, counted: k.attempts.counted + 1}
-	if f := k.sender.attempt(&k.request, req, n); f != nil {
-		return nil, f
-	}
-	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
-}
-
-// again notes that an attempt ended with err, and decides whether there is another
-// one.
-func (k *call) again(ctx context.Context, _ *http.Response, err error) (bool, error) {
-	if err == nil {
+// checkRetry ends an attempt: it reads and decodes the response, and decides whether
+// there is another attempt, and after which wait.
+func (k *call) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	f := k.result(ctx, resp, err)
+	if f == nil {
+		k.end(ctx, nil, false)
 		return false, nil
 	}
-	var f *failure
-	if !errors.As(err, &f) { // there was no attempt
-		return false, err
-	}
 	k.note(ctx, f)
-	if ended(ctx) != nil || !k.renew(f) && !k.retry(ctx, f) {
-		return false, err
+	if k.attempt == nil {
+		return false, f.err
 	}
-	k.request.onRetry(f.err, k.wait)
-	logRetry(ctx, k.sender.logger, &k.request, k.attempts.sent, k.wait, f.err)
-	return true, nil
+	again := ended(ctx) == nil && (k.renew(f) || k.retry(ctx, f))
+	k.end(ctx, f, again)
+	return again, f.err
 }
 
-// note counts the attempt that failed with f, and keeps its error and its response.
+// note keeps the error of the attempt that failed with f, and its response.
 func (k *call) note(ctx context.Context, f *failure) {
 	var status *APIError
 	switch {
 	case errors.As(f.err, &status):
-		if f.sent {
+		if k.attempt != nil {
 			k.response = status
 		}
 	case errors.As(f.err, new(*DecodeError)), errors.Is(f.err, ErrResponseTooLarge):
 		k.response = nil
 	}
-	if f.sent {
-		k.attempts.sent++
-	}
-	if f.sent && !f.free {
-		k.attempts.counted++
-	}
 	switch {
-	case k.failure != nil && f.pause > 0 && !f.sent:
-		k.failure = k.request.fail(fmt.Errorf("%w; the retry: %w", k.failure, f.err))
+	case k.failure != nil && f.late:
+		k.failure = k.request.fail("%s; the retry: %s", k.failure, f.err)
 	case status != nil, ended(ctx) == nil:
 		k.failure = f.err
 	}
 }
 
 // renew decides whether the request is sent again at once with a new token. That
-// happens once in a call, in addition to RetryPolicy.MaxAttempts.
+// happens once in a call, in addition to RetryPolicy.MaxAttempts. A second refusal is
+// temporary, once: some servers take a token only a moment after they have issued it.
 func (k *call) renew(f *failure) bool {
-	if f.status != http.StatusUnauthorized || k.renewed || !k.sender.tokens.refused(f.token) {
+	if f.status != http.StatusUnauthorized || k.refusals == 0 && !k.tokens().refused(k.attempt.token) {
 		return false
 	}
-	k.renewed, k.wait = true, 0
-	k.attempts.counted--
+	if k.refusals++; k.refusals > 1 {
+		f.temporary = k.refusals == 2
+		return false
+	}
+	k.wait = 0
+	k.counted--
 	return true
 }
 
@@ -113,28 +102,25 @@ func (k *call) retry(ctx context.Context, f *failure) bool {
 	p := k.sender.retry
 	k.wait = f.pause
 	if k.wait == 0 {
-		k.wait = p.wait(k.attempts.counted, f.header)
+		k.wait = p.wait(k.sent, f.header)
 	}
-	return f.temporary && k.attempts.counted < p.MaxAttempts && k.wait <= p.MaxWait && outlasts(ctx, k.wait)
+	return f.temporary && k.counted < p.MaxAttempts && k.wait <= p.MaxWait && outlasts(ctx, k.wait)
 }
 
-// backoff returns the wait that again has decided on.
-func (k *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return k.wait }
-
-// outcome returns the error of the whole call. err is the error of go-retryablehttp.
-// It is used if there was no attempt.
+// outcome returns the error of the whole call. err is that of go-retryablehttp. It is
+// used if there was no attempt.
 func (k *call) outcome(ctx context.Context, err error) error {
-	last := k.failure
+	r, last := &k.request, k.failure
 	if k.response != nil && !errors.Is(last, k.response) {
-		last = k.request.fail(fmt.Errorf("%w; the last response was: %w", last, k.response))
+		last = r.fail("%s; the last response was: %s", last, k.response)
 	}
 	switch over := ended(ctx); {
 	case over != nil && last != nil:
-		return k.request.fail(fmt.Errorf("%w; the last attempt failed: %w", over, last))
+		return r.fail("%s; the last attempt failed: %s", over, last)
 	case over != nil:
-		return k.request.fail(over)
+		return r.fail("%s", over)
 	case last != nil:
 		return last
 	}
-	return k.request.fail(err)
+	return r.fail("%s", err)
 }

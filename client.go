@@ -43,15 +43,14 @@ type Client struct {
 func NewClient(opts ...Option) (*Client, error) {
 	o := options{
 		base:   EUWest,
-		tokens: func(sender, string) tokenSource { return none{} },
+		tokens: func(*sender, string) tokenSource { return none{} },
 		sender: sender{
-			timeout:         defaultTimeout,
 			maxResponseSize: defaultMaxResponseSize,
-			userAgent:       "epcclogs/" + Version,
 			logger:          slog.New(slog.DiscardHandler),
+			onAttempt:       func(context.Context, Attempt) {},
 		},
 	}
-	o.sender.retry, _ = RetryPolicy{}.withDefaults()
+	o.retry, _ = RetryPolicy{}.withDefaults()
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, invalid("an option is nil")
@@ -61,59 +60,71 @@ func NewClient(opts ...Option) (*Client, error) {
 		}
 	}
 	if o.kind != "" && exposed(o.base) {
-		return nil, invalid("credentials would be sent unencrypted to %s; use https", o.base)
+		return nil, invalid("credentials would be sent unencrypted to %s; use https%s", o.base, o.baseIn)
 	}
 	return newClient(&o), nil
 }
 
 // newClient puts the parts of a client together.
 func newClient(o *options) *Client {
-	s := o.sender
-	closeIdle := func() {}
+	t := &transport{
+		closeIdle: func() {},
+		pace:      newPace(o.rateLimit, o.retry.MaxWait, o.sender.logger),
+		timeout:   defaultTimeout,
+		userAgent: strings.TrimSpace(o.product + " epcclogs/" + Version),
+	}
+	var base http.RoundTripper
 	switch {
 	case o.http == nil:
 		own := newTransport()
-		s.transport, closeIdle = own.RoundTrip, own.CloseIdleConnections
+		base, t.closeIdle = own, own.CloseIdleConnections
 	case o.http.Transport == nil:
-		s.transport = http.DefaultTransport.RoundTrip
+		base = http.DefaultTransport
 	default:
-		s.transport = o.http.Transport.RoundTrip
+		base = o.http.Transport
+	}
+	t.base = base.RoundTrip
+	if known, ok := base.(*http.Transport); ok {
+		t.proxy = known.Proxy
 	}
 	if o.http != nil && o.http.Timeout > 0 {
-		s.timeout = o.http.Timeout
+		t.timeout = o.http.Timeout
 	}
 	if o.timeout != nil {
-		s.timeout = *o.timeout
+		t.timeout = *o.timeout
 	}
-	if o.product != "" {
-		s.userAgent = o.product + " " + s.userAgent
-	}
-	s.pace = newPace(o.rateLimit, s.retry.MaxWait, s.logger)
+	s := &o.sender
+	s.transport, s.retry = t, newRetry(o.retry)
+	s.loop = newLoop(s)
 	s.tokens = o.tokens(s, o.base)
-	return &Client{send: s.send, closeIdle: closeIdle, base: o.base}
+	return &Client{send: s.send, closeIdle: t.closeIdle, base: o.base}
 }
 
 // NewClientFromEnv returns a client with the client credentials in the environment
 // variables EPCC_CLIENT_ID and EPCC_CLIENT_SECRET, and the base URL in
-// EPCC_API_BASE_URL, if that is set. The error names the variables that are missing.
+// EPCC_API_BASE_URL, if that is set. Space around their values is cut off, such as the
+// line break at the end of a file. Errors name the variable.
 //
 // opts are applied afterwards. They may replace these values, but not add another
 // kind of credentials.
 func NewClientFromEnv(opts ...Option) (*Client, error) {
+	const idName, secretName, baseName = "EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL"
+	env := make(map[string]string)
 	var missing []string
-	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET"} {
-		if os.Getenv(name) == "" {
+	for _, name := range []string{idName, secretName, baseName} {
+		env[name] = strings.TrimSpace(os.Getenv(name))
+		if env[name] == "" && name != baseName {
 			missing = append(missing, name)
 		}
 	}
 	if len(missing) > 0 {
 		return nil, invalid("missing in the environment: %s", strings.Join(missing, ", "))
 	}
-	env := []Option{WithClientCredentials(os.Getenv("EPCC_CLIENT_ID"), os.Getenv("EPCC_CLIENT_SECRET"))}
-	if base := os.Getenv("EPCC_API_BASE_URL"); base != "" {
-		env = append(env, WithBaseURL(base))
+	all := []Option{clientCredentials(idName, env[idName], secretName, env[secretName])}
+	if env[baseName] != "" {
+		all = append(all, baseURL(baseName, env[baseName], " in "+baseName))
 	}
-	return NewClient(append(env, opts...)...)
+	return NewClient(append(all, opts...)...)
 }
 
 // CloseIdleConnections closes the connections that are not in use. It does not
@@ -177,9 +188,10 @@ const maxIdleConns = 64
 
 func newTransport() *http.Transport {
 	return &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
-		DialContext:       (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2: true,
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: onProxyConnect,
+		DialContext:            (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
 		// A dead connection is noticed within an attempt, so that the next one takes
 		// another.
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},

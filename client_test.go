@@ -209,6 +209,7 @@ func TestHeaders(t *testing.T) {
 	require.NoError(t, call(t.Context(), newClient(t, s.URL)))
 	r := s.Last()
 	assert.Equal(t, []string{"application/json"}, r.Header.Values("Accept"))
+	assert.Equal(t, []string{"no-cache"}, r.Header.Values("Cache-Control"))
 	assert.Equal(t, []string{"epcclogs/" + epcclogs.Version}, r.Header.Values("User-Agent"))
 	assert.NotContains(t, r.Header, "Authorization", "no credentials, no Authorization")
 	assert.NotContains(t, r.Header, "Content-Type", "a GET has no body")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -49,8 +50,9 @@ type APIError struct {
 	Method     string
 	URL        string // without credentials
 	// Errors is what the API says about the error. It is empty if the body is not the
-	// documented JSON, such as the HTML page of a gateway. [errors.As] finds the first
-	// element.
+	// documented JSON, such as the HTML page of a gateway. An OAuth error becomes an
+	// element too: its error is the Title, its error_description the Detail. [errors.As]
+	// finds the first element.
 	Errors []ErrorBody
 	Header http.Header
 	// Body is what was received, at most 64 KiB, without the bearer token that was
@@ -61,18 +63,25 @@ type APIError struct {
 	// Attempts is how many requests the call has sent; 0 if an earlier 429 prevented
 	// it.
 	Attempts int
+
+	forToken bool // the request asked for a token
 }
 
 // Error tells the request, the status, what the server says about it, and what to
 // do if that is known.
-func (e *APIError) Error() string {
+func (e *APIError) Error() string { return errorText(e) }
+
+func (e *APIError) parts() (name, text string) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d", requestName(e.Method, e.URL), e.StatusCode)
+	fmt.Fprint(&b, e.StatusCode)
 	if text := http.StatusText(e.StatusCode); text != "" {
 		b.WriteString(" " + text)
 	}
 	if text := e.message(); text != "" {
 		fmt.Fprintf(&b, ": %.500s", text)
+	}
+	if len(e.Errors) > 0 && e.Errors[0].RequestID != "" {
+		fmt.Fprintf(&b, " (request id %.100s)", e.Errors[0].RequestID)
 	}
 	if more := len(e.Errors) - 1; more > 0 {
 		fmt.Fprintf(&b, " (and %d more)", more)
@@ -81,13 +90,11 @@ func (e *APIError) Error() string {
 		fmt.Fprintf(&b, ": nothing was sent, because an earlier 429 pauses the client for another %v",
 			e.RetryAfter.Round(time.Millisecond))
 	}
-	if e.Attempts > 1 {
-		fmt.Fprintf(&b, " (after %d attempts)", e.Attempts)
-	}
+	b.WriteString(afterAttempts(e.Attempts))
 	if advice := e.advice(); advice != "" {
 		b.WriteString("; " + advice)
 	}
-	return b.String()
+	return requestName(e.Method, e.URL), b.String()
 }
 
 // message returns what the first error of the body says beyond the status.
@@ -107,13 +114,12 @@ func (e *APIError) message() string {
 
 // advice returns what to do about the response, as far as the client knows it.
 func (e *APIError) advice() string {
-	fetch := e.Method == http.MethodPost // of a token
 	switch {
 	case e.StatusCode >= 300 && e.StatusCode <= 399:
 		return "redirects are not followed, check the base URL"
-	case fetch && e.StatusCode == http.StatusNotFound:
+	case e.forToken && e.StatusCode == http.StatusNotFound:
 		return "no tokens are issued there, check the base URL"
-	case fetch && e.StatusCode >= 400 && e.StatusCode <= 403:
+	case e.forToken && e.StatusCode >= 400 && e.StatusCode <= 403:
 		return "check the client id, the client secret and the base URL"
 	case e.StatusCode == http.StatusUnauthorized:
 		return "check the credentials"
@@ -134,7 +140,7 @@ func (e *APIError) Is(target error) bool {
 		return e.StatusCode == http.StatusForbidden
 	case ErrNotFound:
 		// A token endpoint that is not there is a wrong base URL, not a missing resource.
-		return e.StatusCode == http.StatusNotFound && e.Method != http.MethodPost
+		return e.StatusCode == http.StatusNotFound && !e.forToken
 	case ErrRateLimited:
 		return e.StatusCode == http.StatusTooManyRequests
 	case ErrServer:
@@ -152,27 +158,9 @@ func (e *APIError) Unwrap() []error {
 	return errs
 }
 
-// LogValue groups method, url, status, attempts and the first error's title,
-// detail and request id. Header and Body stay out of logs.
-func (e *APIError) LogValue() slog.Value {
-	attrs := []slog.Attr{
-		slog.String("method", e.Method),
-		slog.String("url", e.URL),
-		slog.Int("status", e.StatusCode),
-		slog.Int("attempts", e.Attempts),
-	}
-	if len(e.Errors) > 0 {
-		first := e.Errors[0]
-		attrs = append(attrs, slog.String("title", first.Title))
-		if first.Detail != "" {
-			attrs = append(attrs, slog.String("detail", first.Detail))
-		}
-		if first.RequestID != "" {
-			attrs = append(attrs, slog.String("request_id", first.RequestID))
-		}
-	}
-	return slog.GroupValue(attrs...)
-}
+// LogValue returns the text of the error, which slog also shows of an error that
+// wraps it.
+func (e *APIError) LogValue() slog.Value { return slog.StringValue(e.Error()) }
 
 // ErrorBody is one of the errors that the body of a response lists.
 type ErrorBody struct {
@@ -199,9 +187,9 @@ func (b *ErrorBody) Error() string {
 	return b.Title + ": " + b.Detail
 }
 
-// parseErrors decodes what it can of the body of an error response. Elements that are
-// not objects are left out, and members of the wrong type are empty: half a message
-// is better than none.
+// parseErrors decodes what it can of the body of an error response: the API's list, or
+// the single error of OAuth (RFC 6749). Elements that are not objects are left out, and
+// members of the wrong type are empty: half a message is better than none.
 func parseErrors(body []byte) []ErrorBody {
 	var list struct {
 		Errors []json.RawMessage `json:"errors"`
@@ -210,6 +198,9 @@ func parseErrors(body []byte) []ErrorBody {
 		return nil
 	}
 	var errs []ErrorBody
+	if e := parseOAuthError(body); e != (ErrorBody{}) {
+		errs = append(errs, e)
+	}
 	for _, raw := range list.Errors {
 		var members map[string]json.RawMessage
 		if json.Unmarshal(raw, &members) != nil || members == nil {
@@ -233,7 +224,19 @@ func parseErrors(body []byte) []ErrorBody {
 	return errs
 }
 
-// DecodeError is a response with status 200 that is not the documented JSON.
+// parseOAuthError returns an empty ErrorBody if body is no error of OAuth.
+func parseOAuthError(body []byte) (e ErrorBody) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) == nil {
+		_ = json.Unmarshal(members["error"], &e.Title)
+		_ = json.Unmarshal(members["error_description"], &e.Detail)
+	}
+	return e
+}
+
+// DecodeError is a response with status 200 that is not the documented JSON. If it is
+// the beginning of that, it matches [io.ErrUnexpectedEOF], as every response that ends
+// early.
 type DecodeError struct {
 	Method      string
 	URL         string // without credentials
@@ -242,17 +245,33 @@ type DecodeError struct {
 	Body []byte
 	// Err says what is wrong, and in which record and member.
 	Err error
+	// Attempts is how many requests the call has sent.
+	Attempts int
 }
 
 // Error tells the request and what is wrong with its response. It does not show
 // the body.
-func (e *DecodeError) Error() string {
-	return fmt.Sprintf("%s: the response is not the documented JSON: %.500v (Content-Type %.100q)",
-		requestName(e.Method, e.URL), e.Err, e.ContentType)
+func (e *DecodeError) Error() string { return errorText(e) }
+
+func (e *DecodeError) parts() (name, text string) {
+	problem := "is not the documented JSON"
+	if errors.Is(e.Err, io.ErrUnexpectedEOF) {
+		problem = "ended early"
+	}
+	return requestName(e.Method, e.URL),
+		fmt.Sprintf("the response %s: %.500v (Content-Type %.100q)%s", problem, e.Err, e.ContentType, afterAttempts(e.Attempts))
 }
 
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
+
+// afterAttempts is how texts tell the number of attempts.
+func afterAttempts(n int) string {
+	if n <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (after %d attempts)", n)
+}
 
 // timeoutError is a net.Error for the time-out of an attempt. It does not match
 // context.DeadlineExceeded, which is that of the whole call.
@@ -261,6 +280,54 @@ type timeoutError string
 func (e timeoutError) Error() string { return string(e) }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
+
+// requestError is an error of one request or more.
+type requestError struct {
+	name string // of the request; empty where it becomes a part of another requestError
+	text string
+	errs []error
+}
+
+// fail returns a requestError. Its text is format, with the texts of errs.
+func fail(name, format string, errs ...error) error {
+	texts := make([]any, len(errs))
+	for i, err := range errs {
+		texts[i] = textWithin(name, err)
+	}
+	return &requestError{name, fmt.Sprintf(format, texts...), errs}
+}
+
+func (e *requestError) Error() string              { return errorText(e) }
+func (e *requestError) Unwrap() []error            { return e.errs }
+func (e *requestError) parts() (name, text string) { return e.name, e.text }
+
+// named is an error whose text begins with the name of a request.
+type named interface {
+	parts() (name, text string)
+}
+
+// errorText returns the whole text of an error.
+func errorText(e named) string {
+	name, text := e.parts()
+	if name == "" {
+		return text
+	}
+	return name + ": " + text
+}
+
+// textWithin returns the text of err within an error of the request with that name.
+func textWithin(name string, err error) string {
+	n, ok := err.(named) // not As: what wraps it has a text of its own
+	if !ok {
+		return err.Error()
+	}
+	switch own, text := n.parts(); own {
+	case name, "":
+		return text
+	default:
+		return strings.TrimPrefix(own, "epcclogs: ") + ": " + text
+	}
+}
 
 // requestName is how the texts of all errors that belong to a request begin.
 func requestName(method, url string) string {

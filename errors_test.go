@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,19 +65,32 @@ func TestNotFound(t *testing.T) {
 // Where the client knows what to do, the text says it.
 func TestAdvice(t *testing.T) {
 	for _, tt := range []struct {
-		method, want string
-		err          epcclogs.APIError
+		status int
+		want   string
 	}{
-		{"GET", "404 Not Found; check the ids and the base URL", epcclogs.APIError{StatusCode: 404}},
-		{"GET", "401 Unauthorized; check the credentials", epcclogs.APIError{StatusCode: 401}},
-		{"GET", "302 Found; redirects are not followed, check the base URL", epcclogs.APIError{StatusCode: 302}},
-		{"GET", "503 Service Unavailable (after 2 attempts); the server asks to wait 1m0s", epcclogs.APIError{StatusCode: 503, Attempts: 2, RetryAfter: time.Minute}},
-		{"POST", "401 Unauthorized; check the client id, the client secret and the base URL", epcclogs.APIError{StatusCode: 401}},
-		{"POST", "404 Not Found; no tokens are issued there, check the base URL", epcclogs.APIError{StatusCode: 404}},
-		{"POST", "500 Internal Server Error", epcclogs.APIError{StatusCode: 500}},
+		{404, "404 Not Found; check the ids and the base URL"},
+		{401, "401 Unauthorized; check the credentials"},
+		{302, "302 Found; redirects are not followed, check the base URL"},
+		{503, "503 Service Unavailable (after 3 attempts); the server asks to wait 1ms"},
 	} {
-		tt.err.Method, tt.err.URL = tt.method, logsURL+"?page%5Blimit%5D=5"
-		assert.EqualError(t, &tt.err, "epcclogs: "+tt.method+" "+logsURL+"?page[limit]=5: "+tt.want)
+		_, err := fail(t, wire.Reply(tt.status, "", "Retry-After", "0.001"))
+		assert.EqualError(t, err, "epcclogs: GET "+logsURL+": "+tt.want)
+	}
+}
+
+// A request for a token has advice of its own.
+func TestAdviceAboutTokens(t *testing.T) {
+	for status, want := range map[int]string{
+		401: "401 Unauthorized; check the client id, the client secret and the base URL",
+		404: "404 Not Found; no tokens are issued there, check the base URL",
+		501: "501 Not Implemented",
+	} {
+		err := call(t.Context(), clientOf(t, newAPI(always(wire.Reply(status, "")), nil), withSecret))
+		apiErr := as[*epcclogs.APIError](t, err)
+		require.EqualError(t, apiErr, "epcclogs: POST https://api.example.com/oauth/access_token: "+want)
+		require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
+			"POST https://api.example.com/oauth/access_token: "+want, "the requests are named once")
+		require.NotErrorIs(t, err, epcclogs.ErrNotFound)
 	}
 }
 
@@ -118,6 +132,12 @@ func TestErrorBodiesOfAnyKind(t *testing.T) {
 		{"string status", wire.Fixture(t, "error_string_status.json"), []epcclogs.ErrorBody{{
 			Status: 401, Title: "Unauthorized", Detail: "The client credentials are not valid", RequestID: "00000000-0000-4000-8000-000000000401",
 		}}},
+		{
+			"OAuth", `{"error":"invalid_token","error_description":"The token has expired"}`,
+			[]epcclogs.ErrorBody{{Title: "invalid_token", Detail: "The token has expired"}},
+		},
+		{"OAuth, code alone", `{"error":"invalid_token"}`, []epcclogs.ErrorBody{{Title: "invalid_token"}}},
+		{"error an object", `{"error":{"message":"x"}}`, nil},
 		{
 			"odd elements", `{"errors":[null,5,{"title":7,"status":"x","detail":"d"},{"title":"t","source":{},"code":3}]}`,
 			[]epcclogs.ErrorBody{{Detail: "d"}, {Title: "t"}},
@@ -176,14 +196,20 @@ func TestErrorBodyIsACopy(t *testing.T) {
 	assert.Equal(t, strings.Repeat("a", 1000), string(apiErr.Body))
 }
 
+// In a log an error looks alike, whether it is wrapped or not.
 func TestLogValue(t *testing.T) {
-	_, err := fail(t, wire.Reply(404, `{"errors":[{"title":"T","detail":"D","request_id":"R"}]}`))
-	var out bytes.Buffer
-	slog.New(slog.NewTextHandler(&out, nil)).Error("failed", "error", err)
-	for _, want := range []string{"error.method=GET", "error.status=404", "error.attempts=1", "error.title=T", "error.detail=D", "error.request_id=R", "error.url=https://"} {
-		assert.Contains(t, out.String(), want)
+	_, err := fail(t, wire.Reply(503, `{"errors":[{"title":"T","detail":"D","request_id":"R"}]}`, "Retry-After", "0.001"))
+	for _, h := range []func(io.Writer) slog.Handler{
+		func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) },
+		func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
+	} {
+		for _, err := range []error{err, fmt.Errorf("wrapped: %w", err)} {
+			var out bytes.Buffer
+			slog.New(h(&out)).Error("failed", "error", err)
+			assert.Contains(t, out.String(), "epcclogs: GET "+logsURL+": 503 Service Unavailable: T: D (request id R) (after 3 attempts); the server asks to wait 1ms\"")
+			assert.NotContains(t, out.String(), "Date", "headers stay out")
+		}
 	}
-	assert.NotContains(t, out.String(), "Date", "headers stay out")
 }
 
 // FuzzErrors reads the bodies of errors; whatever comes, the error can be printed.
@@ -192,6 +218,7 @@ func FuzzErrors(f *testing.F) {
 	for _, seed := range []string{
 		``, `null`, `{"errors":null}`, `{"errors":{}}`, `{"errors":[null,1,"x",[],{}]}`, `{"errors":[{"title":7,"status":1e300}]}`,
 		`{"errors":[{"title":"%s%d","detail":"%!","status":"-0"}]}`, `{"errors":[{"status":"99999999999999999999"}]}`,
+		`{"error":"invalid_client","error_description":"Unknown client"}`, `{"error":{"message":"x"},"error_description":7}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -203,6 +230,14 @@ func FuzzErrors(f *testing.F) {
 			Errors []json.RawMessage `json:"errors"`
 		}
 		objects := 0
+		var members map[string]any
+		if json.Unmarshal(body, &members) == nil {
+			code, _ := members["error"].(string)
+			description, _ := members["error_description"].(string)
+			if code+description != "" {
+				objects++
+			}
+		}
 		if json.Unmarshal(body, &raw) == nil {
 			for _, element := range raw.Errors {
 				if element[0] == '{' {

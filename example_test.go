@@ -106,6 +106,30 @@ func ExampleWithHTTPClient() {
 	// Output: <nil>
 }
 
+// Metrics of requests: what each attempt of each call came to.
+func ExampleWithOnAttempt() {
+	srv := epcclogstest.NewServer()
+	defer srv.Close()
+	srv.FailRequest(1, epcclogstest.Status(http.StatusServiceUnavailable, ""))
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(srv.URL),
+		epcclogs.WithToken("any-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}),
+		epcclogs.WithOnAttempt(func(_ context.Context, a epcclogs.Attempt) {
+			fmt.Println(a.Method, a.Path, a.Query, a.Number, a.StatusCode, a.Retry)
+		}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.ListIntegrations(context.Background(), &epcclogs.ListOptions{Limit: 10}); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// GET /v2/integrations page[limit]=10 1 503 true
+	// GET /v2/integrations page[limit]=10 2 200 false
+}
+
 func ExampleClient_ListIntegrationLogs() {
 	client, integrationID, done := exampleClient()
 	defer done()
@@ -513,7 +537,7 @@ func Example_errors() {
 	// go on
 }
 
-// An APIError puts what matters into a log record, and no header or body.
+// An APIError has the same text in a log record as anywhere else.
 func ExampleAPIError_LogValue() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
@@ -531,7 +555,7 @@ func ExampleAPIError_LogValue() {
 		Attempts:   1,
 	})
 	// Output:
-	// level=ERROR msg="no logs" error.method=GET error.url=https://euwest.api.elasticpath.com/v2/integrations/unknown/logs error.status=404 error.attempts=1 error.title="Not Found"
+	// level=ERROR msg="no logs" error="epcclogs: GET https://euwest.api.elasticpath.com/v2/integrations/unknown/logs: 404 Not Found; check the ids and the base URL"
 }
 
 // A test server that breaks in the middle of a list.

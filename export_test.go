@@ -20,5 +20,5 @@ func RetryAfter(h http.Header) (time.Duration, bool) { return retryAfter(h) }
 // WithDefaults calls withDefaults.
 func (p RetryPolicy) WithDefaults() (RetryPolicy, error) { return p.withDefaults() }
 
-// Wait calls wait.
-func (p RetryPolicy) Wait(n int, h http.Header) time.Duration { return p.wait(n, h) }
+// Wait calls wait, for a new client each time.
+func (p RetryPolicy) Wait(n int, h http.Header) time.Duration { return newRetry(p).wait(n, h) }

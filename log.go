@@ -5,44 +5,54 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 )
 
-// logAttempt writes the record of one attempt; err is nil when it succeeded.
-func logAttempt(ctx context.Context, l *slog.Logger, r *request, attempt int, took time.Duration, err error) {
+// Attempt is one request that was sent, and what came of it. [WithOnAttempt] tells of
+// each. It holds no credentials.
+type Attempt struct {
+	Method string
+	Path   string
+	Query  string // such as page[limit]=100&page[offset]=200; empty for none
+	// Number is 1 for the first attempt of a call. The first retry is 2.
+	Number     int
+	StatusCode int           // 0 if no response came
+	Err        error         // nil if the attempt succeeded
+	Duration   time.Duration // until the response was decoded, without the wait for the rate limit
+	// Retry is true if another attempt follows, unless the context ends first.
+	Retry bool
+	Wait  time.Duration // before that attempt, at least; 0 without one, or if it follows at once
+}
+
+// logAttempt writes the record of an attempt.
+func logAttempt(ctx context.Context, l *slog.Logger, a Attempt) {
 	if !l.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
-	outcome := slog.Int("status", http.StatusOK)
-	if status := new(APIError); errors.As(err, &status) {
-		outcome = slog.Int("status", status.StatusCode)
-	} else if err != nil {
-		outcome = slog.String("error", err.Error())
+	outcome := slog.Int("status", a.StatusCode)
+	if a.Err != nil && !errors.As(a.Err, new(*APIError)) {
+		outcome = slog.String("error", a.Err.Error())
 	}
-	l.LogAttrs(ctx, slog.LevelDebug, "epcclogs: request",
-		append(attempted(r, attempt), outcome, slog.Duration("duration", took))...)
+	l.LogAttrs(ctx, slog.LevelDebug, "epcclogs: request", append(a.attrs(), outcome, slog.Duration("duration", a.Duration))...)
 }
 
-// logRetry writes the record of a retry, before its wait. attempt is the one that
-// failed with err.
-func logRetry(ctx context.Context, l *slog.Logger, r *request, attempt int, wait time.Duration, err error) {
+// logRetry writes the record of a retry, before its wait.
+func logRetry(ctx context.Context, l *slog.Logger, a Attempt) {
 	if !l.Enabled(ctx, slog.LevelWarn) {
 		return
 	}
-	reason := err.Error()
-	if status := new(APIError); errors.As(err, &status) {
-		reason = fmt.Sprintf("status %d", status.StatusCode)
+	reason := a.Err.Error()
+	if errors.As(a.Err, new(*APIError)) {
+		reason = fmt.Sprintf("status %d", a.StatusCode)
 	}
-	l.LogAttrs(ctx, slog.LevelWarn, "epcclogs: retry",
-		append(attempted(r, attempt), slog.Duration("wait", wait), slog.String("reason", reason))...)
+	l.LogAttrs(ctx, slog.LevelWarn, "epcclogs: retry", append(a.attrs(), slog.Duration("wait", a.Wait), slog.String("reason", reason))...)
 }
 
-// attempted returns the attributes that tell which attempt a record is about.
-func attempted(r *request, attempt int) []slog.Attr {
-	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path)}
-	if query := readable.Replace(r.URL.RawQuery); query != "" {
-		attrs = append(attrs, slog.String("query", query))
+// attrs returns the attributes that tell which attempt a record is about.
+func (a Attempt) attrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("method", a.Method), slog.String("path", a.Path)}
+	if a.Query != "" {
+		attrs = append(attrs, slog.String("query", a.Query))
 	}
-	return append(attrs, slog.Int("attempt", attempt))
+	return append(attrs, slog.Int("attempt", a.Number))
 }

@@ -214,7 +214,7 @@ func failInAllWays(t *testing.T) {
 		{wire.OK(`{"data":[`, "Content-Length", "100"), 4, true},
 		{wire.OK(`{"data":[`), 4, true},
 		{wire.OK(`{}`), 2, true},
-		{wire.Reply(401, ""), 4, true}, // with a second token's
+		{wire.Reply(401, ""), 5, true}, // with a second token's, and that one tried twice
 		{wire.Reply(302, "", "Location", "http://%zz"), 2, true},
 		{wire.Reply(429, ""), 4, true},
 	} {

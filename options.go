@@ -4,8 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -23,43 +23,50 @@ const (
 type Option func(*options) error
 
 type options struct {
-	sender    sender // with the fields that a single option sets; newClient sets the others
 	base      string
-	tokens    func(s sender, base string) tokenSource
+	baseIn    string // " in EPCC_API_BASE_URL" if it comes from there
+	tokens    func(s *sender, base string) tokenSource
 	kind      string         // the option that set tokens; empty when none did
 	http      *http.Client   // nil: the library's own transport
 	timeout   *time.Duration // nil: that of http, or the default
 	rateLimit float64
+	retry     RetryPolicy
 	product   string // of the caller, for the User-Agent header
+	sender    sender // with the fields that a single option sets; newClient sets the others
 }
 
 // WithBaseURL sets the address of the API. The default is [EUWest]. The URL may have
 // the path of a gateway, and may end in /v2 or not. Together with credentials, plain
 // http is refused, unless the host is localhost or a loopback address.
-func WithBaseURL(url string) Option {
+func WithBaseURL(url string) Option { return baseURL("the base URL", url, "") }
+
+// baseURL is WithBaseURL with the name that errors use, and what they say behind it.
+func baseURL(name, url, in string) Option {
 	return func(o *options) (err error) {
-		o.base, err = cleanBaseURL(url)
+		o.base, err = cleanBaseURL(name, url)
+		o.baseIn = in
 		return err
 	}
 }
 
 // cleanBaseURL returns base without a final slash and /v2. Its errors do not show
 // base, which may hold a password.
-func cleanBaseURL(base string) (string, error) {
+func cleanBaseURL(name, base string) (string, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return "", invalid("the base URL must begin with https:// or http:// and name a host")
+		return "", invalid("%s must begin with https:// or http:// and name a host", name)
 	case u.User != nil:
-		return "", invalid("the base URL holds a user name or a password; use an option for credentials")
+		return "", invalid("%s holds a user name or a password; use an option for credentials", name)
 	case u.Port() != "" && !isPort(u.Port()):
-		return "", invalid("the base URL has a port above 65535")
+		return "", invalid("%s has a port above 65535", name)
 	case strings.ContainsAny(base, "?#"):
-		return "", invalid("the base URL must not have a query (?) or a fragment (#)")
+		return "", invalid("%s must not have a query (?) or a fragment (#)", name)
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	path = strings.TrimRight(strings.TrimSuffix(path, "/v2"), "/")
-	return u.Scheme + "://" + u.Host + path, nil
+	host := url.URL{Scheme: u.Scheme, Host: u.Host} // it escapes an IPv6 zone
+	return host.String() + path, nil
 }
 
 func isPort(s string) bool {
@@ -74,7 +81,7 @@ func WithToken(token string) Option {
 		if !isToken(token) {
 			return invalid("the token %s", badToken)
 		}
-		return o.authorize("WithToken", func(sender, string) tokenSource {
+		return o.authorize("WithToken", func(*sender, string) tokenSource {
 			return given(func(context.Context) (string, error) { return token, nil })
 		})
 	}
@@ -92,7 +99,7 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 		if f == nil {
 			return invalid("the function of WithTokenFunc is nil")
 		}
-		return o.authorize("WithTokenFunc", func(sender, string) tokenSource { return given(f) })
+		return o.authorize("WithTokenFunc", func(*sender, string) tokenSource { return given(f) })
 	}
 }
 
@@ -105,20 +112,25 @@ func WithTokenFunc(f func(context.Context) (string, error)) Option {
 // renewal fails, or takes longer than a second, calls use the old token until it
 // expires. The client tries again ten seconds after a renewal that failed.
 func WithClientCredentials(clientID, clientSecret string) Option {
+	return clientCredentials("the client id", clientID, "the client secret", clientSecret)
+}
+
+// clientCredentials is WithClientCredentials with the names that errors use.
+func clientCredentials(idName, id, secretName, secret string) Option {
 	return func(o *options) error {
-		for name, value := range map[string]string{"client id": clientID, "client secret": clientSecret} {
+		for name, value := range map[string]string{idName: id, secretName: secret} {
 			if value == "" || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
-				return invalid("the %s is empty or has characters that cannot be printed, such as a line break", name)
+				return invalid("%s is empty or has characters that cannot be printed, such as a line break", name)
 			}
 		}
-		return o.authorize("WithClientCredentials", func(s sender, base string) tokenSource {
-			return newCredentials(s, base, clientID, clientSecret)
+		return o.authorize("WithClientCredentials", func(s *sender, base string) tokenSource {
+			return newCredentials(s, base, id, secret)
 		})
 	}
 }
 
 // authorize sets where tokens come from, which only one kind of option may do.
-func (o *options) authorize(kind string, tokens func(sender, string) tokenSource) error {
+func (o *options) authorize(kind string, tokens func(*sender, string) tokenSource) error {
 	if o.kind != "" && o.kind != kind {
 		return invalid("both %s and %s are given; use one of them", o.kind, kind)
 	}
@@ -159,7 +171,7 @@ func WithTimeout(d time.Duration) Option {
 func WithRetry(p RetryPolicy) Option {
 	return func(o *options) error {
 		p, err := p.withDefaults()
-		o.sender.retry = p
+		o.retry = p
 		return err
 	}
 }
@@ -168,6 +180,9 @@ func WithRetry(p RetryPolicy) Option {
 // fetches of tokens included, and spaces them evenly. The default is 100, which the
 // API's documents allow a production store; 0 means the default. They allow a
 // development store 25, and some plans more than 100.
+//
+// A call that cannot send its request before the deadline of its context returns at
+// once, with an error that matches [context.DeadlineExceeded].
 //
 // The limit belongs to the store: the shop and its customers share it. Set less to
 // leave them room. If the store allows 100 and you set 60, 40 are left.
@@ -232,12 +247,28 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
+// WithOnAttempt calls f after each attempt, also after requests for tokens, for metrics
+// and tracing. What was not sent is no attempt. The context is that of the call. For a
+// token, it has the values of the call that began the fetch, but not its end.
+//
+// The call goes on when f returns, so f must be quick. Calls that run at the same time
+// call f at the same time.
+func WithOnAttempt(f func(context.Context, Attempt)) Option {
+	return func(o *options) error {
+		if f == nil {
+			return invalid("the function of WithOnAttempt is nil")
+		}
+		o.sender.onAttempt = f
+		return nil
+	}
+}
+
 // exposed reports whether others can read what is sent to base.
 func exposed(base string) bool {
 	u, err := url.Parse(base)
 	if err != nil {
 		return true
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+	ip, _ := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "http" && u.Hostname() != "localhost" && !ip.IsLoopback()
 }

@@ -28,6 +28,7 @@ func TestNewClientRefuses(t *testing.T) {
 		"nil HTTP client":         {epcclogs.WithHTTPClient(nil)},
 		"nil token function":      {epcclogs.WithTokenFunc(nil)},
 		"nil logger":              {epcclogs.WithLogger(nil)},
+		"nil attempt function":    {epcclogs.WithOnAttempt(nil)},
 
 		"client id empty":           {epcclogs.WithClientCredentials("", marker)},
 		"client id unprintable":     {epcclogs.WithClientCredentials("id\n", marker)},
@@ -94,6 +95,7 @@ func TestNewClientAccepts(t *testing.T) {
 		"default URL":        epcclogs.WithBaseURL(epcclogs.USEast),
 		"scheme in capitals": epcclogs.WithBaseURL("HTTPS://api.example.com:8443"),
 		"IPv6":               epcclogs.WithBaseURL("https://[2001:db8::1]:8443/v2"),
+		"IPv6 with a zone":   epcclogs.WithBaseURL("https://[fe80::1%25eth0]:8443/v2"),
 		"http":               epcclogs.WithBaseURL("http://api.example.com"),
 		"no timeout":         epcclogs.WithTimeout(0),
 		"no rate limit":      epcclogs.WithRateLimit(0),
@@ -122,11 +124,11 @@ func TestCredentialsNeedTLSUnlessLoopback(t *testing.T) {
 	for allowed, bases := range map[bool][]string{
 		true: {
 			"http://localhost", "http://localhost:8080/v2", "http://127.0.0.1", "http://127.0.0.1:8080", "http://127.8.9.1",
-			"http://[::1]", "http://[::1]:8080/x", "https://api.example.com", "HTTPS://api.example.com",
+			"http://[::1]", "http://[::1]:8080/x", "http://[::1%25lo]:8080", "https://api.example.com", "HTTPS://api.example.com",
 		},
 		false: {
 			"http://api.example.com", "HTTP://api.example.com", "http://10.0.0.1", "http://0.0.0.0", "http://[::]",
-			"http://[2001:db8::1]", "http://128.0.0.1", "http://localhost.example.com", "http://example.localhost.com",
+			"http://[2001:db8::1]", "http://[fe80::1%25eth0]", "http://128.0.0.1", "http://localhost.example.com", "http://example.localhost.com",
 			"http://127.0.0.1.example.com", "http://mylocalhost", "http://api.example.com/localhost",
 		},
 	} {
@@ -289,6 +291,64 @@ func TestNewClientFromEnv(t *testing.T) {
 		assert.Equal(t, row.asked+"/oauth/access_token", post.URL.String())
 		assert.Equal(t, row.asked+"/v2/integrations", get.URL.String())
 		assert.Equal(t, "Bearer fetched-token", get.Header.Get("Authorization"))
+	}
+}
+
+// A base URL stays what it is on its way to the transport.
+func TestBaseURLIsKept(t *testing.T) {
+	for base, host := range map[string]string{
+		"http://[fe80::1%25eth0]:8080": "[fe80::1%eth0]:8080", "https://[2001:db8::1]": "[2001:db8::1]",
+		"HTTPS://api.example.com:8443": "api.example.com:8443", "https://b%C3%BCcher.example.com": "bücher.example.com",
+	} {
+		s := wire.Steps(done)
+		c, err := epcclogs.NewClient(epcclogs.WithBaseURL(base+"/a%2Fb/v2/"), over(s))
+		require.NoError(t, err)
+		require.NoError(t, call(t.Context(), c), base)
+		assert.Equal(t, host, s.Last().URL.Host)
+		assert.Equal(t, "/a%2Fb/v2/integrations", s.Last().URL.EscapedPath())
+	}
+}
+
+// Files and secret stores add a line break to values.
+func TestSpaceInTheEnvironment(t *testing.T) {
+	for _, space := range []string{"\n", "\r\n", " ", " \t\n"} {
+		t.Setenv("EPCC_API_BASE_URL", space+epcclogs.USEast+space)
+		t.Setenv("EPCC_CLIENT_ID", space+clientID+space)
+		t.Setenv("EPCC_CLIENT_SECRET", space+secret+space)
+		api := newAPI(nil, nil)
+		c, err := epcclogs.NewClientFromEnv(over(api))
+		require.NoError(t, err, "%q", space)
+		require.NoError(t, call(t.Context(), c))
+		assert.Equal(t, epcclogs.USEast+"/oauth/access_token", api.tokens.Last().URL.String())
+		form, err := url.ParseQuery(api.tokens.Last().Form)
+		require.NoError(t, err)
+		assert.Equal(t, []string{clientID, secret}, []string{form.Get("client_id"), form.Get("client_secret")})
+	}
+}
+
+// An error about a value of the environment names its variable.
+func TestErrorsNameTheVariable(t *testing.T) {
+	for _, row := range []struct{ name, value, want string }{
+		{"EPCC_API_BASE_URL", "api.example.com", "EPCC_API_BASE_URL must begin with https:// or http:// and name a host"},
+		{"EPCC_API_BASE_URL", "https://api.exa\nmple.com", "EPCC_API_BASE_URL must begin with https:// or http:// and name a host"},
+		{"EPCC_API_BASE_URL", "https://user:" + marker + "@api.example.com", "EPCC_API_BASE_URL holds a user name or a password"},
+		{"EPCC_API_BASE_URL", "https://api.example.com?a=b", "EPCC_API_BASE_URL must not have a query"},
+		{"EPCC_API_BASE_URL", "http://api.example.com", "unencrypted to http://api.example.com; use https in EPCC_API_BASE_URL"},
+		{"EPCC_CLIENT_ID", "a\nb", "EPCC_CLIENT_ID is empty or has characters that cannot be printed"},
+		{"EPCC_CLIENT_ID", "\n", "missing in the environment: EPCC_CLIENT_ID"},
+		{"EPCC_CLIENT_SECRET", marker + "\x07", "EPCC_CLIENT_SECRET is empty or has characters that cannot be printed"},
+		{"EPCC_CLIENT_SECRET", " ", "missing in the environment: EPCC_CLIENT_SECRET"},
+	} {
+		t.Run(row.want, func(t *testing.T) {
+			for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL"} {
+				t.Setenv(name, "https://api.example.com")
+			}
+			t.Setenv(row.name, row.value)
+			_, err := epcclogs.NewClientFromEnv()
+			require.ErrorIs(t, err, epcclogs.ErrInvalidArgument)
+			require.ErrorContains(t, err, row.want)
+			assert.NotContains(t, err.Error(), marker)
+		})
 	}
 }
 

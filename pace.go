@@ -21,7 +21,8 @@ import (
 //     The sooner the refusal came, compared to the pause, the lower is the start:
 //     limiters that have saved up for a burst let any rate pass for a while.
 //   - If nothing is refused on the way, the limit has risen. Then the rate grows
-//     faster and faster, up to the bound.
+//     faster and faster, up to the bound: it is twice as high after 11 seconds, and 16
+//     times after 22.
 //   - Only time in which requests wait for their turn counts.
 //   - A 429 to the first request after a pause means that the pause was too short.
 //     The next one is longer, and the rate stays.
@@ -47,16 +48,16 @@ type pace struct {
 }
 
 const (
-	defaultRate = 100.0                 // what the API's documents allow a production store
-	saved       = 0.25                  // what a limiter may save up, as a part of the pause; where it is more, a pause costs less
-	minGap      = 0.03                  // a climb 67 times as long as the pause, so that refusals stay rare
-	maxGap      = 0.5                   // after a refusal at once
-	minCost     = time.Second           // of a pause, so that the shortest ones are not provoked all the time
-	longer      = 17                    // tenths of the pause before; whole multiples could meet the same part of a window
-	maxLonger   = 10 * time.Second      // that a pause becomes in this way: the longest window that limiters use
-	growth      = 13.0                  // seconds to e times the rate, to be twice as fast after 11
-	lateness    = 50 * time.Millisecond // of timers, which the next requests make up for; more is a stall
-	idle        = 2 * time.Second       // without requests, after which one comes alone; more than a stall
+	defaultRate   = 100.0                 // what the API's documents allow a production store
+	paceBurst     = 0.25                  // what a limiter may save up, as a part of the pause; where it is more, a pause costs less
+	paceMinGap    = 0.03                  // a climb 67 times as long as the pause, so that refusals stay rare
+	paceMaxGap    = 0.5                   // after a refusal at once
+	paceMinCost   = time.Second           // of a pause, so that the shortest ones are not provoked all the time
+	paceLonger    = 17                    // tenths of the pause before; whole multiples could meet the same part of a window
+	paceMaxLonger = 10 * time.Second      // that a pause becomes in this way: the longest window that limiters use
+	paceDoubling  = 10.8                  // seconds after the climb to twice the rate
+	paceLateness  = 50 * time.Millisecond // of timers, which the next requests make up for; more is a stall
+	paceIdle      = 2 * time.Second       // without requests, after which one comes alone; more than a stall
 )
 
 // sending tells when a request was sent, and how the pace was then.
@@ -75,6 +76,20 @@ func (e pauseError) Error() string {
 	return fmt.Sprintf("an earlier 429 pauses the client for another %v", time.Duration(e))
 }
 
+// rateError is the wait for the next request at a rate, when a call has not that long.
+type rateError struct {
+	wait time.Duration
+	rate float64
+}
+
+func (e rateError) Error() string {
+	return fmt.Sprintf("the rate limit of %.3g requests a second allows the next one in %v, after the deadline of the context",
+		e.rate, e.wait.Round(time.Millisecond))
+}
+
+// Is reports whether target is context.DeadlineExceeded.
+func (e rateError) Is(target error) bool { return target == context.DeadlineExceeded }
+
 // newPace returns a pace with a bound in requests a second (0 means the default).
 // most is the longest pause that calls wait for.
 func newPace(bound float64, most time.Duration, logger *slog.Logger) *pace {
@@ -89,16 +104,29 @@ func newPace(bound float64, most time.Duration, logger *slog.Logger) *pace {
 
 // rate is called with mu held.
 func (p *pace) rate() float64 {
-	past := (p.worked - p.climb) / growth
-	factor := math.Exp(past * past)
 	if p.worked < p.climb {
-		factor = 1 - p.gap*(1-p.worked/p.climb)
+		missing := p.gap * (1 - p.worked/p.climb)
+		return p.refused * (1 - missing)
 	}
-	return min(p.refused*factor, p.bound)
+	past := (p.worked - p.climb) / paceDoubling
+	return min(p.refused*math.Exp2(past*past), p.bound)
 }
 
-// wait returns when a request may be sent. It returns a pauseError at once if the
-// client is paused for too long, or beyond the deadline of ctx.
+// next returns when the next request may be sent, and how long after the latest one. It
+// is called with mu held.
+func (p *pace) next() (due time.Time, interval float64) {
+	interval = float64(time.Second) / p.rate()
+	if interval > 1 {
+		interval = math.Ceil(interval) // not a nanosecond too early
+	}
+	due = p.due.Add(time.Duration(min(interval, math.MaxInt64/2)))
+	if due.Before(p.resume) {
+		due = p.resume
+	}
+	return due, interval
+}
+
+// wait returns when a request may be sent. It returns the errors of watch.
 func (p *pace) wait(ctx context.Context) (sending, error) {
 	turn := p.turn // nil once it is held
 	waited := false
@@ -131,9 +159,10 @@ func (p *pace) wait(ctx context.Context) (sending, error) {
 	}
 }
 
-// watch returns a pauseError if a call with ctx must not wait for the end of the
-// pause, and otherwise a channel that is closed when the next pause begins
-// or this one gets longer.
+// watch returns a pauseError if the client is paused for too long, or beyond the
+// deadline of ctx, and a rateError if no request may be sent before that deadline.
+// Otherwise it returns a channel that is closed when the next pause begins or this one
+// gets longer.
 func (p *pace) watch(ctx context.Context) (paused <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,6 +170,10 @@ func (p *pace) watch(ctx context.Context) (paused <-chan struct{}, err error) {
 	deadline, ok := ctx.Deadline()
 	if left > p.most || left > 0 && ok && !deadline.After(p.resume) {
 		return nil, pauseError(left)
+	}
+	due, _ := p.next()
+	if wait := time.Until(due); wait > 0 && ok && !deadline.After(due) {
+		return nil, rateError{wait, p.rate()}
 	}
 	return p.paused, nil
 }
@@ -152,21 +185,14 @@ func (p *pace) send(waited bool) (s sending, wait time.Duration, log bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, rate := time.Now(), p.rate()
-	interval := float64(time.Second) / rate
-	if interval > 1 {
-		interval = math.Ceil(interval) // not a nanosecond too early
-	}
-	due := p.due.Add(time.Duration(min(interval, math.MaxInt64/2)))
-	if due.Before(p.resume) {
-		due = p.resume
-	}
+	due, interval := p.next()
 	late := now.Sub(due)
 	if late < 0 {
 		return s, -late, false
 	}
-	s = sending{at: now, rate: rate, worked: p.worked, first: p.due.Before(p.resume), alone: late > idle}
+	s = sending{at: now, rate: rate, worked: p.worked, first: p.due.Before(p.resume), alone: late > paceIdle}
 	p.due = now
-	if waited && late < lateness {
+	if waited && late < paceLateness {
 		p.due = due
 		p.worked += interval / float64(time.Second)
 	}
@@ -197,12 +223,13 @@ func (p *pace) throttled(s sending, pause time.Duration, asked bool) (left time.
 		return left, true
 	case !began, s.alone:
 	case s.first:
-		pause = max(pause, min(longer*p.length/10, maxLonger, p.most))
+		pause = max(pause, min(paceLonger*min(p.length, paceMaxLonger)/10, paceMaxLonger, p.most))
 	default:
-		cost := max(pause, minCost).Seconds()
+		cost := max(pause, paceMinCost).Seconds() // at the rate that was refused
+		burst := paceBurst * cost
 		p.refused = s.rate
-		p.gap = min(max(saved*cost/(saved*cost+s.worked), minGap), maxGap)
-		p.climb = 2 * cost / p.gap
+		p.gap = min(max(burst/(burst+s.worked), paceMinGap), paceMaxGap)
+		p.climb = 2 * cost / p.gap // on average, half of the gap is missing
 	}
 	p.worked, p.length, p.resume = 0, pause, now.Add(pause)
 	close(p.paused)

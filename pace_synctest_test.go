@@ -335,17 +335,68 @@ func TestPaceIsLogged(t *testing.T) {
 // Waiting for the rate limit ends with the context.
 func TestRateLimitIsCancellable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := busy("1")
+		s := wire.Steps(done)
 		c := untold(t, s, epcclogs.WithRateLimit(0.001))
-		time.Sleep(2 * time.Second) // the server is no longer busy
 		require.NoError(t, call(t.Context(), c))
 		start := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(5*time.Second, cancel).Stop()
+		require.ErrorIs(t, call(ctx, c), context.Canceled)
+		assert.Equal(t, 5*time.Second, time.Since(start))
+		assert.Len(t, s.Sent(), 1)
+	})
+}
+
+// A call that the rate limit allows no request before its deadline returns at once, also
+// behind another one that waits, and says what it would wait for.
+func TestRateLimitBeyondTheDeadline(t *testing.T) {
+	const late = "the rate limit of 0.1 requests a second allows the next one in 10s, after the deadline of the context"
+	synctest.Test(t, func(t *testing.T) {
+		s := wire.Steps(done)
+		c := untold(t, s, epcclogs.WithRateLimit(0.1))
+		require.NoError(t, call(t.Context(), c))
+		start := time.Now()
+		within := func(d time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			return call(ctx, c)
+		}
+		for _, behind := range []bool{false, true} {
+			if behind {
+				begin(t.Context(), c)
+				synctest.Wait()
+			}
+			for _, d := range []time.Duration{2 * time.Second, 10 * time.Second} {
+				err := within(d)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.EqualError(t, err, "epcclogs: GET "+epcclogs.EUWest+"/v2/integrations: "+late)
+				assert.Zero(t, time.Since(start))
+			}
+		}
+		time.Sleep(10 * time.Second)
+		require.NoError(t, within(10*time.Second+time.Nanosecond))
+		assert.Equal(t, 20*time.Second, time.Since(start))
+		assert.Len(t, s.Sent(), 3)
+	})
+	synctest.Test(t, func(t *testing.T) { // a token and a page are two requests
+		api := newAPI(nil, nil)
+		c := untold(t, api, epcclogs.WithRateLimit(0.1), withSecret)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		err := call(ctx, c)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, 5*time.Second, time.Since(start))
-		assert.Len(t, s.Sent(), 1)
+		require.ErrorContains(t, err, late)
+		require.NoError(t, ctx.Err(), "at once")
+		require.NoError(t, call(t.Context(), c))
+		assert.Empty(t, api.lists.Sent()[1:])
+	})
+	synctest.Test(t, func(t *testing.T) { // what failed before is told too
+		s := wire.Steps(wire.Reply(503, "busy", "Retry-After", "1"), done)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		err := call(ctx, untold(t, s, epcclogs.WithRateLimit(0.1)))
+		require.ErrorIs(t, err, epcclogs.ErrServer)
+		require.ErrorContains(t, err, ": 503 Service Unavailable; the server asks to wait 1s; the retry: the rate limit of 0.1 requests a second allows the next one in 9s, after")
 	})
 }
 

@@ -156,7 +156,13 @@ func TestEchoedSecretsAreHidden(t *testing.T) {
 						slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}),
 						slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}),
 					} {
-						c := clientOf(t, newAPI(token, list), withSecret, epcclogs.WithLogger(slog.New(h)))
+						told := epcclogs.WithOnAttempt(func(_ context.Context, a epcclogs.Attempt) {
+							showsNot(t, a, secret[:16], start)
+							if a.Err != nil {
+								showsNot(t, a.Err, secret[:16], start)
+							}
+						})
+						c := clientOf(t, newAPI(token, list), withSecret, epcclogs.WithLogger(slog.New(h)), told)
 						_, err := c.ListIntegrationLogs(t.Context(), integration, nil)
 						showsNot(t, err, secret[:16], start)
 						_, err = c.GetIntegration(t.Context(), integration)

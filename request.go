@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -15,9 +15,10 @@ import (
 type request struct {
 	*retryablehttp.Request
 
-	read    func(h http.Header, body []byte) error  // decodes a response with status 200
-	hidden  redaction                               // what errors must not show
-	onRetry func(failure error, wait time.Duration) // called before each retry
+	forToken bool                                    // it asks for a token, and is sent without one
+	read     func(h http.Header, body []byte) error  // decodes a response with status 200
+	hidden   redaction                               // what errors must not show
+	onRetry  func(failure error, wait time.Duration) // called before each retry
 }
 
 // newRequest returns a request without credentials. A nil body means none.
@@ -30,27 +31,15 @@ func newRequest(ctx context.Context, method, url string, body any) (r request, e
 		return r, fmt.Errorf("epcclogs: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Cache-Control", "no-cache") // a cache on the way would hide new records
 	return request{Request: req, onRetry: func(error, time.Duration) {}}, nil
 }
 
-// fail returns err with the name of the request.
-func (r *request) fail(err error) error {
-	return &requestError{name: requestName(r.Method, r.URL.String()), err: err}
+// fail returns an error with the name of the request. Its text is format, with the
+// texts of errs.
+func (r *request) fail(format string, errs ...error) error {
+	return fail(requestName(r.Method, r.URL.String()), format, errs...)
 }
-
-// requestError is an error with the name of its request.
-type requestError struct {
-	name string
-	err  error
-}
-
-// Error names the request once, although the errors of its attempts name it too.
-func (e *requestError) Error() string {
-	text := strings.ReplaceAll(e.err.Error(), e.name+": ", "")
-	return e.name + ": " + strings.ReplaceAll(text, "epcclogs: ", "")
-}
-
-func (e *requestError) Unwrap() error { return e.err }
 
 // apiError returns the error of a response that is no 200.
 func (r *request) apiError(resp *http.Response, body []byte, hidden redaction, attempts int) *APIError {
@@ -62,6 +51,7 @@ func (r *request) apiError(resp *http.Response, body []byte, hidden redaction, a
 		Header:     resp.Header.Clone(),
 		Body:       hidden.keep(body),
 		Attempts:   attempts,
+		forToken:   r.forToken,
 	}
 	e.RetryAfter, _ = retryAfter(resp.Header)
 	for i := range e.Errors {
@@ -79,14 +69,17 @@ func (r *request) apiError(resp *http.Response, body []byte, hidden redaction, a
 // pausedError returns the error of an attempt that would have to wait too long for
 // the end of the client's pause.
 func (r *request) pausedError(left time.Duration) *APIError {
-	return &APIError{StatusCode: http.StatusTooManyRequests, Method: r.Method, URL: r.URL.String(), RetryAfter: left}
+	return &APIError{StatusCode: http.StatusTooManyRequests, Method: r.Method, URL: r.URL.String(), RetryAfter: left, forToken: r.forToken}
 }
 
 // decodeError returns the error of a 200 whose body cannot be read for the reason
 // err.
-func (r *request) decodeError(resp *http.Response, body []byte, hidden redaction, err error) *DecodeError {
-	if len(body) == 0 {
+func (r *request) decodeError(resp *http.Response, body []byte, hidden redaction, err error, attempts int) *DecodeError {
+	switch {
+	case len(body) == 0:
 		err = errors.New("it is empty")
+	case isCut(body):
+		err = io.ErrUnexpectedEOF
 	}
 	return &DecodeError{
 		Method:      r.Method,
@@ -94,5 +87,6 @@ func (r *request) decodeError(resp *http.Response, body []byte, hidden redaction
 		ContentType: hidden.in(resp.Header.Get("Content-Type")),
 		Body:        hidden.keep(body),
 		Err:         hidden.inError(err),
+		Attempts:    attempts,
 	}
 }

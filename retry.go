@@ -2,11 +2,8 @@ package epcclogs
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,10 +20,15 @@ import (
 //   - an attempt that took too long ([WithTimeout])
 //   - a response that ends early
 //   - the statuses 408, 425, 429, and 5xx but 501
+//   - a 401 to a token that was just renewed, once in a call
+//
+// After a connection that broke or an attempt that took too long, the next attempt
+// takes a new connection. A transport of [WithHTTPClient] decides that itself.
 //
 // The wait is the one that the server asks for (Retry-After). Otherwise it is
-// random, between half of a bound and all of it. The bound is MinWait after the
-// first attempt and doubles with each attempt, up to MaxWait.
+// between half of a bound and all of it: how much is random, and the same for all
+// calls of a client. The bound is MinWait after the first attempt and doubles with
+// each attempt, up to MaxWait.
 //
 // A call does not begin a wait that is too long for it: one above MaxWait, or one
 // that ends after the deadline of its context. It returns its last error at once.
@@ -75,9 +77,19 @@ func (p RetryPolicy) withDefaults() (RetryPolicy, error) {
 // leastWait is the shortest wait between two attempts.
 const leastWait = time.Millisecond
 
+// retry is the policy of one client.
+type retry struct {
+	RetryPolicy
+	jitter float64 // 0: waits all of a bound, 1: half of it
+}
+
+// newRetry returns p with a random jitter, so that clients do not come back together.
+// Requests of one client are spaced anyway.
+func newRetry(p RetryPolicy) retry { return retry{p, rand.Float64()} }
+
 // wait returns how long to wait after the n-th attempt, whose response, if there
 // was one, had the header h. It is above MaxWait if the server asks for that.
-func (p RetryPolicy) wait(n int, h http.Header) time.Duration {
+func (p retry) wait(n int, h http.Header) time.Duration {
 	if d, ok := retryAfter(h); ok {
 		return max(d, leastWait)
 	}
@@ -85,7 +97,7 @@ func (p RetryPolicy) wait(n int, h http.Header) time.Duration {
 	if shift := max(n-1, 0); p.MinWait <= p.MaxWait>>shift {
 		bound = p.MinWait << shift
 	}
-	return max(bound-rand.N(bound/2), leastWait)
+	return max(bound-time.Duration(p.jitter*float64(bound/2)), leastWait)
 }
 
 // retryAfter reads the header Retry-After: seconds, also fractional, or an HTTP
@@ -121,14 +133,6 @@ func isTemporary(status int) bool {
 		return false
 	}
 	return status >= 500 && status <= 599
-}
-
-// isPermanent reports whether a request that failed without a response would
-// fail again.
-func isPermanent(err error) bool {
-	var unknownHost *net.DNSError
-	var untrusted *tls.CertificateVerificationError
-	return errors.As(err, &unknownHost) && unknownHost.IsNotFound || errors.As(err, &untrusted)
 }
 
 // ended returns the error of a context that is done or whose deadline has passed.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -300,6 +301,33 @@ func TestJitter(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call waits for as long as its log says, with a response and without one.
+func TestWaitsAreAsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := wire.Break(errors.New("wire broke"))
+		for range 20 {
+			steps := []wire.Step{broken, wire.Reply(503, ""), refused, broken, wire.OK(`{"data":[`), wire.Reply(429, ""), broken, done}
+			api := newAPI(nil, func(n int) wire.Step { return steps[n-1] })
+			var logged journal
+			c, err := epcclogs.NewClient(over(api), withSecret, epcclogs.WithRateLimit(1e10), epcclogs.WithLogger(slog.New(&logged)),
+				epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 8}))
+			require.NoError(t, err)
+			require.NoError(t, call(t.Context(), c))
+			var waits []time.Duration
+			for _, e := range logged.all() {
+				if e.level == slog.LevelWarn {
+					waits = append(waits, e.durations["wait"])
+				}
+			}
+			at := api.lists.Times()
+			require.Len(t, waits, len(at)-1)
+			for i, wait := range waits {
+				require.InDelta(t, wait, at[i+1].Sub(at[i]), 1, "wait %d", i) // spaced by a nanosecond
+			}
+		}
+	})
 }
 
 // By default a call outlives an outage of three seconds, whatever the jitter, and

@@ -11,8 +11,8 @@
 // EPCC_API_BASE_URL set, and the id of an integration as argument, it runs on the
 // real service, where fetching the token is a span too.
 //
-// The transport in transport.go makes the spans of the attempts and the metric.
-// The client gets it through [epcclogs.WithHTTPClient].
+// The function in attempts.go makes the spans of the attempts and the metric. The
+// client gets it through [epcclogs.WithOnAttempt].
 //
 // This is a module of its own, so that package epcclogs does not depend on
 // OpenTelemetry.
@@ -92,11 +92,15 @@ func show(ctx context.Context, id string, stdout io.Writer) (err error) {
 		err = errors.Join(err, t.spans.Shutdown(last), t.metrics.Shutdown(last))
 	}()
 
+	onAttempt, err := t.onAttempt()
+	if err != nil {
+		return err
+	}
 	s, err := service.Connect(id, func() *epcclogstest.Server {
 		srv := epcclogstest.NewServer()
 		srv.Fail(1, epcclogstest.GatewayPage(http.StatusServiceUnavailable))
 		return srv
-	}, epcclogs.WithHTTPClient(t.client()))
+	}, epcclogs.WithOnAttempt(onAttempt))
 	if err != nil {
 		return err
 	}
@@ -118,13 +122,9 @@ type telemetry struct {
 
 func newTelemetry(spans sdktrace.TracerProviderOption, metrics sdkmetric.Reader) telemetry {
 	name := resource.NewSchemaless(attribute.String("service.name", "epcclogs-example"))
-	// Nearly all requests are without a body.
-	noBodySize := sdkmetric.NewView(sdkmetric.Instrument{Name: "http.client.request.body.size"},
-		sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})
 	return telemetry{
-		spans: sdktrace.NewTracerProvider(spans, sdktrace.WithResource(name)),
-		metrics: sdkmetric.NewMeterProvider(
-			sdkmetric.WithReader(metrics), sdkmetric.WithResource(name), sdkmetric.WithView(noBodySize)),
+		spans:   sdktrace.NewTracerProvider(spans, sdktrace.WithResource(name)),
+		metrics: sdkmetric.NewMeterProvider(sdkmetric.WithReader(metrics), sdkmetric.WithResource(name)),
 	}
 }
 
@@ -135,7 +135,7 @@ func listLogs(ctx context.Context, tracer trace.Tracer, client *epcclogs.Client,
 	defer span.End()
 
 	records := 0
-	for _, err := range client.IntegrationLogs(id, nil).All(countAttempts(ctx)) {
+	for _, err := range client.IntegrationLogs(id, nil).All(ctx) {
 		if err != nil {
 			span.RecordError(err)
 			span.SetStatus(codes.Error, "logs not listed")

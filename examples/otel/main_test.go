@@ -33,10 +33,12 @@ func record(t *testing.T, srv *epcclogstest.Server, id string, opts ...epcclogs.
 	exporter := tracetest.NewInMemoryExporter()
 	reader := sdkmetric.NewManualReader()
 	telemetry := newTelemetry(sdktrace.WithSyncer(exporter), reader)
+	onAttempt, hookErr := telemetry.onAttempt()
+	require.NoError(t, hookErr)
 	opts = append(opts,
 		epcclogs.WithBaseURL(srv.URL),
 		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}),
-		epcclogs.WithHTTPClient(telemetry.client()),
+		epcclogs.WithOnAttempt(onAttempt),
 	)
 	client, newErr := epcclogs.NewClient(opts...)
 	require.NoError(t, newErr)
@@ -110,6 +112,9 @@ func TestAttempts(t *testing.T) {
 	assert.Equal(t, []int{1, 2, 1, 2, 3, 1, -1}, numbers(spans, "epcclogs.attempt"))
 	assert.Equal(t, requestedOffsets(t, srv), numbers(spans[:6], "epcclogs.offset"))
 	assert.Equal(t, map[int]int{200: 3, 502: 1, 503: 2}, requests)
+	assert.Equal(t, codes.Error, spans[0].Status.Code)
+	assert.Contains(t, spans[0].Status.Description, "503 Service Unavailable")
+	assert.Equal(t, codes.Unset, spans[1].Status.Code)
 	listing := spans[6]
 	assert.Equal(t, codes.Unset, listing.Status.Code)
 	assert.Equal(t, []int{250}, numbers(spans[6:], "epcclogs.records"))
@@ -150,7 +155,7 @@ func TestCredentials(t *testing.T) {
 	assert.Equal(t, -1, numbers(spans, "epcclogs.offset")[0], "the token is not a page")
 	shown, err := json.Marshal(spans)
 	require.NoError(t, err)
-	assert.Contains(t, string(shown), srv.URL+"/oauth/access_token")
+	assert.Contains(t, string(shown), "/oauth/access_token")
 	assert.NotContains(t, string(shown), "example-secret")
 	assert.NotContains(t, string(shown), "Bearer")
 }

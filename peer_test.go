@@ -1,0 +1,160 @@
+package epcclogs_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/wire"
+)
+
+// saying starts a server that says text on each connection, once the client has sent
+// something. It returns its address, and how many connections it got.
+func saying(t *testing.T, text string) (addr string, connections *atomic.Int32) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	connections = new(atomic.Int32)
+	var open sync.WaitGroup
+	open.Add(1)
+	go func() {
+		defer open.Done()
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			connections.Add(1)
+			open.Add(1)
+			go func() {
+				defer open.Done()
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = fmt.Fprint(conn, text)
+				_ = conn.Close()
+			}()
+		}
+	}()
+	t.Cleanup(func() { _ = listener.Close(); open.Wait() })
+	return listener.Addr().String(), connections
+}
+
+// Where another protocol is spoken, another attempt is of no use.
+func TestWrongProtocol(t *testing.T) {
+	for name, row := range map[string]struct{ scheme, answer, want string }{
+		"http for https": {"https", "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", "the server speaks plain http, not https; check the scheme and the port in the base URL"},
+		"SSH for https":  {"https", "SSH-2.0-OpenSSH_9.6\r\n", "the server does not speak https; check the scheme and the port in the base URL"},
+		"https for http": {"http", "\x15\x03\x01\x00\x02\x02\x46", "the server speaks https, not plain http; check the scheme and the port in the base URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, connections := saying(t, row.answer)
+			err := call(t.Context(), newClient(t, row.scheme+"://"+addr, epcclogs.WithToken("a-token")))
+			require.EqualError(t, err, "epcclogs: GET "+row.scheme+"://"+addr+"/v2/integrations: "+row.want)
+			assert.EqualValues(t, 1, connections.Load())
+			if row.scheme == "https" {
+				require.ErrorAs(t, err, new(tls.RecordHeaderError))
+			}
+		})
+	}
+}
+
+// A proxy that refuses to connect is named, and its answer is not taken for the API's.
+func TestProxyRefuses(t *testing.T) {
+	const advice = "; check the user name and the password in the URL of the proxy"
+	for _, row := range []struct {
+		answer, want string
+		known        bool // by its text, where only that is left
+		connections  int32
+	}{
+		{"407 Proxy Authentication Required", "407 Proxy Authentication Required" + advice, true, 1},
+		{"407 Who are you?", "407 Proxy Authentication Required" + advice, false, 1},
+		{"403 Forbidden", "403 Forbidden", true, 1},
+		{"403 Filtered", "403 Forbidden", false, 1},
+		{"503 Service Unavailable", "503 Service Unavailable (after 3 attempts)", true, 3},
+	} {
+		for _, own := range []bool{true, false} {
+			t.Run(fmt.Sprint(row.answer, ", own transport ", own), func(t *testing.T) {
+				addr, connections := saying(t, "HTTP/1.1 "+row.answer+"\r\nContent-Length: 0\r\n\r\n")
+				transport := new(http.Transport)
+				if own {
+					transport = epcclogs.NewTransport()
+				}
+				transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", User: url.UserPassword("user", marker), Host: addr})
+				err := call(t.Context(), newClient(t, "https://api.example.com", over(transport), epcclogs.WithToken("a-token")))
+				require.NotErrorIs(t, err, epcclogs.ErrForbidden)
+				showsNot(t, err, marker)
+				if !own && !row.known {
+					require.ErrorContains(t, err, "(after 3 attempts)")
+					return
+				}
+				require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: the proxy "+addr+" refuses to connect: "+row.want)
+				assert.Equal(t, row.connections, connections.Load())
+			})
+		}
+	}
+
+	addr, connections := saying(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
+	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "https", Host: addr})}
+	err := call(t.Context(), newClient(t, "https://api.example.com", over(transport)))
+	require.ErrorContains(t, err, ": the proxy "+addr+" speaks plain http, not https; check the scheme and the port in its URL")
+	assert.EqualValues(t, 1, connections.Load())
+}
+
+// Connections may die in silence while they idle, all of them, as behind a firewall. An
+// attempt after a time-out takes a new one, and calls under way are left alone.
+func TestNewConnectionAfterATimeout(t *testing.T) {
+	const (
+		kept    = 8
+		timeout = 600 * time.Millisecond
+	)
+	meet := wire.Meeting(t, kept)
+	hangs, again, end := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s := wire.Serve(t, wire.Each(func(n int) wire.Step {
+		return func(r *http.Request) (*http.Response, error) {
+			switch {
+			case n <= kept:
+				meet() // so each has a connection of its own
+			case n == kept+1:
+				close(hangs)
+				<-end
+			case r.URL.Path == "/v2/integrations/slow":
+				<-again
+				return wire.OK(`{"data":` + wire.Record(1) + `}`)(r)
+			default:
+				close(again)
+			}
+			return done(r)
+		}
+	}).Answer)
+	t.Cleanup(func() { close(end) })
+	c := newClient(t, s.URL, epcclogs.WithTimeout(timeout))
+	var calls []<-chan error
+	for range kept {
+		calls = append(calls, begin(t.Context(), c))
+	}
+	for _, ended := range calls {
+		require.NoError(t, <-ended)
+	}
+	require.Equal(t, kept, s.Connections())
+
+	ended := begin(t.Context(), c)
+	<-hangs
+	time.Sleep(timeout / 2)
+	_, err := c.GetIntegration(t.Context(), "slow")
+	require.NoError(t, err)
+	require.NoError(t, <-ended)
+	sent := s.Requests()
+	require.Len(t, sent, kept+3)
+	for _, r := range sent[:kept+2] {
+		assert.NotEqual(t, sent[kept+2].RemoteAddr, r.RemoteAddr, "the second attempt came by a new connection")
+	}
+}
