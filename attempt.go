@@ -155,11 +155,14 @@ func (x exchange) read(resp *http.Response) (*failure, error) {
 	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, x.maxResponseSize+1)); err != nil {
 		return nil, fmt.Errorf("the response ended early: %w", err)
 	}
-	body := buf.Bytes()
-	if int64(len(body)) > x.maxResponseSize {
+	body := bytes.TrimPrefix(buf.Bytes(), byteOrderMark)
+	if int64(buf.Len()) > x.maxResponseSize {
 		return &failure{err: x.request.fail(fmt.Errorf("%w: more than %d bytes; ask for shorter pages or raise WithMaxResponseSize", ErrResponseTooLarge, x.maxResponseSize))}, nil
 	}
-	if err := x.request.read(resp.Header, body); err != nil {
+	switch err := decode(resp.Header, body, x.request.read); {
+	case errors.Is(err, errListed):
+		return &failure{err: x.request.apiError(resp, body, x.hidden, x.n.sent), status: resp.StatusCode, header: resp.Header}, nil
+	case err != nil:
 		return &failure{err: x.request.decodeError(resp, body, x.hidden, err), temporary: isCut(body), header: resp.Header}, nil
 	}
 	return nil, nil

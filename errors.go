@@ -1,6 +1,7 @@
 package epcclogs
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,6 +110,8 @@ func (e *APIError) message() string {
 func (e *APIError) advice() string {
 	fetch := e.Method == http.MethodPost // of a token
 	switch {
+	case e.StatusCode == http.StatusOK:
+		return "the body lists errors although the status is 200"
 	case e.StatusCode >= 300 && e.StatusCode <= 399:
 		return "redirects are not followed, check the base URL"
 	case fetch && e.StatusCode == http.StatusNotFound:
@@ -206,7 +209,7 @@ func parseErrors(body []byte) []ErrorBody {
 	var list struct {
 		Errors []json.RawMessage `json:"errors"`
 	}
-	if json.Unmarshal(body, &list) != nil {
+	if json.Unmarshal(exactNames(bytes.TrimPrefix(body, byteOrderMark)), &list) != nil {
 		return nil
 	}
 	var errs []ErrorBody
@@ -226,7 +229,9 @@ func parseErrors(body []byte) []ErrorBody {
 				e.Status = int(status)
 			}
 		case string: // as other services of the vendor write it
-			e.Status, _ = strconv.Atoi(status)
+			if n, err := strconv.Atoi(status); err == nil {
+				e.Status = n
+			}
 		}
 		errs = append(errs, e)
 	}

@@ -2,6 +2,7 @@ package epcclogs
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/epcclogs/epcclogs/internal/paging"
 )
@@ -26,6 +27,19 @@ func (i *Integration) mark() paging.Mark {
 	return paging.Mark{ID: hash([]byte(i.ID)), At: i.Meta.Timestamps.CreatedAt}
 }
 
+func (i *Integration) id() string { return i.ID }
+
+// unmarshalLoosely decodes an integration whose meta member may have another form.
+func (i *Integration) unmarshalLoosely(raw []byte) error {
+	loose := struct {
+		*Integration
+		Meta looseMeta `json:"meta"`
+	}{Integration: i}
+	err := unmarshal(raw, &loose)
+	i.Meta = ResourceMeta(loose.Meta)
+	return err
+}
+
 // IntegrationJob is the delivery of one event to one integration. [Client.JobLogs]
 // lists its attempts.
 type IntegrationJob struct {
@@ -34,6 +48,10 @@ type IntegrationJob struct {
 }
 
 func (j *IntegrationJob) mark() paging.Mark { return paging.Mark{ID: hash([]byte(j.ID))} }
+
+func (j *IntegrationJob) id() string { return j.ID }
+
+func (j *IntegrationJob) unmarshalLoosely(raw []byte) error { return unmarshal(raw, j) }
 
 // ListIntegrations gets one page of the integrations of the store. Use
 // [Client.Integrations] to get all of them.
@@ -51,7 +69,8 @@ func (c *Client) Integrations(opts *ListOptions) *Pager[Integration] {
 // [ErrNotFound].
 func (c *Client) GetIntegration(ctx context.Context, integrationID string) (*Integration, error) {
 	var r resource[Integration]
-	if err := c.get(ctx, &r, nil, "integrations", integrationID); err != nil {
+	read := func(_ http.Header, body []byte) error { return r.UnmarshalJSON(body) }
+	if err := c.get(ctx, read, nil, "integrations", integrationID); err != nil {
 		return nil, err
 	}
 	return &r.Data, nil

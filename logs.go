@@ -13,7 +13,8 @@ import (
 
 // IntegrationLog is the record of one attempt to deliver an event to an
 // integration. JSON members that are not listed here are ignored. A member that is
-// null or missing leaves its field at the zero value.
+// null or missing leaves its field at the zero value. A log without an id cannot be
+// read; see [DecodeError].
 type IntegrationLog struct {
 	// ID identifies the record, but the API does not promise that it is unique. Use
 	// [IntegrationLog.Key] to tell records apart.
@@ -27,7 +28,8 @@ type IntegrationLog struct {
 	Attempt int `json:"attempt"`
 	// ProcessingTime is in seconds; 0 if not sent.
 	ProcessingTime float64 `json:"processing_time,omitempty"`
-	// Body is the response of the integration. It may hold personal data.
+	// Body is the response of the integration; JSON text if the API sends JSON that is
+	// no string. It may hold personal data.
 	Body string `json:"body"`
 	// StatusCode is the HTTP status of that response; 0 if there was none, or if the
 	// integration is not a webhook.
@@ -42,15 +44,19 @@ type IntegrationLog struct {
 	Meta ResourceMeta `json:"meta,omitzero"`
 }
 
-// unmarshalLoosely decodes a log whose numbers may be written as strings. It is for
-// the few pages that need it: fields of a type that accepts both would slow down all
-// pages.
+func (l *IntegrationLog) id() string { return l.ID }
+
+// unmarshalLoosely decodes a log with numbers as strings, JSON as text, or a meta
+// member in another form.
 func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
 	loose := struct {
 		*IntegrationLog
-		Attempt        number `json:"attempt"`
-		StatusCode     number `json:"status_code"`
-		ProcessingTime number `json:"processing_time"`
+		Attempt        number    `json:"attempt"`
+		StatusCode     number    `json:"status_code"`
+		ProcessingTime number    `json:"processing_time"`
+		Body           text      `json:"body"`
+		ErrorDetail    text      `json:"error_detail"`
+		Meta           looseMeta `json:"meta"`
 	}{IntegrationLog: l}
 	err := unmarshal(raw, &loose)
 	if err != nil {
@@ -61,6 +67,7 @@ func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
 	}
 	l.StatusCode, err = loose.StatusCode.int()
 	l.ProcessingTime = float64(loose.ProcessingTime)
+	l.Body, l.ErrorDetail, l.Meta = string(loose.Body), string(loose.ErrorDetail), ResourceMeta(loose.Meta)
 	return err
 }
 
@@ -130,7 +137,7 @@ type ResourceMeta struct {
 }
 
 // Timestamps tell when a resource was created and last changed; the zero time if not
-// sent.
+// sent, or not sent as a time.
 type Timestamps struct {
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
