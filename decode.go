@@ -412,18 +412,20 @@ func exactNames(body []byte) []byte {
 		for plain < len(body) && isPlain(body[plain]) {
 			plain++
 		}
-		end := closingQuote(body, plain)
-		if end < 0 {
+		if plain < len(body) && body[plain] == '"' { // nearly always
+			i = plain
+			continue
+		}
+		if i = closingQuote(body, plain); i < 0 {
 			return exact
 		}
-		i = end
-		if end == plain || !isName(body[end+1:]) || isEscaped(body[start-1:end+1]) {
+		if !isName(body[i+1:]) || isEscaped(body[start-1:i+1]) {
 			continue
 		}
 		if same {
 			exact, same = bytes.Clone(body), false
 		}
-		for j := start; j < end; j++ {
+		for j := start; j < i; j++ {
 			exact[j] = '-'
 		}
 	}
@@ -454,7 +456,9 @@ func closingQuote(body []byte, i int) int {
 
 // isName reports whether the string before rest is the name of a member.
 func isName(rest []byte) bool {
-	rest = bytes.TrimLeft(rest, " \t\r\n")
+	for len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\r' || rest[0] == '\n') {
+		rest = rest[1:]
+	}
 	return len(rest) > 0 && rest[0] == ':'
 }
 

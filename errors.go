@@ -40,6 +40,11 @@ const maxErrorBody = 64 << 10
 // APIError is a response with any status but 200. It matches [ErrNotFound] and the
 // like by its status, for errors.Is.
 //
+// It is also a response with status 200 whose body lists errors, alone or beside
+// data. It matches none of these then, whatever status the body names, and is not
+// retried: only the HTTP status tells that a failure is temporary. What came beside
+// the errors may be a part of the data and is not returned; see Body.
+//
 // It is also the error of a call that sends nothing, because an earlier 429 pauses
 // the client for longer than the call can wait (see [RetryPolicy]). Then StatusCode
 // is 429, Attempts is 0, RetryAfter is what is left of the pause, and Errors, Header
@@ -238,7 +243,14 @@ func parseErrors(body []byte) []ErrorBody {
 	return errs
 }
 
-// DecodeError is a response with status 200 that is not the documented JSON.
+// DecodeError is a response with status 200 that is not the documented JSON. It is
+// not retried, unless the response is empty or ends early.
+//
+// If only some records of a page cannot be read, Err names them, and the methods with
+// List in their names return the page of the others together with the error. A record
+// cannot be read if it is no object, has no id, or if a member has the wrong type.
+// Members that only inform are no reason: Meta, Results, Links and times that cannot
+// be read are zero.
 type DecodeError struct {
 	Method      string
 	URL         string // without credentials

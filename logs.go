@@ -143,28 +143,40 @@ type Timestamps struct {
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
-// ListIntegrationLogs gets one page of the logs of an integration (the API's
-// "List logs for integration"). Use [Client.IntegrationLogs] to get all of them.
-//
+// ListIntegrationLogs gets one page of the logs of an integration. Use
+// [Client.IntegrationLogs] to get all of them.
 // An unknown integration is an error that matches [ErrNotFound].
+//
+// The API documents it as [List logs for integration].
+//
+// [List logs for integration]: https://elasticpath.dev/docs/api/integrations/list-integration-logs
 func (c *Client) ListIntegrationLogs(ctx context.Context, integrationID string, opts *ListOptions) (*Page[IntegrationLog], error) {
 	return list[IntegrationLog](ctx, c, opts, "integrations", integrationID, "logs")
 }
 
 // IntegrationLogs returns a pager over all logs of an integration, from
-// opts.Offset on.
+// opts.Offset on. The API documents the list as [List logs for integration].
+//
+// [List logs for integration]: https://elasticpath.dev/docs/api/integrations/list-integration-logs
 func (c *Client) IntegrationLogs(integrationID string, opts *ListOptions) *Pager[IntegrationLog] {
 	return newPager[IntegrationLog](c, opts, "integrations", integrationID, "logs")
 }
 
 // ListStoreLogs gets one page of the logs of all integrations of the store. Use
 // [Client.StoreLogs] to get all of them.
+//
+// The API documents it as [List logs for all integrations for the store].
+//
+// [List logs for all integrations for the store]: https://elasticpath.dev/docs/api/integrations/list-store-logs
 func (c *Client) ListStoreLogs(ctx context.Context, opts *ListOptions) (*Page[IntegrationLog], error) {
 	return list[IntegrationLog](ctx, c, opts, "integrations", "logs")
 }
 
 // StoreLogs returns a pager over all logs of all integrations of the store, from
-// opts.Offset on.
+// opts.Offset on. The API documents the list as
+// [List logs for all integrations for the store].
+//
+// [List logs for all integrations for the store]: https://elasticpath.dev/docs/api/integrations/list-store-logs
 func (c *Client) StoreLogs(opts *ListOptions) *Pager[IntegrationLog] {
 	return newPager[IntegrationLog](c, opts, "integrations", "logs")
 }
@@ -172,11 +184,18 @@ func (c *Client) StoreLogs(opts *ListOptions) *Pager[IntegrationLog] {
 // ListJobLogs gets one page of the logs of a job: the attempts to deliver one
 // event to one integration. Use [Client.JobLogs] to get all of them. An unknown
 // integration or job is an error that matches [ErrNotFound].
+//
+// The API documents it as [List logs for the job].
+//
+// [List logs for the job]: https://elasticpath.dev/docs/api/integrations/list-job-logs
 func (c *Client) ListJobLogs(ctx context.Context, integrationID, jobID string, opts *ListOptions) (*Page[IntegrationLog], error) {
 	return list[IntegrationLog](ctx, c, opts, "integrations", integrationID, "jobs", jobID, "logs")
 }
 
-// JobLogs returns a pager over all logs of a job, from opts.Offset on.
+// JobLogs returns a pager over all logs of a job, from opts.Offset on. The API
+// documents the list as [List logs for the job].
+//
+// [List logs for the job]: https://elasticpath.dev/docs/api/integrations/list-job-logs
 func (c *Client) JobLogs(integrationID, jobID string, opts *ListOptions) *Pager[IntegrationLog] {
 	return newPager[IntegrationLog](c, opts, "integrations", integrationID, "jobs", jobID, "logs")
 }

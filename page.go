@@ -32,12 +32,13 @@ func (o *ListOptions) validate() error {
 }
 
 // Page is a part of a list. Which of Meta, Results and Links are set depends on the
-// store. Programs that only want the records use a [Pager] and do not need them.
+// store: they are nil if they are not sent, or not in a documented form. Programs that
+// only want the records use a [Pager] and do not need them.
 type Page[T any] struct {
 	Data    []T          `json:"data"`
-	Meta    *PageMeta    `json:"meta,omitempty"`    // nil if not sent, or not as documented
-	Results *PageResults `json:"results,omitempty"` // nil if not sent, or not as documented
-	Links   *PageLinks   `json:"links,omitempty"`   // nil if not sent, or not as documented
+	Meta    *PageMeta    `json:"meta,omitempty"`
+	Results *PageResults `json:"results,omitempty"`
+	Links   *PageLinks   `json:"links,omitempty"`
 
 	unread []unread      // the records that cannot be read; Data has the others
 	age    time.Duration // how long a cache has kept the page; 0 if it does not say
