@@ -413,7 +413,7 @@ func exactNames(body []byte) []byte {
 			plain++
 		}
 		if plain < len(body) && body[plain] == '"' { // nearly always
-			i = plain
+			i = plain + textLength(body[start:plain], body[plain+1:])
 			continue
 		}
 		if i = closingQuote(body, plain); i < 0 {
@@ -430,6 +430,20 @@ func exactNames(body []byte) []byte {
 		}
 	}
 	return exact
+}
+
+// textLength returns how long the value of the member name is, if it is JSON in the
+// place of a text, which stays as it was sent. It is 0 otherwise.
+func textLength(name, rest []byte) int {
+	if len(rest) < 2 || rest[1] == '"' || string(name) != "body" && string(name) != "error_detail" {
+		return 0
+	}
+	value := bytes.TrimLeft(rest, ": \t\r\n")
+	text := json.NewDecoder(bytes.NewReader(value))
+	if text.Decode(new(json.RawMessage)) != nil {
+		return 0
+	}
+	return len(rest) - len(value) + int(text.InputOffset())
 }
 
 // isPlain reports whether c is a character of the documented names.
