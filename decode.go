@@ -91,7 +91,7 @@ type listLinks struct {
 
 // UnmarshalJSON decodes a list in any of the forms that the API's documents show. A
 // list without the member data is an error. Errors name the record and the member
-// that cannot be decoded. If that are some of the records, Data has the others.
+// that cannot be decoded. If only some records cannot be decoded, Data has the others.
 func (p *Page[T]) UnmarshalJSON(body []byte) error {
 	*p = Page[T]{}
 	body = exactNames(body)
@@ -173,7 +173,7 @@ func requireData(body []byte) error {
 // unread is a record of a list that cannot be read.
 type unread struct {
 	index int    // in the list, as it was sent
-	hash  uint64 // of its JSON, as it was sent
+	hash  uint64 // of its JSON
 	err   error  // names it: data[3]
 }
 
@@ -400,7 +400,7 @@ func (t *looseTime) UnmarshalJSON(raw []byte) error {
 
 // exactNames returns body without the members whose names differ from the documented
 // ones in case, such as "Data": package json would take them for these. It returns
-// the body itself if it has none, and else a copy in which other names stand for them.
+// the body itself if there are none, and else a copy that has other names for them.
 func exactNames(body []byte) []byte {
 	exact, same := body, true
 	for i := 0; i < len(body); i++ {
@@ -432,16 +432,16 @@ func exactNames(body []byte) []byte {
 	return exact
 }
 
-// textLength returns how long the value of the member name is, if it is JSON in the
-// place of a text, which stays as it was sent. It is 0 otherwise.
+// textLength returns the length of the value that rest begins with, if name is that of a
+// text. JSON in its place stays as it was sent. Of others it returns 0.
 func textLength(name, rest []byte) int {
-	if len(rest) < 2 || rest[1] == '"' || string(name) != "body" && string(name) != "error_detail" {
+	if string(name) != "body" && string(name) != "error_detail" || bytes.HasPrefix(rest, []byte(`:"`)) || !isName(rest) {
 		return 0
 	}
 	value := bytes.TrimLeft(rest, ": \t\r\n")
 	text := json.NewDecoder(bytes.NewReader(value))
 	if text.Decode(new(json.RawMessage)) != nil {
-		return 0
+		return len(rest) // the body is no JSON
 	}
 	return len(rest) - len(value) + int(text.InputOffset())
 }
