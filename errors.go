@@ -211,10 +211,11 @@ func (b *ErrorBody) Error() string {
 // not objects are left out, and members of the wrong type are empty: half a message
 // is better than none.
 func parseErrors(body []byte) []ErrorBody {
+	body = exactNames(bytes.TrimPrefix(body, byteOrderMark))
 	var list struct {
 		Errors []json.RawMessage `json:"errors"`
 	}
-	if json.Unmarshal(exactNames(bytes.TrimPrefix(body, byteOrderMark)), &list) != nil {
+	if json.Unmarshal(body, &list) != nil {
 		return nil
 	}
 	var errs []ErrorBody
