@@ -3,8 +3,6 @@ package epcclogs
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -207,8 +205,7 @@ func decodeRecords[T any](body []byte) (list envelope[T], wrong []unread, err er
 	for i, value := range raw.Data {
 		var record T
 		if err := decodeRecord(value, &record, fmt.Sprintf("data[%d]", i)); err != nil {
-			sum := sha256.Sum256(value)
-			wrong = append(wrong, unread{index: i, hash: binary.BigEndian.Uint64(sum[:]), err: err})
+			wrong = append(wrong, unread{index: i, hash: hash(value), err: err})
 			continue
 		}
 		list.Data = append(list.Data, record)
