@@ -232,12 +232,15 @@ func (k *call) read(ctx context.Context, resp *http.Response) *failure {
 	if err := receive(buf, resp, most+1); err != nil {
 		return k.broken(ctx, fmt.Errorf("the response ended early: %w", err))
 	}
-	body := buf.Bytes()
-	if int64(len(body)) > most {
+	body := bytes.TrimPrefix(buf.Bytes(), byteOrderMark)
+	if int64(buf.Len()) > most {
 		err := fmt.Errorf("%w: more than %d bytes; ask for shorter pages or raise WithMaxResponseSize", ErrResponseTooLarge, most)
 		return &failure{err: k.request.fail("%s", err)}
 	}
-	if err := k.request.read(resp.Header, body); err != nil {
+	switch err := decode(resp.Header, body, k.request.read); {
+	case errors.Is(err, errListed):
+		return &failure{err: k.request.apiError(resp, body, k.hidden(), k.sent), header: resp.Header}
+	case err != nil:
 		return &failure{err: k.request.decodeError(resp, body, k.hidden(), err, k.sent), temporary: isCut(body), header: resp.Header}
 	}
 	return nil

@@ -241,6 +241,9 @@ func readToken(h http.Header, body []byte) (token string, lifetime time.Duration
 		return "", 0, errors.New("it is not a JSON object")
 	}
 	if err := json.Unmarshal(members["access_token"], &token); err != nil || !isToken(token) {
+		if isListed(members["errors"]) || isListed(members["error"]) { // as OAuth names a single one
+			return "", 0, errListed
+		}
 		return "", 0, errors.New("access_token is missing, empty or not a token")
 	}
 	var expiresIn, expires number // seconds, Unix seconds; 0 when not sent

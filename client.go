@@ -2,7 +2,6 @@ package epcclogs
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net"
 	"net/http"
@@ -131,21 +130,27 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 // close those of a transport given by [WithHTTPClient]: its owner does that.
 func (c *Client) CloseIdleConnections() { c.closeIdle() }
 
-// list gets one page of the list at path.
+// list gets one page of the list at path. If some of its records cannot be read, it
+// returns the page of the others, and a *DecodeError.
 func list[T any](ctx context.Context, c *Client, opts *ListOptions, path ...string) (*Page[T], error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
 	page := new(Page[T])
-	if err := c.get(ctx, page, opts, path...); err != nil {
+	err := c.get(ctx, func(h http.Header, body []byte) error {
+		err := page.UnmarshalJSON(body)
+		page.age = ageOf(h)
+		return err
+	}, opts, path...)
+	if err != nil && len(page.unread) == 0 {
 		return nil, err
 	}
-	return page, nil
+	return page, err
 }
 
-// get gets the resource at path, whose elements are names and ids, and decodes it
-// into out.
-func (c *Client) get(ctx context.Context, out json.Unmarshaler, opts *ListOptions, path ...string) error {
+// get gets the resource at path, whose elements are names and ids, and has it read by
+// read.
+func (c *Client) get(ctx context.Context, read func(http.Header, []byte) error, opts *ListOptions, path ...string) error {
 	for _, element := range path {
 		if err := checkID(element); err != nil {
 			return err
@@ -163,7 +168,7 @@ func (c *Client) get(ctx context.Context, out json.Unmarshaler, opts *ListOption
 	if err != nil {
 		return err
 	}
-	r.read = func(_ http.Header, body []byte) error { return out.UnmarshalJSON(body) }
+	r.read = read
 	return c.send(r)
 }
 

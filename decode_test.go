@@ -2,9 +2,13 @@ package epcclogs_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"errors"
+	"math"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,18 +91,30 @@ func TestEmptyPages(t *testing.T) {
 	}
 }
 
-// Every record keeps its fields when the first of a page makes the client read it
-// record by record.
-func TestUnknownMembersAndEmptyRecords(t *testing.T) {
-	_, page, err := read(t, `{"data":[{},{"id":"x","novel":{"a":[1]}},`+wire.Record(7)+`],"novel":true}`)
+// Every record keeps its fields when one of the page makes the client read it record
+// by record.
+func TestUnknownMembers(t *testing.T) {
+	_, page, err := read(t, `{"data":[{"id":"x","attempt":"2","novel":{"a":[1]}},`+wire.Record(7)+`],"novel":true}`)
 	require.NoError(t, err)
 	assert.Equal(t, []epcclogs.IntegrationLog{
-		{},
-		{ID: "x"},
+		{ID: "x", Attempt: 2},
 		{ID: "log-7", Type: "integration", Succeeded: true, Attempt: 1, Body: "7", StatusCode: 200},
 	}, page.Data)
 }
 
+// unreadable returns the DecodeError for the body, which is not asked for again.
+func unreadable(t *testing.T, s *wire.Script, body string, err error) *epcclogs.DecodeError {
+	t.Helper()
+	decodeErr := as[*epcclogs.DecodeError](t, err)
+	assert.Equal(t, "GET", decodeErr.Method)
+	assert.Equal(t, logsURL, decodeErr.URL)
+	assert.Equal(t, "application/json", decodeErr.ContentType)
+	assert.Equal(t, body, string(decodeErr.Body))
+	assert.Len(t, s.Sent(), 1)
+	return decodeErr
+}
+
+// Nothing of such a body is read.
 func TestDecodeErrors(t *testing.T) {
 	for _, tt := range []struct{ name, body, want string }{
 		{"html", "<html>", "invalid character"},
@@ -110,42 +126,354 @@ func TestDecodeErrors(t *testing.T) {
 		{"an array", `[]`, "array where an object should be"},
 		{"null", `null`, "data is missing"},
 		{"no data", `{"meta":{"limit":100},"results":{"total":3}}`, "data is missing"},
-		{"errors with status 200", `{"errors":[{"title":"Not Found"}]}`, "data is missing"},
+		{"no data and no errors", `{"errors":[]}`, "data is missing"},
 		{"data an object", `{"data":{"id":"x"}}`, "data: object where an array should be"},
 		{"data a string", `{"data":"x"}`, "data: string where an array should be"},
-		{"a null record", `{"data":[` + wire.Record(0) + `,null]}`, "data[1]: null"},
-		{"a record of the wrong type", `{"data":[` + wire.Record(0) + `,[1]]}`, "data[1]: array where an object should be"},
-		{"member of the wrong type", `{"data":[` + wire.Record(0) + `,` + wire.Record(1) + `,{"id":"x","succeeded":"yes"}]}`, "data[2].succeeded: string where a boolean should be"},
-		{"id a number", `{"data":[{"id":5}]}`, "data[0].id: number where a string should be"},
-		{"nested member", `{"data":[{"id":"x","relationships":{"job":{"data":{"id":7,"type":"job"}}}}]}`, "data[0].relationships.job.data.id: "},
-		{"relationship an array", `{"data":[{"id":"x","relationships":[]}]}`, "data[0].relationships: array where an object should be"},
-		{"time", `{"data":[{"id":"x","meta":{"timestamps":{"created_at":"yesterday"}}}]}`, "data[0].meta.timestamps.created_at: "},
-		{"attempt a word", `{"data":[{"id":"x","attempt":"twice"}]}`, "data[0].attempt: "},
-		{"attempt an empty string", `{"data":[{"id":"x","attempt":""}]}`, "data[0].attempt: "},
-		{"attempt null in quotes", `{"data":[{"id":"x","attempt":"null"}]}`, "data[0].attempt: "},
-		{"attempt a fraction", `{"data":[{"id":"x","attempt":1.5}]}`, "data[0].attempt: "},
-		{"status a fraction in quotes", `{"data":[{"id":"x","attempt":"2","status_code":"1.5"}]}`, "data[0].status_code: "},
-		{"status too large", `{"data":[{"id":"x","status_code":1e300}]}`, "data[0].status_code: "},
-		{"processing time an array", `{"data":[{"id":"x","processing_time":[]}]}`, "data[0].processing_time: array where a number should be"},
-		{"processing time not a number", `{"data":[{"id":"x","processing_time":"NaN"}]}`, "data[0].processing_time: "},
-		{"meta a string", `{"data":[` + wire.Record(0) + `],"meta":"x"}`, "meta: string where an object should be"},
-		{"meta member", `{"data":[` + wire.Record(0) + `],"meta":{"limit":"100"}}`, "meta.limit: string where a number should be"},
-		{"nested meta member", `{"data":[],"meta":{"page":{"total":true}}}`, "meta.page.total: "},
-		{"results member", `{"data":[],"results":{"total":"many"}}`, "results.total: "},
-		{"links member", `{"data":[],"links":{"next":5}}`, "links.next: "},
+		{"data a number, and one record", `{"data":[{"id":"x"}],"data":5}`, "data: number where an array should be"},
+		{"data in another case", `{"Data":[{"id":"x"}]}`, "data is missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, page, err := read(t, tt.body)
 			assert.Nil(t, page)
-			decodeErr := as[*epcclogs.DecodeError](t, err)
-			require.ErrorContains(t, decodeErr.Err, tt.want)
+			require.ErrorContains(t, unreadable(t, s, tt.body, err).Err, tt.want)
 			require.ErrorContains(t, err, tt.want)
-			assert.Equal(t, "GET", decodeErr.Method)
-			assert.Equal(t, logsURL, decodeErr.URL)
-			assert.Equal(t, "application/json", decodeErr.ContentType)
-			assert.Equal(t, tt.body, string(decodeErr.Body))
-			assert.Len(t, s.Sent(), 1, "malformed JSON is not asked for again")
 		})
+	}
+}
+
+// A record that cannot be read does not hide the others.
+func TestUnreadableRecords(t *testing.T) {
+	for _, tt := range []struct{ name, record, want string }{
+		{"null", `null`, ": null is not a record"},
+		{"an array", `[1]`, ": array where an object should be"},
+		{"a string", `"x"`, ": string where an object should be"},
+		{"no id", `{}`, ".id: missing or empty"},
+		{"id in another case", `{"Id":"x"}`, ".id: missing or empty"},
+		{"id null", `{"id":null,"attempt":1}`, ".id: missing or empty"},
+		{"id empty", `{"id":""}`, ".id: missing or empty"},
+		{"id a number", `{"id":5}`, ".id: number where a string should be"},
+		{"succeeded a string", `{"id":"x","succeeded":"yes"}`, ".succeeded: string where a boolean should be"},
+		{"nested member", `{"id":"x","relationships":{"job":{"data":{"id":7,"type":"job"}}}}`, ".relationships.job.data.id: number where a string should be"},
+		{"relationships an array", `{"id":"x","relationships":[]}`, ".relationships: array where an object should be"},
+		{"attempt a word", `{"id":"x","attempt":"twice"}`, ".attempt: the string is not a number"},
+		{"attempt an empty string", `{"id":"x","attempt":""}`, ".attempt: the string is not a number"},
+		{"attempt null in quotes", `{"id":"x","attempt":"null"}`, ".attempt: the string is not a number"},
+		{"attempt a fraction", `{"id":"x","attempt":1.5}`, ".attempt: 1.5 is not an integer"},
+		{"attempt too large", `{"id":"x","attempt":10000000000000000000}`, ".attempt: 1e+19 is too large"},
+		{"status a fraction in quotes", `{"id":"x","attempt":"2","status_code":"1.5"}`, ".status_code: 1.5 is not an integer"},
+		{"status too large", `{"id":"x","status_code":-1e300}`, ".status_code: -1e+300 is too large"},
+		{"processing time an array", `{"id":"x","processing_time":[]}`, ".processing_time: array where a number should be"},
+		{"processing time not a number", `{"id":"x","processing_time":"NaN"}`, ".processing_time: the string is not a number"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := `{"data":[` + wire.Record(0) + `,` + tt.record + `,` + wire.Record(2) + `],"results":{"total":3}}`
+			s, page, err := read(t, body)
+			require.EqualError(t, unreadable(t, s, body, err).Err, "data[1]"+tt.want)
+			require.NotNil(t, page)
+			assert.Equal(t, []string{"log-0", "log-2"}, ids(page.Data))
+			assert.Equal(t, &epcclogs.PageResults{Total: 3}, page.Results)
+			assert.Equal(t, []int{1}, page.Unread())
+		})
+	}
+
+	body := `{"data":[null,` + wire.Record(1) + `,{"id":"x","attempt":true},{}]}`
+	s, page, err := read(t, body)
+	require.EqualError(t, unreadable(t, s, body, err).Err,
+		"data[0]: null is not a record; data[2].attempt: bool where a number should be; data[3].id: missing or empty")
+	assert.Equal(t, []string{"log-1"}, ids(page.Data))
+	assert.Equal(t, []int{0, 2, 3}, page.Unread())
+
+	s = wire.Steps(wire.OK(`{"data":[5,{"id":"x"}]}`))
+	integrations, err := clientOf(t, s).ListIntegrations(t.Context(), nil)
+	require.EqualError(t, as[*epcclogs.DecodeError](t, err).Err, "data[0]: number where an object should be")
+	assert.Equal(t, []epcclogs.Integration{{ID: "x"}}, integrations.Data)
+	jobs, err := clientOf(t, s).ListIntegrationJobs(t.Context(), integration, nil)
+	require.EqualError(t, as[*epcclogs.DecodeError](t, err).Err, "data[0]: number where an object should be")
+	assert.Equal(t, []epcclogs.IntegrationJob{{ID: "x"}}, jobs.Data)
+
+	for body, want := range map[string]string{
+		`{"data":null}`:     "data: null is not a record",
+		`{"data":[]}`:       "data: array where an object should be",
+		`{"data":{}}`:       "data.id: missing or empty",
+		`{"data":{"id":5}}`: "data.id: number where a string should be",
+	} {
+		one, err := clientOf(t, wire.Steps(wire.OK(body))).GetIntegration(t.Context(), integration)
+		require.EqualError(t, as[*epcclogs.DecodeError](t, err).Err, want)
+		assert.Nil(t, one)
+	}
+}
+
+func ids(logs []epcclogs.IntegrationLog) (all []string) {
+	for _, l := range logs {
+		all = append(all, l.ID)
+	}
+	return all
+}
+
+// A number is an int, or an error, also where int has 32 bits.
+func TestLargeNumbers(t *testing.T) {
+	const attempt = 4294967298
+	_, page, err := read(t, `{"data":[{"id":"x","attempt":4294967298}],"meta":{"total":4294967298},"results":{"total":4294967298}}`)
+	require.NotNil(t, page)
+	if math.MaxInt > attempt {
+		require.NoError(t, err)
+		large := int64(attempt)
+		assert.Equal(t, []epcclogs.IntegrationLog{{ID: "x", Attempt: int(large)}}, page.Data)
+		assert.Equal(t, &epcclogs.PageResults{Total: int(large)}, page.Results)
+		assert.Equal(t, &epcclogs.PageMeta{Total: int(large)}, page.Meta)
+		return
+	}
+	require.EqualError(t, as[*epcclogs.DecodeError](t, err).Err, "data[0].attempt: 4.294967298e+09 is too large")
+	assert.Empty(t, page.Data)
+	assert.Nil(t, page.Results, "a total of another value would end the list")
+	assert.Nil(t, page.Meta)
+}
+
+func TestCreationTimes(t *testing.T) {
+	at := time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
+	for sent, want := range map[string]time.Time{
+		`"2026-01-02T03:04:05Z"`:      at,
+		`"2026-01-02T03:04:05+0000"`:  at,
+		`"2026-01-02T05:04:05+0200"`:  at,
+		`"2026-01-01T19:34:05-0730"`:  at,
+		`"2026-01-02t03:04:05z"`:      at,
+		`"2026-01-02t03:04:05.25z"`:   at.Add(time.Second / 4),
+		`"2026-01-02t03:04:05-00:00"`: at,
+		`""`:                          {},
+		`null`:                        {},
+		`"yesterday"`:                 {},
+		`"2026-01-02"`:                {},
+		`"2026-01-02T03:04:05"`:       {},
+		`"2026-02-30T03:04:05Z"`:      {},
+		`"+0000"`:                     {},
+		`1767323045`:                  {},
+		`[]`:                          {},
+		`{"at":1}`:                    {},
+	} {
+		meta := `"meta":{"timestamps":{"created_at":` + sent + `,"updated_at":"2026-01-02T03:04:05Z"}}`
+		_, page, err := read(t, `{"data":[{"id":"x",`+meta+`},`+wire.Record(1)+`]}`)
+		require.NoError(t, err, sent)
+		require.Len(t, page.Data, 2, sent)
+		assert.Truef(t, want.Equal(page.Data[0].CreatedAt()), "%s: %v", sent, page.Data[0].CreatedAt())
+		assert.Equal(t, at, page.Data[0].Meta.Timestamps.UpdatedAt, sent)
+
+		one, err := clientOf(t, wire.Steps(wire.OK(`{"data":{"id":"x","name":"n",`+meta+`}}`))).GetIntegration(t.Context(), integration)
+		require.NoError(t, err, sent)
+		assert.Equal(t, "n", one.Name)
+		assert.Truef(t, want.Equal(one.Meta.Timestamps.CreatedAt), "%s: %v", sent, one.Meta.Timestamps.CreatedAt)
+	}
+}
+
+// Members that only inform may have any form. None of them counts as "no more pages".
+func TestInformativeMembers(t *testing.T) {
+	log := epcclogs.IntegrationLog{ID: "x"}
+	for _, tt := range []struct {
+		name, record, members string
+		want                  epcclogs.Page[epcclogs.IntegrationLog]
+	}{
+		{"a meta member of a record, an array", `"meta":[]`, "", epcclogs.Page[epcclogs.IntegrationLog]{}},
+		{"a meta member of a record, a string", `"meta":"x"`, "", epcclogs.Page[epcclogs.IntegrationLog]{}},
+		{"timestamps an array", `"meta":{"timestamps":[]}`, "", epcclogs.Page[epcclogs.IntegrationLog]{}},
+		{"links of a record", `"links":[]`, "", epcclogs.Page[epcclogs.IntegrationLog]{}},
+		{"arrays", "", `"meta":[],"results":[],"links":[]`, epcclogs.Page[epcclogs.IntegrationLog]{}},
+		{"strings", "", `"meta":"x","results":"many","links":"/next"`, epcclogs.Page[epcclogs.IntegrationLog]{}},
+		{"members of another type", "", `"meta":{"limit":"100","current":1,"total":1},"results":{"total":"many"},"links":{"next":5}`, epcclogs.Page[epcclogs.IntegrationLog]{}},
+		{"nested", "", `"meta":{"page":[],"results":{"total":7}}`, epcclogs.Page[epcclogs.IntegrationLog]{Meta: &epcclogs.PageMeta{}, Results: &epcclogs.PageResults{Total: 7}}},
+		{"nested members", "", `"meta":{"page":{"total":2},"results":[]}`, epcclogs.Page[epcclogs.IntegrationLog]{Meta: &epcclogs.PageMeta{Total: 2}}},
+		{"one of them", "", `"meta":[],"results":{"total":7},"links":[]`, epcclogs.Page[epcclogs.IntegrationLog]{Results: &epcclogs.PageResults{Total: 7}}},
+		{"links as objects", "", `"links":{"first":{"href":"/a","meta":{}},"next":{"href":"/b"},"prev":null}`, epcclogs.Page[epcclogs.IntegrationLog]{Links: &epcclogs.PageLinks{First: "/a", Next: "/b"}}},
+		{"a link without an address", "", `"links":{"first":"/a","next":{"title":"more"}}`, epcclogs.Page[epcclogs.IntegrationLog]{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := `{"data":[{"id":"x"`
+			if tt.record != "" {
+				body += "," + tt.record
+			}
+			body += `}]`
+			if tt.members != "" {
+				body += "," + tt.members
+			}
+			_, page, err := read(t, body+`}`)
+			require.NoError(t, err)
+			tt.want.Data = []epcclogs.IntegrationLog{log}
+			assert.Equal(t, &tt.want, page)
+		})
+	}
+}
+
+func TestTextSentAsJSON(t *testing.T) {
+	for sent, want := range map[string]string{
+		`{"ok": true, "Items":[1, "ü"]}`: `{"ok": true, "Items":[1, "ü"]}`,
+		`[]`:                             `[]`,
+		`12.50`:                          `12.50`,
+		`false`:                          `false`,
+		`null`:                           ``,
+		`"{\"ok\":true}"`:                `{"ok":true}`,
+	} {
+		_, page, err := read(t, `{"data":[{"id":"x","attempt":3,"body":`+sent+`,"error_detail":`+sent+`}]}`)
+		require.NoError(t, err, sent)
+		assert.Equal(t, []epcclogs.IntegrationLog{{ID: "x", Attempt: 3, Body: want, ErrorDetail: want}}, page.Data, sent)
+	}
+}
+
+// Errors are errors, whatever the status is and whatever comes beside them.
+func TestErrorsWithStatus200(t *testing.T) {
+	for _, body := range []string{
+		`{"errors":[{"title":"Internal Error","status":503,"detail":"shard 3 is away"},{"title":"Other"}]}`,
+		`{"data":null,"errors":[{"title":"Internal Error","status":"503","detail":"shard 3 is away"},{"title":"Other"}]}`,
+		`{"data":[],"errors":[{"title":"Internal Error","status":503,"detail":"shard 3 is away"},{"title":"Other"}],"Errors":[]}`,
+		`{"errors":[{"title":"Internal Error","status":503,"detail":"shard 3 is away"},{"title":"Other","status":"99999999999999999999"}],"data":[` + wire.Record(1) + `]}`,
+		`{"data":[null,{"id":"x","meta":{"timestamps":{"created_at":""}}}],"errors":[{"title":"Internal Error","status":503,"detail":"shard 3 is away"},{"title":"Other"}]}`,
+	} {
+		s, err := fail(t, wire.OK(body))
+		apiErr := as[*epcclogs.APIError](t, err)
+		assert.Equal(t, 200, apiErr.StatusCode)
+		assert.Equal(t, []epcclogs.ErrorBody{{Status: 503, Title: "Internal Error", Detail: "shard 3 is away"}, {Title: "Other"}}, apiErr.Errors)
+		assert.Equal(t, body, string(apiErr.Body))
+		require.EqualError(t, err, "epcclogs: GET "+logsURL+": 200 OK: Internal Error: shard 3 is away (and 1 more); the body lists errors although the status is 200")
+		require.NotErrorIs(t, err, epcclogs.ErrServer)
+		assert.Len(t, s.Sent(), 1, "only the status says what is temporary")
+	}
+	for _, errors := range []string{`"boom"`, `["boom"]`, `{"title":"boom"}`, `true`, `[null]`} {
+		_, err := fail(t, wire.OK(`{"data":[],"errors":`+errors+`}`))
+		apiErr := as[*epcclogs.APIError](t, err)
+		assert.Empty(t, apiErr.Errors)
+		assert.Contains(t, string(apiErr.Body), errors)
+		require.ErrorContains(t, err, "the body lists errors")
+	}
+	for _, none := range []string{`null`, `[]`, `[ ]`, `{}`, `""`, `false`} {
+		_, page, err := read(t, `{"errors":`+none+`,"data":[`+wire.Record(1)+`]}`)
+		require.NoError(t, err, none)
+		assert.Len(t, page.Data, 1)
+	}
+
+	s := wire.Steps(wire.OK(`{"data":{"id":"x"},"errors":[{"title":"Half of it"}]}`))
+	_, err := clientOf(t, s).GetIntegration(t.Context(), integration)
+	assert.Equal(t, []epcclogs.ErrorBody{{Title: "Half of it"}}, as[*epcclogs.APIError](t, err).Errors)
+
+	s = wire.Steps(wire.OK(`{"errors":[{"title":"Bad secret example-secret"}]}`))
+	err = call(t.Context(), clientOf(t, s, epcclogs.WithClientCredentials("example-id", "example-secret")))
+	apiErr := as[*epcclogs.APIError](t, err)
+	assert.Equal(t, []epcclogs.ErrorBody{{Title: "Bad secret [hidden]"}}, apiErr.Errors)
+	assert.Equal(t, "POST", apiErr.Method)
+	assert.Empty(t, apiErr.Body)
+	assert.Len(t, s.Sent(), 1)
+}
+
+// A member that differs from a documented one in case is another member.
+func TestExactNames(t *testing.T) {
+	want := []epcclogs.IntegrationLog{{ID: "x", Attempt: 2, Body: `say "Id": now`, Relationships: epcclogs.LogRelationships{
+		Job: epcclogs.Relationship{Data: epcclogs.ResourceIdentifier{ID: "j"}},
+	}}}
+	record := `{"id":"x","attempt":2,"body":"say \"Id\": now","relationships":{"job":{"data":{"id":"j"}}}}`
+	for _, body := range []string{
+		`{"data":[` + record + `],"Data":[],"DATA":null,"daTa" : 5,"dat\u0041":7}`,
+		`{"Data":"x","data":[` + record + `]}`,
+		`{"data":[` + record[:len(record)-1] + `,"ID":5,"Body":null,"Attempt":"x","Relationships":{},"\u0049d":""}]}`,
+		`{"data":[` + strings.Replace(record, `{"id":"j"}`, `{"id":"j","Id":"k","ID" :7}`, 1) + `]}`,
+		`{"data":[` + record + `],"lin` + "\u212a" + `s":{"next":"/x"},"re` + "\u017f" + `ults":{"total":5},"Meta":{"limit":1},"Errors":[{"title":"x"}]}`,
+		`{"d\u0061ta":[` + strings.Replace(record, `"id":"x"`, `"\u0069d":"x"`, 1) + `]}`,
+	} {
+		_, page, err := read(t, body)
+		require.NoError(t, err, body)
+		assert.Equal(t, &epcclogs.Page[epcclogs.IntegrationLog]{Data: want}, page, body)
+	}
+
+	one, err := clientOf(t, wire.Steps(wire.OK(`{"data":{"id":"x","name":"n","Name":5,"ID":""},"Data":null}`))).GetIntegration(t.Context(), integration)
+	require.NoError(t, err)
+	assert.Equal(t, &epcclogs.Integration{ID: "x", Name: "n"}, one)
+
+	_, err = fail(t, wire.Reply(404, `{"errors":[{"title":"Gone","Title":"x"}],"Errors":[]}`))
+	assert.Equal(t, []epcclogs.ErrorBody{{Title: "Gone"}}, as[*epcclogs.APIError](t, err).Errors)
+
+	s := wire.Steps(wire.OK(`{"access_token":"example-token","Access_Token":"","EXPIRES_IN":"x"}`), done)
+	require.NoError(t, call(t.Context(), clientOf(t, s, epcclogs.WithClientCredentials("id", "secret"))))
+	assert.Equal(t, "Bearer example-token", s.Last().Header.Get("Authorization"))
+}
+
+const bom = "\ufeff"
+
+func TestByteOrderMark(t *testing.T) {
+	_, page, err := read(t, bom+wire.Page(wire.Record(1)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"log-1"}, ids(page.Data))
+
+	_, err = fail(t, wire.Reply(404, bom+`{"errors":[{"title":"Gone"}]}`))
+	assert.Equal(t, []epcclogs.ErrorBody{{Title: "Gone"}}, as[*epcclogs.APIError](t, err).Errors)
+
+	s := wire.Steps(wire.OK(bom+`{"access_token":"example-token"}`), wire.OK(bom+`{"data":{"id":"x"}}`))
+	_, err = clientOf(t, s, epcclogs.WithClientCredentials("id", "secret")).GetIntegration(t.Context(), integration)
+	require.NoError(t, err)
+
+	s = wire.Steps(wire.OK(bom+`{"data":[`), done)
+	require.NoError(t, call(t.Context(), clientOf(t, s)), "cut, and so asked for again")
+	assert.Len(t, s.Sent(), 2)
+}
+
+// What cannot be read because of its charset or its encoding says so.
+func TestForeignEncodings(t *testing.T) {
+	latin := "{\"data\":[{\"id\":\"x\",\"body\":\"caf\xe9\"}]}"
+	wide := "{\x00\"\x00d\x00"
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write([]byte(wire.Page()))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	for _, tt := range []struct {
+		body   string
+		header []string
+		want   string
+	}{
+		{latin, []string{"Content-Type", "application/json; charset=ISO-8859-1"}, `its charset is "ISO-8859-1", and only UTF-8 can be read`},
+		{wire.Page(`{"id":"x","body":"café"}`), []string{"Content-Type", `text/plain; charset="windows-1252"`}, `its charset is "windows-1252", and only UTF-8 can be read`},
+		{wide, []string{"Content-Type", "application/json; charset=utf-16"}, `its charset is "utf-16", and only UTF-8 can be read: invalid character`},
+		{packed.String(), []string{"Content-Encoding", "gzip"}, `it is compressed, and the transport has not unpacked it (Content-Encoding "gzip"): invalid character`},
+		{"\x0b\x02\x80", []string{"Content-Encoding", "br"}, `(Content-Encoding "br"): invalid character`},
+	} {
+		s, err := fail(t, wire.OK(tt.body, tt.header...))
+		require.ErrorContains(t, as[*epcclogs.DecodeError](t, err).Err, tt.want)
+		require.ErrorContains(t, err, tt.want)
+		assert.Len(t, s.Sent(), 1)
+	}
+	s := wire.Steps(wire.OK(packed.String(), "Content-Encoding", "gzip"))
+	err = call(t.Context(), clientOf(t, s, epcclogs.WithClientCredentials("id", "secret")))
+	require.ErrorContains(t, err, `(Content-Encoding "gzip")`)
+
+	// These are read.
+	for _, header := range [][]string{
+		{"Content-Type", "application/json; charset=UTF-8"},
+		{"Content-Type", `application/json; charset="utf8"`},
+		{"Content-Type", "application/json; charset"},
+		{"Content-Type", ""},
+		{"Content-Encoding", "gzip"}, // a transport that unpacks the body may leave the header
+		{"Content-Encoding", "identity"},
+	} {
+		_, err := clientOf(t, wire.Steps(wire.OK(wire.Page(`{"id":"x","body":"café"}`), header...))).ListStoreLogs(t.Context(), nil)
+		require.NoError(t, err, header)
+	}
+	plain := wire.OK(wire.Page(wire.Record(1)), "Content-Type", "application/json; charset=ISO-8859-1")
+	_, err = clientOf(t, wire.Steps(plain)).ListStoreLogs(t.Context(), nil)
+	require.NoError(t, err, "plain ASCII is the same in both")
+}
+
+func TestAge(t *testing.T) {
+	for age, want := range map[string]time.Duration{
+		"":                     0,
+		"0":                    0,
+		"30":                   30 * time.Second,
+		"2147483647":           2147483647 * time.Second,
+		"99999999999999999999": 0,
+		"-5":                   0,
+		"1.5":                  0,
+		"soon":                 0,
+	} {
+		var header []string
+		if age != "" {
+			header = []string{"Age", age}
+		}
+		page, err := clientOf(t, wire.Steps(wire.OK(wire.Page(wire.Record(1)), header...))).ListStoreLogs(t.Context(), nil)
+		require.NoError(t, err)
+		assert.Equal(t, want, page.Age(), age)
 	}
 }
 
@@ -175,6 +503,9 @@ func FuzzPage(f *testing.F) {
 		`{"data":[{"meta":{"timestamps":{"created_at":"2024-02-29T23:59:60+23:59"}}}]}`,
 		`{"data":[{"meta":{"timestamps":{"created_at":"0001-01-01T00:00:00+00:00"}}}],"links":{"next":""}}`,
 		`{"data":[{"id":"a","attempt":1}],"data":[{"id":"b"}]}`,
+		`{"data":[{"id":"a"},{"id":"b","attempt":true},null,5]}`, `{"data":[{"id":"a"}],"Data":[],"errors":[]}`, `{"data":[],"errors":[{}]}`,
+		`{"data":[{"id":"a","body":{"b":1},"meta":[]}],"meta":[],"links":{"next":{"href":"/"}},"results":""}`,
+		`{"data":[{"id":"a","\u0049D":5,"body":"\\\"Id\\\": x\\\\","meta":{"timestamps":{"created_at":"2026-01-02t03:04:05+0000"}}}]}`,
 		"{\"data\":[{\"id\":\"\xff\",\"body\":\"<\u2028&\"}]}",
 	} {
 		f.Add([]byte(seed))
@@ -194,19 +525,21 @@ func roundTripPage[T any](t *testing.T, body []byte) {
 	var first, second epcclogs.Page[T]
 	kept := bytes.Clone(body)
 	if err := first.UnmarshalJSON(body); err != nil {
-		if err.Error() == "" || first.Data != nil {
+		if err.Error() == "" || first.Data != nil && len(first.Unread()) == 0 {
 			t.Errorf("error %q with %d records", err, len(first.Data))
 		}
-		return
+		if len(first.Unread()) == 0 {
+			return
+		}
 	}
 	if !json.Valid(body) {
 		t.Error("a page that is cut or malformed was read")
 	}
-	var raw struct {
-		Data []json.RawMessage `json:"data"`
-	}
-	if err := json.Unmarshal(body, &raw); err != nil || len(raw.Data) != len(first.Data) {
-		t.Errorf("%d records of %d, %v", len(first.Data), len(raw.Data), err)
+	var members map[string]json.RawMessage
+	var records []json.RawMessage
+	err := errors.Join(json.Unmarshal(body, &members), json.Unmarshal(members["data"], &records))
+	if unread := first.Unread(); err != nil || len(records) != len(first.Data)+len(unread) {
+		t.Errorf("%d records and %v of %d, %v", len(first.Data), unread, len(records), err)
 	}
 	written, err := json.Marshal(first)
 	if err != nil {

@@ -52,9 +52,9 @@
 //
 // A response with any status but 200 is an [*APIError]. It matches [ErrNotFound],
 // [ErrUnauthorized], [ErrForbidden], [ErrRateLimited] or [ErrServer] by its status,
-// and holds the messages of its body as [ErrorBody]. A response that is not the
-// documented JSON is a [*DecodeError]. Arguments are checked before anything is
-// sent; see [ErrInvalidArgument].
+// and holds the messages of its body as [ErrorBody]. So is a response with status 200
+// that lists errors. A response that is not the documented JSON is a [*DecodeError].
+// Arguments are checked before anything is sent; see [ErrInvalidArgument].
 //
 // # Retries and time-outs
 //

@@ -1,6 +1,7 @@
 package epcclogs
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,11 @@ const maxErrorBody = 64 << 10
 
 // APIError is a response with any status but 200. It matches [ErrNotFound] and the
 // like by its status, for errors.Is.
+//
+// It is also a response with status 200 whose body lists errors, alone or beside
+// data. It matches none of these then, whatever status the body names, and is not
+// retried: only the HTTP status tells that a failure is temporary. What came beside
+// the errors may be a part of the data and is not returned; see Body.
 //
 // It is also the error of a call that sends nothing, because an earlier 429 pauses
 // the client for longer than the call can wait (see [RetryPolicy]). Then StatusCode
@@ -115,6 +121,8 @@ func (e *APIError) message() string {
 // advice returns what to do about the response, as far as the client knows it.
 func (e *APIError) advice() string {
 	switch {
+	case e.StatusCode == http.StatusOK:
+		return "the body lists errors although the status is 200"
 	case e.StatusCode >= 300 && e.StatusCode <= 399:
 		return "redirects are not followed, check the base URL"
 	case e.forToken && e.StatusCode == http.StatusNotFound:
@@ -191,6 +199,7 @@ func (b *ErrorBody) Error() string {
 // the single error of OAuth (RFC 6749). Elements that are not objects are left out, and
 // members of the wrong type are empty: half a message is better than none.
 func parseErrors(body []byte) []ErrorBody {
+	body = exactNames(bytes.TrimPrefix(body, byteOrderMark))
 	var list struct {
 		Errors []json.RawMessage `json:"errors"`
 	}
@@ -217,7 +226,9 @@ func parseErrors(body []byte) []ErrorBody {
 				e.Status = int(status)
 			}
 		case string: // as other services of the vendor write it
-			e.Status, _ = strconv.Atoi(status)
+			if n, err := strconv.Atoi(status); err == nil {
+				e.Status = n
+			}
 		}
 		errs = append(errs, e)
 	}
@@ -234,9 +245,15 @@ func parseOAuthError(body []byte) (e ErrorBody) {
 	return e
 }
 
-// DecodeError is a response with status 200 that is not the documented JSON. If it is
-// the beginning of that, it matches [io.ErrUnexpectedEOF], as every response that ends
-// early.
+// DecodeError is a response with status 200 that is not the documented JSON. It is
+// not retried, unless the response is empty or ends early. If it is the beginning of
+// the documented JSON, it matches [io.ErrUnexpectedEOF], as every response that ends early.
+//
+// If only some records of a page cannot be read, Err names them, and the methods with
+// List in their names return the page of the others together with the error. A record
+// cannot be read if it is no object, has no id, or if a member has the wrong type.
+// Members that only inform are no reason: Meta, Results, Links and times that cannot
+// be read are zero.
 type DecodeError struct {
 	Method      string
 	URL         string // without credentials

@@ -13,7 +13,8 @@ import (
 
 // IntegrationLog is the record of one attempt to deliver an event to an
 // integration. JSON members that are not listed here are ignored. A member that is
-// null or missing leaves its field at the zero value.
+// null or missing leaves its field at the zero value. A log without an id cannot be
+// read; see [DecodeError].
 type IntegrationLog struct {
 	// ID identifies the record, but the API does not promise that it is unique. Use
 	// [IntegrationLog.Key] to tell records apart.
@@ -27,7 +28,8 @@ type IntegrationLog struct {
 	Attempt int `json:"attempt"`
 	// ProcessingTime is in seconds; 0 if not sent.
 	ProcessingTime float64 `json:"processing_time,omitempty"`
-	// Body is the response of the integration. It may hold personal data.
+	// Body is the response of the integration; JSON text if the API sends JSON that is
+	// no string. It may hold personal data.
 	Body string `json:"body"`
 	// StatusCode is the HTTP status of that response; 0 if there was none, or if the
 	// integration is not a webhook.
@@ -42,15 +44,19 @@ type IntegrationLog struct {
 	Meta ResourceMeta `json:"meta,omitzero"`
 }
 
-// unmarshalLoosely decodes a log whose numbers may be written as strings. It is for
-// the few pages that need it: fields of a type that accepts both would slow down all
-// pages.
+func (l *IntegrationLog) id() string { return l.ID }
+
+// unmarshalLoosely decodes a log with numbers as strings, JSON as text, or a meta
+// member in another form.
 func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
 	loose := struct {
 		*IntegrationLog
-		Attempt        number `json:"attempt"`
-		StatusCode     number `json:"status_code"`
-		ProcessingTime number `json:"processing_time"`
+		Attempt        number    `json:"attempt"`
+		StatusCode     number    `json:"status_code"`
+		ProcessingTime number    `json:"processing_time"`
+		Body           text      `json:"body"`
+		ErrorDetail    text      `json:"error_detail"`
+		Meta           looseMeta `json:"meta"`
 	}{IntegrationLog: l}
 	err := unmarshal(raw, &loose)
 	if err != nil {
@@ -61,6 +67,7 @@ func (l *IntegrationLog) unmarshalLoosely(raw []byte) error {
 	}
 	l.StatusCode, err = loose.StatusCode.int()
 	l.ProcessingTime = float64(loose.ProcessingTime)
+	l.Body, l.ErrorDetail, l.Meta = string(loose.Body), string(loose.ErrorDetail), ResourceMeta(loose.Meta)
 	return err
 }
 
@@ -130,34 +137,46 @@ type ResourceMeta struct {
 }
 
 // Timestamps tell when a resource was created and last changed; the zero time if not
-// sent.
+// sent, or not sent as a time.
 type Timestamps struct {
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
-// ListIntegrationLogs gets one page of the logs of an integration (the API's
-// "List logs for integration"). Use [Client.IntegrationLogs] to get all of them.
-//
+// ListIntegrationLogs gets one page of the logs of an integration. Use
+// [Client.IntegrationLogs] to get all of them.
 // An unknown integration is an error that matches [ErrNotFound].
+//
+// The API documents it as [List logs for integration].
+//
+// [List logs for integration]: https://elasticpath.dev/docs/api/integrations/list-integration-logs
 func (c *Client) ListIntegrationLogs(ctx context.Context, integrationID string, opts *ListOptions) (*Page[IntegrationLog], error) {
 	return list[IntegrationLog](ctx, c, opts, "integrations", integrationID, "logs")
 }
 
 // IntegrationLogs returns a pager over all logs of an integration, from
-// opts.Offset on.
+// opts.Offset on. The API documents the list as [List logs for integration].
+//
+// [List logs for integration]: https://elasticpath.dev/docs/api/integrations/list-integration-logs
 func (c *Client) IntegrationLogs(integrationID string, opts *ListOptions) *Pager[IntegrationLog] {
 	return newPager[IntegrationLog](c, opts, "integrations", integrationID, "logs")
 }
 
 // ListStoreLogs gets one page of the logs of all integrations of the store. Use
 // [Client.StoreLogs] to get all of them.
+//
+// The API documents it as [List logs for all integrations for the store].
+//
+// [List logs for all integrations for the store]: https://elasticpath.dev/docs/api/integrations/list-store-logs
 func (c *Client) ListStoreLogs(ctx context.Context, opts *ListOptions) (*Page[IntegrationLog], error) {
 	return list[IntegrationLog](ctx, c, opts, "integrations", "logs")
 }
 
 // StoreLogs returns a pager over all logs of all integrations of the store, from
-// opts.Offset on.
+// opts.Offset on. The API documents the list as
+// [List logs for all integrations for the store].
+//
+// [List logs for all integrations for the store]: https://elasticpath.dev/docs/api/integrations/list-store-logs
 func (c *Client) StoreLogs(opts *ListOptions) *Pager[IntegrationLog] {
 	return newPager[IntegrationLog](c, opts, "integrations", "logs")
 }
@@ -165,11 +184,18 @@ func (c *Client) StoreLogs(opts *ListOptions) *Pager[IntegrationLog] {
 // ListJobLogs gets one page of the logs of a job: the attempts to deliver one
 // event to one integration. Use [Client.JobLogs] to get all of them. An unknown
 // integration or job is an error that matches [ErrNotFound].
+//
+// The API documents it as [List logs for the job].
+//
+// [List logs for the job]: https://elasticpath.dev/docs/api/integrations/list-job-logs
 func (c *Client) ListJobLogs(ctx context.Context, integrationID, jobID string, opts *ListOptions) (*Page[IntegrationLog], error) {
 	return list[IntegrationLog](ctx, c, opts, "integrations", integrationID, "jobs", jobID, "logs")
 }
 
-// JobLogs returns a pager over all logs of a job, from opts.Offset on.
+// JobLogs returns a pager over all logs of a job, from opts.Offset on. The API
+// documents the list as [List logs for the job].
+//
+// [List logs for the job]: https://elasticpath.dev/docs/api/integrations/list-job-logs
 func (c *Client) JobLogs(integrationID, jobID string, opts *ListOptions) *Pager[IntegrationLog] {
 	return newPager[IntegrationLog](c, opts, "integrations", integrationID, "jobs", jobID, "logs")
 }

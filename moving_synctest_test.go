@@ -70,7 +70,7 @@ func (h *history) follow() {
 			outage, recovery = time.Time{}, time.Time{}
 			if h.rng.IntN(4) == 0 {
 				outage = now.Add(time.Duration(h.rng.IntN(4))*pollEvery - pollEvery/7)
-				recovery = outage.Add(time.Duration(h.rng.IntN(int(3 * pollEvery))))
+				recovery = outage.Add(time.Duration(h.rng.Int64N(int64(3 * pollEvery))))
 				if recovery.After(changesEnd) {
 					recovery = changesEnd
 				}

@@ -1,5 +1,11 @@
 package epcclogs
 
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
 // ListOptions choose a page of a list. The zero value and nil mean the first page.
 type ListOptions struct {
 	// Limit is the number of records on a page, 1 to 100. 0 means 100 in a [Pager],
@@ -26,12 +32,25 @@ func (o *ListOptions) validate() error {
 }
 
 // Page is a part of a list. Which of Meta, Results and Links are set depends on the
-// store. Programs that only want the records use a [Pager] and do not need them.
+// store: they are nil if they are not sent, or not in a documented form. Programs that
+// only want the records use a [Pager] and do not need them.
 type Page[T any] struct {
 	Data    []T          `json:"data"`
-	Meta    *PageMeta    `json:"meta,omitempty"`    // nil if not sent
-	Results *PageResults `json:"results,omitempty"` // nil if not sent
-	Links   *PageLinks   `json:"links,omitempty"`   // nil if not sent
+	Meta    *PageMeta    `json:"meta,omitempty"`
+	Results *PageResults `json:"results,omitempty"`
+	Links   *PageLinks   `json:"links,omitempty"`
+
+	unread []unread      // the records that cannot be read; Data has the others
+	age    time.Duration // how long a cache has kept the page; 0 if it does not say
+}
+
+// ageOf returns how long a cache has kept a response; 0 if it does not say.
+func ageOf(h http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(h.Get("Age"), 10, 31) // 68 years
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // PageMeta says which part of the list a page is.

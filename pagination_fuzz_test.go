@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -167,7 +168,7 @@ func honestPager(s *pagerScript, n int, more bool) (answer func(s *pagerScript, 
 
 // oddPager answers anything.
 func oddPager(s *pagerScript, _, offset int) pagerList {
-	number := func() int { return []int{0, 1, 2, 3, offset, offset + 1, 20, 100, -1, 1 << 62}[s.upTo(9)] }
+	number := func() int { return []int{0, 1, 2, 3, offset, offset + 1, 20, 100, -1, math.MaxInt/2 + 1}[s.upTo(9)] }
 	from := 0
 	switch s.upTo(3) {
 	case 0, 1:

@@ -113,7 +113,7 @@ func (p place) mismatch(id string, form format, size int64) string {
 	case p.Integration != id:
 		return "they hold logs of integration " + p.Integration
 	case p.Format != form.name:
-		return "the format is " + p.Format
+		return fmt.Sprintf("the format is %s, not %s", p.Format, form.name)
 	case p.Size < 0 || size < p.Size:
 		return fmt.Sprintf("%d bytes were written, and %d are there", p.Size, size)
 	case size > p.Size && !p.Writing:

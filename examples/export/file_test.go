@@ -68,7 +68,7 @@ func TestKilledAtTheBeginning(t *testing.T) {
 	for _, content := range []string{"", commaSeparated.header + "cut"} {
 		path := filepath.Join(t.TempDir(), "logs")
 		f := &exportFile{path: path, form: commaSeparated, place: place{
-			Version: placeVersion, Integration: id, Format: "csv", Writing: true,
+			Version: placeVersion, Integration: id, Format: commaSeparated.name, Writing: true,
 		}}
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		if content != "" {

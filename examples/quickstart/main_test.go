@@ -76,7 +76,7 @@ func TestService(t *testing.T) {
 
 func TestOddLogs(t *testing.T) {
 	in := epcclogs.Integration{ID: "odd"}
-	logs := []epcclogs.IntegrationLog{{ErrorDetail: "cut\r\nby \x1b[31m\tthe peer"}}
+	logs := []epcclogs.IntegrationLog{{ID: "odd", ErrorDetail: "cut\r\nby \x1b[31m\tthe peer"}}
 	srv := newServer(t, epcclogstest.WithIntegration(in, logs...))
 	status, stdout, _ := call(t, credentials(srv), "odd")
 	assert.Zero(t, status)
