@@ -13,7 +13,7 @@ import (
 // the numbers may not know that the server shortens pages.
 func claimsOf[T any](page *Page[T], ask paging.Ask) paging.Claims {
 	var c paging.Claims
-	end := ask.Offset + len(page.Data)
+	end := ask.Offset + len(page.Data) + len(page.unread)
 	if r := page.Results; r != nil && r.Total > 0 && r.Total >= end {
 		c.Total, c.More, c.Ends = r.Total, r.Total > end, true
 	}

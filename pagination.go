@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -39,12 +38,12 @@ import (
 // A Pager is not safe for concurrent use, except for CaughtUp.
 type Pager[T any] struct {
 	url      string // of the list, for errors
-	fetch    func(context.Context, paging.Ask) (paging.Fetched[*Page[T]], error)
+	fetch    func(context.Context, paging.Ask) (paging.Fetched[sheet[T]], error)
 	settings paging.Settings
 	misuse   error                                   // a setting came after the first loop
 	used     bool                                    // a loop has begun
-	reader   atomic.Pointer[paging.Reader[*Page[T]]] // nil until the settings have been checked
-	page     []T                                     // records of the latest page that were not returned yet
+	reader   atomic.Pointer[paging.Reader[sheet[T]]] // nil until the settings have been checked
+	page     sheet[T]                                // what was not returned yet of the latest page
 }
 
 func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
@@ -56,15 +55,18 @@ func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
 	p.settings.Errorf = func(format string, args ...any) error {
 		return fmt.Errorf("%s: %w: %s", requestName(http.MethodGet, p.url), ErrPagination, fmt.Sprintf(format, args...))
 	}
-	p.fetch = func(ctx context.Context, ask paging.Ask) (f paging.Fetched[*Page[T]], err error) {
-		f.Page, err = list[T](ctx, c, &ListOptions{Limit: ask.Limit, Offset: ask.Offset}, path...)
-		if err != nil {
+	p.fetch = func(ctx context.Context, ask paging.Ask) (f paging.Fetched[sheet[T]], err error) {
+		page, err := list[T](ctx, c, &ListOptions{Limit: ask.Limit, Offset: ask.Offset}, path...)
+		if page == nil {
 			return f, err
 		}
-		f.Claims = claimsOf(f.Page, ask)
-		f.Marks = make([]paging.Mark, len(f.Page.Data))
+		f.Page, f.Claims, f.Age = sheetOf(page, err), claimsOf(page, ask), page.age
+		f.Marks = make([]paging.Mark, len(f.Page.records))
 		for i := range f.Marks {
-			f.Marks[i] = any(&f.Page.Data[i]).(marked).mark()
+			f.Marks[i] = any(&f.Page.records[i]).(marked).mark()
+		}
+		for _, u := range page.unread {
+			f.Marks[u.index] = paging.Mark{ID: u.hash}
 		}
 		return f, nil
 	}
@@ -78,7 +80,7 @@ type marked interface {
 }
 
 // start returns the reader. The first call checks the settings.
-func (p *Pager[T]) start() (*paging.Reader[*Page[T]], error) {
+func (p *Pager[T]) start() (*paging.Reader[sheet[T]], error) {
 	if p.misuse != nil {
 		return nil, p.misuse
 	}
@@ -113,36 +115,38 @@ func (p *Pager[T]) set(method string, change func(*paging.Settings)) *Pager[T] {
 
 // Pages returns the rest of the list page by page. If a loop over All ended within a
 // page, the first page is the rest of that one. Pages without new records are left
-// out. A page has at most [ListOptions].Limit records. A loop that gets an error gets
-// nothing after it.
+// out. A page has at most [ListOptions].Limit records. If some of them cannot be read,
+// the page comes with a [*DecodeError] that names them, and the loop may go on. A loop
+// that gets another error gets nothing after it.
 func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
-		p.loop(ctx, false, func(page *Page[T], err error) bool {
-			if err == nil {
-				p.page = nil
+		p.loop(ctx, false, func(err error) bool {
+			if err != nil {
+				return yield(nil, err)
 			}
+			page, err := p.page.readable()
+			p.page = sheet[T]{}
 			return yield(page, err)
 		})
 	}
 }
 
-// All returns the rest of the list record by record. A loop that gets an error gets
-// nothing after it.
+// All returns the rest of the list record by record. In the place of a record that cannot
+// be read, the loop gets a [*DecodeError] that names it, and may go on. A loop that gets
+// another error gets nothing after it.
 func (p *Pager[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) { p.records(ctx, false, yield) }
 }
 
 // records calls yield with each record of the round.
 func (p *Pager[T]) records(ctx context.Context, follow bool, yield func(T, error) bool) {
-	p.loop(ctx, follow, func(_ *Page[T], err error) bool {
+	p.loop(ctx, follow, func(err error) bool {
 		if err != nil {
 			var none T
 			return yield(none, err)
 		}
-		for len(p.page) > 0 {
-			record := p.page[0]
-			p.page = p.page[1:]
-			if !yield(record, nil) {
+		for len(p.page.records) > 0 {
+			if !yield(p.page.next()) {
 				return false
 			}
 		}
@@ -150,65 +154,45 @@ func (p *Pager[T]) records(ctx context.Context, follow bool, yield func(T, error
 	})
 }
 
-// loop calls yield with each page of the round that has new records, until yield returns false,
-// or with an error at the end.
-func (p *Pager[T]) loop(ctx context.Context, follow bool, yield func(*Page[T], error) bool) {
+// loop calls yield when there is a page with new records, until yield returns false, or with
+// an error at the end.
+func (p *Pager[T]) loop(ctx context.Context, follow bool, yield func(error) bool) {
 	if ctx == nil {
-		yield(nil, invalid("the context is nil"))
+		yield(invalid("the context is nil"))
 		return
 	}
 	p.used = true
 	r, err := p.start()
 	if err != nil {
-		yield(nil, err)
+		yield(err)
 		return
 	}
 	r.Begin(follow)
 	defer r.Stop()
-	if len(p.page) > 0 && !yield(&Page[T]{Data: p.page}, nil) {
+	if len(p.page.records) > 0 && !yield(nil) {
 		return
 	}
 	for {
 		page, fresh, err := r.Next(ctx)
-		if err != nil {
-			yield(nil, err)
+		switch {
+		case err != nil:
+			yield(err)
+			return
+		case len(fresh) == 0:
 			return
 		}
-		if len(fresh) == 0 {
-			return
-		}
-		page = page.choose(fresh)
-		p.page = page.Data
-		if !yield(page, nil) {
+		p.page = page.choose(fresh)
+		if !yield(nil) {
 			return
 		}
 	}
-}
-
-// choose returns a page with those records alone.
-func (p *Page[T]) choose(indexes []int) *Page[T] {
-	chosen, first := *p, indexes[0]
-	if last := indexes[len(indexes)-1]; last-first == len(indexes)-1 {
-		chosen.Data = p.Data[first : last+1]
-	} else {
-		chosen.Data = make([]T, len(indexes))
-		for i, k := range indexes {
-			chosen.Data[i] = p.Data[k]
-		}
-	}
-	if p.Meta != nil && p.Meta.Offset > 0 {
-		meta := *p.Meta
-		meta.Offset += slices.Min(indexes)
-		chosen.Meta = &meta
-	}
-	return &chosen
 }
 
 // Offset returns the offset of the next record, as the list was when the page was
 // read. Use [Pager.Cursor] to go on later: it is right although the list changes.
 func (p *Pager[T]) Offset() int {
 	if r, err := p.start(); err == nil {
-		return r.Offset(len(p.page))
+		return r.Offset(len(p.page.records))
 	}
 	return p.settings.Offset
 }
@@ -221,7 +205,7 @@ func (p *Pager[T]) Offset() int {
 // change between releases; Resume refuses one that it cannot read.
 func (p *Pager[T]) Cursor() string {
 	if r, err := p.start(); err == nil {
-		return r.Cursor(len(p.page))
+		return r.Cursor(len(p.page.records))
 	}
 	return p.settings.Cursor // what was saved is not replaced by another place
 }

@@ -23,7 +23,7 @@ var cursorText = base64.RawURLEncoding.Strict()
 //
 //	version   1 byte
 //	checksum  4 bytes, of the name of the list and all that follows
-//	ended     1 byte, 0 or 1
+//	state     1 byte: the order, plus 4 at the end of the list
 //	offset, total, head  varints
 //	oldest, newest, since  varints: seconds since the year 1, and nanoseconds
 //	tail      1 byte that counts them, and 8 bytes for each mark
@@ -33,9 +33,9 @@ var cursorText = base64.RawURLEncoding.Strict()
 // returned yet, as a text.
 func (r *Reader[P]) Cursor(rest int) string {
 	p := r.placeBefore(rest)
-	b := []byte{0}
+	b := []byte{byte(p.order)}
 	if p.ended {
-		b[0] = 1
+		b[0] |= 4
 	}
 	for _, n := range []int{p.offset, p.total, p.head} {
 		b = binary.AppendVarint(b, int64(max(min(n, maxNumber), -maxNumber)))
@@ -82,11 +82,11 @@ func (p *place) read(r *bytes.Reader) (since time.Time, err error) {
 		}
 		return n
 	}
-	ended, err := r.ReadByte()
-	if err == nil && ended > 1 {
-		err = fmt.Errorf("the end is %d", ended)
+	state, err := r.ReadByte()
+	if err == nil && (state > 7 || state&3 > byte(falling)) {
+		err = fmt.Errorf("the state is %d", state)
 	}
-	p.ended = ended == 1
+	p.ended, p.order = state&4 != 0, order(state&3)
 	p.offset, p.total, p.head = int(number(0, maxNumber)), int(number(0, maxNumber)), int(number(-maxNumber, maxNumber))
 	for _, t := range []*time.Time{&p.oldest, &p.newest, &since} {
 		seconds, nanoseconds := number(math.MinInt64, math.MaxInt64), number(0, 999_999_999)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 var (
@@ -44,7 +45,7 @@ type history struct {
 	left    int // changes until the list stands still
 	limit   int
 	pages   int
-	most    int // requests until the test fails
+	from    time.Time // of Since
 }
 
 func newHistory(seed uint64, deletions bool) *history {
@@ -129,7 +130,7 @@ func (h *history) move() {
 }
 
 func (h *history) reader(cursor string) *Reader[[]*record] {
-	r, err := New(Settings{List: "list", Limit: h.limit, Pages: h.pages, Cursor: cursor, Errorf: fmt.Errorf}, h.bounded)
+	r, err := New(Settings{List: "list", Limit: h.limit, Pages: h.pages, Cursor: cursor, Errorf: fmt.Errorf, Since: h.from, Refused: func(err error) bool { return false }}, h.bounded)
 	if err != nil {
 		panic(err)
 	}

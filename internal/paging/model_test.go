@@ -30,6 +30,7 @@ type record struct {
 type model struct {
 	mu       sync.Mutex
 	dice     *rand.Rand
+	clock    func(place float64) time.Time // creation time by the place in the list
 	envelope string
 	clamp    int  // at most so many records on a page; 0: as many as asked for
 	newest   bool // records are added in front
@@ -90,7 +91,9 @@ func (m *model) insert(index, late int) *record {
 	default:
 		r.order = (before + after) / 2
 	}
-	r.at = time.Unix(1_700_000_000, int64(1e9*math.Abs(r.order))) // one that is committed late was created before
+	if r.at = time.Unix(1_700_000_000, int64(1e9*math.Abs(r.order))); m.clock != nil { // one that is committed late was created before
+		r.at = m.clock(math.Abs(r.order))
+	}
 	m.ever = append(m.ever, r)
 	m.list = slices.Insert(m.list, index, r)
 	return r

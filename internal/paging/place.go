@@ -21,7 +21,8 @@ type place struct {
 
 	span // of all that was returned
 
-	ended bool // the list ended here
+	ended bool  // the list ended here
+	order order // of the creation times, if that was looked for
 }
 
 // span are the oldest and the newest creation time of some records; zero if not sent.

@@ -44,6 +44,8 @@ type Settings struct {
 
 	// Errorf makes an error about the paging of the server.
 	Errorf func(format string, args ...any) error
+	// Refused reports whether an error means that the server refuses the offset.
+	Refused func(error) bool
 }
 
 // Refused says why a cursor cannot be used.
@@ -66,6 +68,7 @@ type Reader[P any] struct {
 	moves    moves
 	round    round[P]
 	follows  bool // both ends are wanted
+	older    int  // records in a row that are older than wanted
 	caughtUp atomic.Pointer[time.Time]
 }
 
@@ -203,7 +206,14 @@ func (r *Reader[P]) begin(ctx context.Context) error {
 			r.restart() // all that is remembered was deleted
 		}
 	}
-	r.round.stage = rest
+	if !r.settings.Since.IsZero() && r.begins() && r.settings.Offset == 0 {
+		if err := r.seek(ctx); err != nil {
+			return err
+		}
+	}
+	if r.round.stage == start {
+		r.round.stage = rest
+	}
 	return nil
 }
 
@@ -418,17 +428,18 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 	for _, m := range s.Marks[from:] {
 		r.memory.add(m.ID, atBack)
 	}
+	news := len(fresh)
 	if len(fresh) > 0 && fresh[0] > 0 {
 		r.server.learn(len(r.latest.marks)) // more follows the page before
 	}
-	r.took(taken{before: r.place, offset: s.Ask.Offset, total: s.Claims.Total, marks: s.Marks, fresh: fresh, from: from, to: len(s.Marks)})
+	r.took(taken{before: r.place, offset: s.Ask.Offset, total: s.Claims.Total, marks: s.Marks, fresh: r.wanted(s.Marks, fresh), from: from, to: len(s.Marks)}, news)
 	if moved := r.latest.moved(); moved < 0 {
 		r.moves.left = -moved
 	} else {
 		r.moves.left /= 2
 	}
 	r.round.wide = false
-	if s.Claims.Ends || s == r.round.front.whole() {
+	if s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks) {
 		r.endRest()
 		return s
 	}
@@ -436,12 +447,12 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 	return s
 }
 
-// took moves the place behind a page.
-func (r *Reader[P]) took(t taken) {
+// took moves the place behind a page, which had so many records that were not remembered.
+func (r *Reader[P]) took(t taken, news int) {
 	r.latest = t
 	r.place = t.place(len(t.fresh))
 	r.memory.age(r.place.first, r.place.tail)
-	if r.moves.idle++; len(t.fresh) > 0 {
+	if r.moves.idle++; news > 0 {
 		r.moves.idle = 0
 	}
 }

@@ -54,6 +54,7 @@ func (r *Reader[P]) endAt(ctx context.Context, length int) error {
 		return err
 	}
 	r.takeRest(s, nil, 0)
+	r.place.tail = r.place.last
 	r.endRest()
 	return nil
 }
@@ -118,12 +119,8 @@ func (f *finder[P]) find(ctx context.Context, missed *sheet[P]) (*sheet[P], erro
 			s, seen = mid, seenMid
 		}
 	}
-	for err == nil && seen == timed && !s.Claims.Ends && len(f.unknown(s.Marks, f.place.span)) == 0 {
-		next, seenNext, e := f.look(ctx, s.Ask.Offset+f.step(len(s.Marks)))
-		if err = e; err != nil || seenNext == nothing {
-			break
-		}
-		s, seen = next, seenNext
+	if err == nil && seen == timed {
+		s, seen, err = f.beside(ctx, s)
 	}
 	if err != nil || seen == nothing {
 		return nil, err
@@ -132,6 +129,29 @@ func (f *finder[P]) find(ctx context.Context, missed *sheet[P]) (*sheet[P], erro
 		f.moves.goneBack = f.place.span
 	}
 	return s, nil
+}
+
+// beside looks for a page that is joined beside one that only its times point to, since late
+// records stand a few places off: first on its left, and then on its right as far as times point
+// there. Otherwise it returns the last page that they point to.
+func (f *finder[P]) beside(ctx context.Context, s *sheet[P]) (*sheet[P], sight, error) {
+	for left := s.Ask.Offset; left > 0 && left > s.Ask.Offset-surely; {
+		left = max(0, left-f.stride())
+		if l, seen, err := f.look(ctx, left); err != nil || seen == joined {
+			return l, seen, err
+		}
+	}
+	for !s.Claims.Ends {
+		next, seen, err := f.look(ctx, s.Ask.Offset+f.step(len(s.Marks)))
+		switch {
+		case err != nil || seen == joined:
+			return next, seen, err
+		case seen == nothing:
+			return s, timed, nil
+		}
+		s = next
+	}
+	return s, timed, nil
 }
 
 // near looks where a change of the total points to, and then to the left and to the right in
