@@ -118,6 +118,16 @@ func (e *APIError) message() string {
 	return strings.TrimSuffix(first.Error(), ".")
 }
 
+// refuses reports whether the API may have refused the request for its offset. The documents do
+// not say which status it answers then.
+func (e *APIError) refuses() bool {
+	switch e.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return false
+	}
+	return e.StatusCode >= 400 && e.StatusCode <= 499 && !isTemporary(e.StatusCode)
+}
+
 // advice returns what to do about the response, as far as the client knows it.
 func (e *APIError) advice() string {
 	switch {
