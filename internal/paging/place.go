@@ -92,7 +92,7 @@ func (t *taken) place(returned int) place {
 	case shares(p.first, known):
 		p.first = atMost(merge(p.first, known))
 	}
-	if n := len(t.fresh); shares(p.tail, known) || n > 0 && t.fresh[n-1] == len(t.marks)-1 {
+	if n := len(t.fresh); len(p.tail) == 0 || shares(p.tail, known) || n > 0 && t.fresh[n-1] == len(t.marks)-1 {
 		p.tail = lastOf(merge(p.tail, known))
 	}
 	p.last = lastOf(slices.Concat(before(p.last, known), known))
