@@ -28,6 +28,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/epcclogs/epcclogs/internal/envelope"
 	"github.com/epcclogs/epcclogs/internal/limited"
 )
 
@@ -48,8 +49,7 @@ func main() {
 }
 
 type server struct {
-	logs    rendered
-	buffers sync.Pool
+	logs rendered
 
 	mu     sync.Mutex
 	stores map[string]*store
@@ -101,16 +101,9 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 
-	buf, _ := s.buffers.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
-	}
-	defer s.buffers.Put(buf)
-	b := append((*buf)[:0], `{"data":[`...)
-	b = s.logs.appendRecords(b, offset, max(offset, min(offset+limit, store.records)))
-	b = fmt.Appendf(b, `],"meta":{"limit":%d,"offset":%d,"current":%d,"total":%d},"results":{"total":%d}}`,
-		limit, offset, offset/limit+1, (store.records+limit-1)/limit, store.records)
-	*buf = b
+	end := max(offset, min(offset+limit, store.records))
+	page := envelope.Page{Offset: offset, Limit: limit, Total: store.records}
+	b := page.Meta(s.logs.array(offset, end))
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	_, _ = w.Write(b)
 }
