@@ -48,6 +48,13 @@ func (s *Server) RemoveLogs(integrationID string, remove func(epcclogs.Integrati
 	return s.store.remove(integrationID, remove)
 }
 
+// RemoveIntegration deletes an integration with all its logs. Requests for it are
+// answered 404 from then on. RemoveIntegration panics if the server does not hold the
+// integration.
+func (s *Server) RemoveIntegration(integrationID string) {
+	s.store.removeIntegration(integrationID)
+}
+
 // Requests returns the requests received so far, in order of arrival, token
 // requests included. Only the last 10,000 are kept.
 func (s *Server) Requests() []Request { return s.intake.kept() }

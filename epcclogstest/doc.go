@@ -43,7 +43,8 @@
 // start, the logs of the first [WithIntegration] are the oldest of the store.
 //
 // [Server.AddLogs] adds new logs at the growing end. [Server.InsertLogs] puts logs
-// anywhere else. [Server.RemoveLogs] deletes logs, as a store's retention does. Call them in a function given to
+// anywhere else. [Server.RemoveLogs] deletes logs, as a store's retention does, and
+// [Server.RemoveIntegration] an integration with its logs. Call them in a function given to
 // [Server.OnRequest] to change the list while a client pages. On a list of a
 // million logs, each of these calls takes about a tenth of a second or less.
 //

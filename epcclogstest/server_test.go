@@ -253,6 +253,7 @@ func TestMisuseIsToldAtOnce(t *testing.T) {
 		"before":      func() { srv.InsertLogs(epcclogstest.SampleIntegration(0).ID, -1) },
 		"behind":      func() { srv.InsertLogs(epcclogstest.SampleIntegration(0).ID, 251) },
 		"remove":      func() { srv.RemoveLogs("nobody", nil) },
+		"integration": func() { srv.RemoveIntegration("nobody") },
 		"max offset":  func() { epcclogstest.WithMaxOffset(-1) },
 		"request":     func() { srv.FailRequest(0, epcclogstest.Reset()) },
 		"status":      func() { epcclogstest.Status(101, "") },
