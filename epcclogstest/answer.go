@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/epcclogs/epcclogs/internal/envelope"
 )
 
 // answer is a response that is ready to be sent, or to be changed by a fault.
@@ -45,25 +47,18 @@ func jsonAnswer(status int, body []byte) answer {
 // errorAnswer is an error in the form of the reference page, without a detail if
 // that is empty.
 func errorAnswer(status int, title, detail string) answer {
-	return jsonAnswer(status, errorBody(strconv.Itoa(status), title, detail))
+	return jsonAnswer(status, errorBody(status, title, detail))
 }
 
-// errorBody takes the status as JSON, because some of the vendor's services send
-// a number and others a string.
-func errorBody(status, title, detail string) []byte {
-	b := append([]byte(`{"errors":[{"title":`), appendString(nil, title)...)
-	b = append(b, `,"status":`...)
-	b = append(b, status...)
-	if detail != "" {
-		b = append(b, `,"detail":`...)
-		b = appendString(b, detail)
+// errorBody takes the status as a number or a string, because some of the vendor's
+// services send a number and others a string.
+func errorBody(status any, title, detail string) []byte {
+	type errorJSON struct {
+		Title  string `json:"title"`
+		Status any    `json:"status"`
+		Detail string `json:"detail,omitempty"`
 	}
-	return append(b, `}]}`...)
-}
-
-// notFound is the reference page's own example of a 404.
-func notFound() answer {
-	return errorAnswer(http.StatusNotFound, "Not Found", "The resource could not be found")
+	return envelope.Marshal(map[string][]errorJSON{"errors": {{title, status, detail}}})
 }
 
 func methodNotAllowed(allowed string) answer {

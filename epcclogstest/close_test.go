@@ -102,7 +102,7 @@ func TestConcurrentUse(t *testing.T) {
 			for range 20 {
 				if i%2 == 0 {
 					srv.Fail(1, epcclogstest.CutLength())
-					srv.PrependLogs(id, logs("y")...)
+					srv.InsertLogs(id, 0, logs("y")...)
 					srv.InsertLogs(id, 1, logs("z")...)
 					srv.RemoveLogs(id, func(l epcclogs.IntegrationLog) bool { return l.ID == "x" })
 					srv.RevokeTokens()

@@ -14,16 +14,17 @@ func (s *Server) AddLogs(integrationID string, logs ...epcclogs.IntegrationLog) 
 	s.store.add(integrationID, logs)
 }
 
-// PrependLogs puts logs at the front of an integration's listing, as
-// [Server.InsertLogs] does with index 0. All other logs move to higher offsets, so a
-// client that pages by offset gets some of them again.
+// PrependLogs puts logs at the front of an integration's listing.
+//
+// Deprecated: Use [Server.InsertLogs] with index 0.
 func (s *Server) PrependLogs(integrationID string, logs ...epcclogs.IntegrationLog) {
 	s.InsertLogs(integrationID, 0, logs...)
 }
 
 // InsertLogs puts logs into an integration's listing: the first of them gets the
 // index, and the others follow it. In this way a log can appear late, a few
-// places before the growing end. In the list of the whole store, logs that are
+// places before the growing end. All logs behind it move to higher offsets, so a client
+// that pages by offset gets some of them again. In the list of the whole store, logs that are
 // inserted at an end stand at the same end. Others stand beside a neighbour from the
 // integration's listing.
 //
@@ -45,6 +46,13 @@ func (s *Server) InsertLogs(integrationID string, index int, logs ...epcclogs.In
 // RemoveLogs returns. RemoveLogs panics if the server does not hold the integration.
 func (s *Server) RemoveLogs(integrationID string, remove func(epcclogs.IntegrationLog) bool) int {
 	return s.store.remove(integrationID, remove)
+}
+
+// RemoveIntegration deletes an integration with all its logs. Requests for it are
+// answered 404 from then on. RemoveIntegration panics if the server does not hold the
+// integration.
+func (s *Server) RemoveIntegration(integrationID string) {
+	s.store.removeIntegration(integrationID)
 }
 
 // Requests returns the requests received so far, in order of arrival, token

@@ -74,7 +74,7 @@ func ExampleServer_Fail() {
 	srv.Fail(1, epcclogstest.CutLength())
 	fmt.Println(countLogs(client, id))
 
-	srv.Fail(100, epcclogstest.Status(http.StatusServiceUnavailable, `{"errors":[{"title":"Service Unavailable"}]}`))
+	srv.Fail(100, epcclogstest.ServerError())
 	_, err := countLogs(client, id)
 	var apiErr *epcclogs.APIError
 	if errors.As(err, &apiErr) {
@@ -82,7 +82,7 @@ func ExampleServer_Fail() {
 	}
 	// Output:
 	// 250 <nil>
-	// 503 5 true
+	// 500 5 true
 }
 
 // More logs arrive while a client pages.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // Fault is something that goes wrong with the answer to a request. With the zero
@@ -43,6 +44,34 @@ func Status(code int, body string) Fault {
 		contentType = "application/json"
 	}
 	return Fault{kind: kindStatus, code: code, body: body}.WithHeader("Content-Type", contentType)
+}
+
+// NotFound answers 404, with the error of the API's reference page.
+func NotFound() Fault {
+	return apiError(http.StatusNotFound, "Not Found", "The resource could not be found")
+}
+
+// RateLimited answers 429, with an error as the API's and a Retry-After of d in
+// seconds, such as 1 or 0.05. A d of 0 sends no Retry-After: the vendor's documents
+// do not mention it.
+func RateLimited(d time.Duration) Fault {
+	if d < 0 {
+		panic(fmt.Sprintf("epcclogstest: RateLimited(%v): a wait is 0 at least", d))
+	}
+	f := apiError(http.StatusTooManyRequests, "Too Many Requests", "")
+	if d == 0 {
+		return f
+	}
+	return f.WithHeader("Retry-After", strconv.FormatFloat(d.Seconds(), 'f', -1, 64))
+}
+
+// ServerError answers 500, with the error of the API's reference page.
+func ServerError() Fault {
+	return apiError(http.StatusInternalServerError, "Internal Server Error", "")
+}
+
+func apiError(code int, title, detail string) Fault {
+	return Status(code, string(errorBody(code, title, detail)))
 }
 
 // GatewayPage answers as a gateway that cannot reach the service: with the code,

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
@@ -30,6 +31,11 @@ func TestStatusFaults(t *testing.T) {
 		{epcclogstest.Status(200, ""), 200, "text/plain; charset=utf-8", "Content-Length: 0", ""},
 		{epcclogstest.Status(429, "{").WithHeader("content-type", "application/json"), 429, "application/json", "Content-Length: 1", "{"},
 		{epcclogstest.GatewayPage(502), 502, "text/html", "", "502 Bad Gateway"},
+		{epcclogstest.NotFound(), 404, "application/json", "", `{"errors":[{"title":"Not Found","status":404,"detail":"The resource could not be found"}]}`},
+		{epcclogstest.ServerError(), 500, "application/json", "", `{"errors":[{"title":"Internal Server Error","status":500}]}`},
+		{epcclogstest.RateLimited(2 * time.Second), 429, "application/json", "Retry-After: 2", `{"errors":[{"title":"Too Many Requests","status":429}]}`},
+		{epcclogstest.RateLimited(5 * time.Millisecond), 429, "application/json", "Retry-After: 0.005", "Too Many Requests"},
+		{epcclogstest.RateLimited(0), 429, "application/json", "Retry-After: ", "Too Many Requests"},
 		{epcclogstest.Redirect(307, "https://example.com/elsewhere"), 307, "text/plain; charset=utf-8", "Location: https://example.com/elsewhere", ""},
 	} {
 		srv := newServer(t)

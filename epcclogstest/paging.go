@@ -2,6 +2,7 @@ package epcclogstest
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 )
@@ -66,9 +67,9 @@ func pageNumber(values url.Values, name string) (int, error) {
 	if value == "" {
 		return 0, nil
 	}
-	n, err := strconv.Atoi(value)
+	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < 0 {
 		return 0, fmt.Errorf("%s must be a whole number, 0 or more", name)
 	}
-	return n, nil
+	return int(min(n, math.MaxInt)), nil
 }

@@ -1,137 +1,98 @@
 package epcclogstest
 
 import (
-	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/epcclogs/epcclogs"
 )
 
-// The JSON is written by hand. If it were encoded from the types that clients
-// decode into, a wrong name would be wrong on both sides, and no test would see
-// it.
+// The JSON has types of its own. If it were encoded from those that clients decode
+// into, a wrong name would be wrong on both sides, and no test would see it.
 
-func appendLog(b []byte, l *epcclogs.IntegrationLog) []byte {
-	b = append(b, `{"id":`...)
-	b = appendString(b, l.ID)
-	b = append(b, `,"type":`...)
-	b = appendString(b, l.Type)
-	b = append(b, `,"succeeded":`...)
-	b = strconv.AppendBool(b, l.Succeeded)
-	b = append(b, `,"attempt":`...)
-	b = strconv.AppendInt(b, int64(l.Attempt), 10)
-	if l.ProcessingTime != 0 {
-		b = append(b, `,"processing_time":`...)
-		b = strconv.AppendFloat(b, l.ProcessingTime, 'f', -1, 64)
-	}
-	b = append(b, `,"body":`...)
-	b = appendString(b, l.Body)
-	b = append(b, `,"status_code":`...)
-	b = strconv.AppendInt(b, int64(l.StatusCode), 10)
-	b = append(b, `,"error_detail":`...)
-	b = appendString(b, l.ErrorDetail)
-	b = append(b, `,"relationships":{"integration":{"data":`...)
-	integration := l.Relationships.Integration.Data
-	b = appendIdentifier(b, integration.ID, integration.Type)
-	b = append(b, `},"job":{"data":`...)
-	job := l.Relationships.Job.Data
-	b = appendIdentifier(b, job.ID, job.Type)
-	b = append(b, `}}`...)
-	b = appendTimestamps(b, l.Meta.Timestamps)
-	return append(b, '}')
+type logJSON struct {
+	ID             string            `json:"id"`
+	Type           string            `json:"type"`
+	Succeeded      bool              `json:"succeeded"`
+	Attempt        int               `json:"attempt"`
+	ProcessingTime float64           `json:"processing_time,omitempty"`
+	Body           string            `json:"body"`
+	StatusCode     int               `json:"status_code"`
+	ErrorDetail    string            `json:"error_detail"`
+	Relationships  relationshipsJSON `json:"relationships"`
+	Meta           metaJSON          `json:"meta,omitzero"`
 }
 
-// appendIntegration adds a configuration with a made-up secret, because the
+type relationshipsJSON struct {
+	Integration relationshipJSON `json:"integration"`
+	Job         relationshipJSON `json:"job"`
+}
+
+type relationshipJSON struct {
+	Data identifierJSON `json:"data"`
+}
+
+type identifierJSON struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+}
+
+type metaJSON struct {
+	Timestamps timestampsJSON `json:"timestamps"`
+}
+
+// timestampsJSON has text, since a time with a year above 9999 has no JSON.
+type timestampsJSON struct {
+	CreatedAt string `json:"created_at,omitempty"`
+	UpdatedAt string `json:"updated_at,omitempty"`
+}
+
+func renderLog(l *epcclogs.IntegrationLog) logJSON {
+	return logJSON{
+		ID: l.ID, Type: l.Type, Succeeded: l.Succeeded, Attempt: l.Attempt, ProcessingTime: l.ProcessingTime,
+		Body: l.Body, StatusCode: l.StatusCode, ErrorDetail: l.ErrorDetail,
+		Relationships: relationshipsJSON{
+			relationshipJSON{identifierJSON(l.Relationships.Integration.Data)},
+			relationshipJSON{identifierJSON(l.Relationships.Job.Data)},
+		},
+		Meta: renderMeta(l.Meta),
+	}
+}
+
+type integrationJSON struct {
+	ID              string            `json:"id"`
+	Type            string            `json:"type"`
+	Name            string            `json:"name"`
+	Description     string            `json:"description"`
+	Enabled         bool              `json:"enabled"`
+	IntegrationType string            `json:"integration_type"`
+	Observes        []string          `json:"observes"`
+	Configuration   map[string]string `json:"configuration"`
+	Links           map[string]string `json:"links"`
+	Meta            metaJSON          `json:"meta,omitzero"`
+}
+
+// renderIntegration adds a configuration with a made-up secret, because the
 // service sends one, and clients must not show it.
-func appendIntegration(b []byte, in epcclogs.Integration) []byte {
-	b = append(b, `{"id":`...)
-	b = appendString(b, in.ID)
-	b = append(b, `,"type":`...)
-	b = appendString(b, in.Type)
-	b = append(b, `,"name":`...)
-	b = appendString(b, in.Name)
-	b = append(b, `,"description":`...)
-	b = appendString(b, in.Description)
-	b = append(b, `,"enabled":`...)
-	b = strconv.AppendBool(b, in.Enabled)
-	b = append(b, `,"integration_type":`...)
-	b = appendString(b, in.IntegrationType)
-	b = append(b, `,"observes":[`...)
-	for i, event := range in.Observes {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(b, event)
+func renderIntegration(in epcclogs.Integration) integrationJSON {
+	return integrationJSON{
+		ID: in.ID, Type: in.Type, Name: in.Name, Description: in.Description, Enabled: in.Enabled,
+		IntegrationType: in.IntegrationType, Observes: append([]string{}, in.Observes...),
+		Configuration: map[string]string{"url": "https://example.com/hook", "secret_key": "not-a-real-secret"},
+		Links:         map[string]string{"self": "/integrations/" + in.ID},
+		Meta:          renderMeta(in.Meta),
 	}
-	b = append(b, `],"configuration":{"url":"https://example.com/hook","secret_key":"not-a-real-secret"}`...)
-	b = append(b, `,"links":{"self":`...)
-	b = appendString(b, "/integrations/"+in.ID)
-	b = append(b, '}')
-	b = appendTimestamps(b, in.Meta.Timestamps)
-	return append(b, '}')
 }
 
-func appendIdentifier(b []byte, id, typ string) []byte {
-	b = append(b, `{"id":`...)
-	b = appendString(b, id)
-	b = append(b, `,"type":`...)
-	b = appendString(b, typ)
-	return append(b, '}')
-}
+func renderJob(id string) identifierJSON { return identifierJSON{id, "integration-job"} }
 
-func appendJob(b []byte, id string) []byte {
-	return appendIdentifier(b, id, "integration-job")
-}
-
-// appendTimestamps adds the member meta with the times that are set.
-func appendTimestamps(b []byte, t epcclogs.Timestamps) []byte {
-	separator := `,"meta":{"timestamps":{`
-	add := func(name string, at time.Time) {
+// renderMeta has the times that are set.
+func renderMeta(m epcclogs.ResourceMeta) (meta metaJSON) {
+	text := func(at time.Time) string {
 		if at.IsZero() {
-			return
+			return ""
 		}
-		b = append(b, separator...)
-		separator = `,`
-		b = append(b, name...)
-		b = append(b, `:"`...)
-		b = at.AppendFormat(b, time.RFC3339Nano)
-		b = append(b, '"')
+		return at.Format(time.RFC3339Nano)
 	}
-	add(`"created_at"`, t.CreatedAt)
-	add(`"updated_at"`, t.UpdatedAt)
-	if separator == `,` {
-		b = append(b, `}}`...)
-	}
-	return b
-}
-
-// appendString adds s as a JSON string.
-func appendString(b []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
-	b = append(b, '"')
-	plain := 0 // where the part begins that needs no escape and is not yet copied
-	for i := range len(s) {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		b = append(b, s[plain:i]...)
-		plain = i + 1
-		switch {
-		case c == '\n':
-			b = append(b, `\n`...)
-		case c < ' ':
-			b = append(b, `\u00`...)
-			b = append(b, hex[c>>4], hex[c&15])
-		default:
-			b = append(b, '\\', c)
-		}
-	}
-	b = append(b, s[plain:]...)
-	return append(b, '"')
+	meta.Timestamps = timestampsJSON{text(m.Timestamps.CreatedAt), text(m.Timestamps.UpdatedAt)}
+	return meta
 }

@@ -22,7 +22,7 @@ func TestLogsArriveBetweenPages(t *testing.T) {
 		if r.Path != "/v2/integrations/i1/logs" || r.RawQuery != "page[limit]=9" || !r.Authorized {
 			t.Errorf("%+v", r)
 		}
-		srv.PrependLogs("i1", logs("0", "a")...)
+		srv.InsertLogs("i1", 0, logs("0", "a")...)
 		srv.AddLogs("i1", logs("d", "e")...)
 	})
 	_, v := get(t, srv, "/v2/integrations/i1/logs?page[limit]=9")

@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/epcclogs/epcclogs/internal/envelope"
 )
 
 // answerAPI answers a request for records.
 func answerAPI(r *http.Request, authorized bool, pages pages, store *store) answer {
 	path, ok := route(r.URL)
 	if !ok {
-		return notFound()
+		return NotFound().change(answer{})
 	}
 	if r.Method != http.MethodGet {
 		return methodNotAllowed(http.MethodGet)
@@ -24,32 +26,31 @@ func answerAPI(r *http.Request, authorized bool, pages pages, store *store) answ
 	}
 
 	if len(path) == 0 {
-		return list(page, store.allIntegrations(), appendIntegration)
+		return list(page, store.allIntegrations(), renderIntegration)
 	}
 	page.newestFirst = store.newestFirst
 	if len(path) == 1 && path[0] == "logs" {
-		return list(page, store.allLogs(), appendLog)
+		return list(page, store.allLogs(), renderLog)
 	}
 	in, ok := store.integration(path[0])
 	if !ok {
-		return notFound()
+		return NotFound().change(answer{})
 	}
 	switch len(path) {
 	case 1:
-		body := appendIntegration([]byte(`{"data":`), in.Integration)
-		return jsonAnswer(http.StatusOK, append(body, '}'))
+		return jsonAnswer(http.StatusOK, envelope.Marshal(map[string]any{"data": renderIntegration(in.Integration)}))
 	case 2:
 		if path[1] == "jobs" {
 			page.envelope = Bare
-			return list(page, in.jobs(), appendJob)
+			return list(page, in.jobs(), renderJob)
 		}
-		return list(page, in.logs, appendLog)
+		return list(page, in.logs, renderLog)
 	default:
 		logs := in.jobLogs(path[2])
 		if len(logs) == 0 {
-			return notFound()
+			return NotFound().change(answer{})
 		}
-		return list(page, logs, appendLog)
+		return list(page, logs, renderLog)
 	}
 }
 

@@ -57,8 +57,11 @@ func SampleIntegration(i int) epcclogs.Integration {
 	return in
 }
 
-// SampleLogs returns n logs of the integration, the oldest first. They are always
-// the same for the same id; a larger n adds logs at the end.
+// SampleLogs returns n logs of a webhook with that id, the oldest first. They are
+// always the same for the same id; a larger n adds logs at the end. The first is
+// created on 5 January 2026, within a minute after 08:00 UTC, and each other one within
+// a minute after the one before. [SampleLogsUntil] has other times and other kinds of
+// integrations.
 //
 // About one delivery in seven fails. It is retried a few logs later with the same
 // job id, up to attempt 4. The statuses are 200, 404, 500 and 503, and 0 where no
@@ -98,6 +101,48 @@ func SampleLogs(integrationID string, n int) []epcclogs.IntegrationLog {
 		logs = append(logs, l)
 	}
 	return logs
+}
+
+// SampleLogsUntil returns the logs that [SampleLogs] returns for the id of the
+// integration, with the same ids and jobs, but the last is created at end, and those
+// of an "aws_sqs" or "stomp" integration have neither a status nor a body, and other
+// reasons for failures. The words of these reasons are made up: the vendor's documents
+// show none.
+func SampleLogsUntil(in epcclogs.Integration, n int, end time.Time) []epcclogs.IntegrationLog {
+	logs := SampleLogs(in.ID, n)
+	if len(logs) == 0 {
+		return logs
+	}
+	later := end.UTC().Sub(logs[len(logs)-1].CreatedAt())
+	reasons, queue := queueErrors[in.IntegrationType]
+	for i := range logs {
+		l := &logs[i]
+		l.Meta.Timestamps.CreatedAt = l.CreatedAt().Add(later)
+		if queue {
+			if !l.Succeeded {
+				l.ErrorDetail = reasons[l.StatusCode]
+			}
+			l.StatusCode, l.Body = 0, ""
+		}
+	}
+	return logs
+}
+
+// queueErrors are the reasons for failures of integrations that do not answer as a
+// webhook does, in place of its statuses.
+var queueErrors = map[string]map[int]string{
+	"aws_sqs": {
+		404: "AWS.SimpleQueueService.NonExistentQueue: the specified queue does not exist",
+		500: "InternalError: the queue could not process the request",
+		503: "RequestThrottled: too many requests to the queue",
+		0:   "No response from the queue: connection timed out",
+	},
+	"stomp": {
+		404: "ERROR frame from the broker: no such destination",
+		500: "ERROR frame from the broker: the message could not be stored",
+		503: "The broker closed the connection",
+		0:   "No receipt from the broker: connection timed out",
+	},
 }
 
 // Log returns the log of a successful delivery, created at the given time, with

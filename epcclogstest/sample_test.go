@@ -2,8 +2,11 @@ package epcclogstest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,7 +152,9 @@ func TestSampleIntegrations(t *testing.T) {
 }
 
 func TestDefaultServerHoldsTheSamples(t *testing.T) {
+	from := time.Now()
 	srv := newServer(t)
+	until := time.Now()
 	for i := range 3 {
 		in := epcclogstest.SampleIntegration(i)
 		if !in.Enabled {
@@ -162,5 +167,67 @@ func TestDefaultServerHoldsTheSamples(t *testing.T) {
 		if got, _ := json.Marshal(ids(v)); string(got) != string(b) {
 			t.Errorf("%s, not %s", got, b)
 		}
+		if at := created(t, v)[0]; at.Before(from) || at.After(until) {
+			t.Errorf("the newest log is created at %v, and the server started at %v", at, from)
+		}
+	}
+	var all []time.Time // in the list of the store
+	for offset := 0; offset < 750; offset += 100 {
+		_, v := get(t, srv, fmt.Sprintf("/v2/integrations/logs?page[limit]=100&page[offset]=%d", offset))
+		all = append(all, created(t, v)...)
+	}
+	if !slices.IsSortedFunc(all, time.Time.Compare) || len(all) != 750 || from.Sub(all[0]) > 3*time.Hour {
+		t.Errorf("%d logs, from %v on", len(all), all[0])
+	}
+}
+
+// created returns the times of creation of the logs of a page.
+func created(t *testing.T, v map[string]any) (times []time.Time) {
+	t.Helper()
+	for _, r := range v["data"].([]any) {
+		timestamps := r.(map[string]any)["meta"].(map[string]any)["timestamps"].(map[string]any)
+		at, err := time.Parse(time.RFC3339Nano, timestamps["created_at"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		times = append(times, at)
+	}
+	return times
+}
+
+func TestSampleLogsUntil(t *testing.T) {
+	end := time.Date(2026, time.May, 1, 2, 0, 0, 123, time.FixedZone("", 2*60*60))
+	for i := range 4 {
+		in := epcclogstest.SampleIntegration(i)
+		if i == 3 {
+			in.IntegrationType = "of a kind that is not known"
+		}
+		fixed, got := epcclogstest.SampleLogs(in.ID, 500), epcclogstest.SampleLogsUntil(in, 500, end)
+		if len(got) != 500 || got[499].CreatedAt() != end.UTC() {
+			t.Fatalf("%d logs, the last at %v", len(got), got[len(got)-1].CreatedAt())
+		}
+		queue := in.IntegrationType == "aws_sqs" || in.IntegrationType == "stomp"
+		reasons := make(map[string]bool)
+		for j, l := range got {
+			if l.CreatedAt().Sub(got[0].CreatedAt()) != fixed[j].CreatedAt().Sub(fixed[0].CreatedAt()) {
+				t.Fatalf("log %d is created at %v", j, l.CreatedAt())
+			}
+			if l.Succeeded != (l.ErrorDetail == "") || queue && (l.StatusCode != 0 || l.Body != "" || strings.Contains(l.ErrorDetail, "webhook")) {
+				t.Fatalf("%s: %+v", in.IntegrationType, l)
+			}
+			if queue {
+				reasons[l.ErrorDetail] = true
+				l.StatusCode, l.Body, l.ErrorDetail = fixed[j].StatusCode, fixed[j].Body, fixed[j].ErrorDetail
+			}
+			if l.Meta = fixed[j].Meta; l != fixed[j] {
+				t.Fatalf("%s: %+v\nnot %+v", in.IntegrationType, l, fixed[j])
+			}
+		}
+		if queue && len(reasons) != 5 { // none of a success, and four
+			t.Errorf("%s: %v", in.IntegrationType, reasons)
+		}
+	}
+	if got := epcclogstest.SampleLogsUntil(epcclogstest.SampleIntegration(0), 0, end); len(got) != 0 {
+		t.Error(got)
 	}
 }

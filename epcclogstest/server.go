@@ -7,8 +7,11 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/epcclogs/epcclogs"
 )
 
 // Server is a running server. Its methods are safe for concurrent use, and may
@@ -34,7 +37,10 @@ type Server struct {
 // Option sets up a server before it starts; see the functions that return one.
 type Option func(*Server)
 
-// NewServer starts a server on a free port of 127.0.0.1. It is ready when
+// NewServer starts a server on a free port of 127.0.0.1. Without [WithIntegration] it
+// holds the first three of [SampleIntegration], each with 250 logs of
+// [SampleLogsUntil]: the newest are created when the server starts, and the oldest some
+// two hours before. It is ready when
 // NewServer returns; end it with Close. NewServer panics when it cannot listen,
 // or when an option makes no sense, since a test can do nothing about either.
 func NewServer(opts ...Option) *Server {
@@ -43,10 +49,14 @@ func NewServer(opts ...Option) *Server {
 		opt(s)
 	}
 	if len(s.store.allIntegrations()) == 0 {
+		now := time.Now()
 		for i := range 3 {
 			in := SampleIntegration(i)
-			s.store.addIntegration(in, SampleLogs(in.ID, 250))
+			s.store.addIntegration(in, SampleLogsUntil(in, 250, now))
 		}
+		slices.SortStableFunc(s.store.logs, func(a, b *epcclogs.IntegrationLog) int {
+			return a.CreatedAt().Compare(b.CreatedAt())
+		})
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -101,8 +111,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case request.Path == tokenPath:
 		a = s.tokens.answer(r, body)
 	case in.overLimit:
-		a = errorAnswer(http.StatusTooManyRequests, "Too Many Requests", "")
-		a.header.Set("Retry-After", "1")
+		a = RateLimited(time.Second).change(answer{})
 	default:
 		a = answerAPI(r, s.tokens.accept(r), s.pages, &s.store)
 	}

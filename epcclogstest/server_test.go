@@ -249,14 +249,15 @@ func TestMisuseIsToldAtOnce(t *testing.T) {
 		"limit":       func() { epcclogstest.WithMaxLimit(0) },
 		"silent":      func() { epcclogstest.WithSilentMaxLimit(-1) },
 		"add":         func() { srv.AddLogs("nobody") },
-		"prepend":     func() { srv.PrependLogs("nobody") },
 		"insert":      func() { srv.InsertLogs("nobody", 0) },
 		"before":      func() { srv.InsertLogs(epcclogstest.SampleIntegration(0).ID, -1) },
 		"behind":      func() { srv.InsertLogs(epcclogstest.SampleIntegration(0).ID, 251) },
 		"remove":      func() { srv.RemoveLogs("nobody", nil) },
+		"integration": func() { srv.RemoveIntegration("nobody") },
 		"max offset":  func() { epcclogstest.WithMaxOffset(-1) },
 		"request":     func() { srv.FailRequest(0, epcclogstest.Reset()) },
 		"status":      func() { epcclogstest.Status(101, "") },
+		"wait":        func() { epcclogstest.RateLimited(-time.Second) },
 		"stallStatus": func() { epcclogstest.StallStatus(0) },
 	} {
 		func() {

@@ -123,6 +123,14 @@ func (s *store) remove(integrationID string, f func(epcclogs.IntegrationLog) boo
 	return len(removed)
 }
 
+func (s *store) removeIntegration(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.mustFind(id)
+	s.logs = without(s.logs, in.logs)
+	s.integrations = slices.DeleteFunc(s.integrations, func(other *integration) bool { return other == in })
+}
+
 // without returns the logs that are not removed. It takes one pass, since the
 // removed logs are in the same order.
 func without(logs, removed []*epcclogs.IntegrationLog) []*epcclogs.IntegrationLog {

@@ -208,3 +208,25 @@ func TestLogsAreCopied(t *testing.T) {
 	_, v := get(t, srv, "/v2/integrations/i1")
 	equal(t, v["data"].(map[string]any)["observes"], `["order.paid"]`)
 }
+
+func TestRemoveIntegration(t *testing.T) {
+	srv := newServer(t,
+		epcclogstest.WithIntegration(epcclogs.Integration{ID: "a"}, logs("a1", "a2")...),
+		epcclogstest.WithIntegration(epcclogs.Integration{ID: "b"}, logs("b1")...))
+	srv.AddLogs("a", logs("a3")...)
+	srv.RemoveIntegration("a")
+	for path, want := range map[string]string{
+		"/v2/integrations": "b", "/v2/integrations/logs": "b1", "/v2/integrations/b/logs": "b1",
+	} {
+		if got := listed(t, srv, path); got != want {
+			t.Errorf("%s has %s, not %s", path, got, want)
+		}
+	}
+	if status, _ := get(t, srv, "/v2/integrations/a/logs"); status != 404 {
+		t.Errorf("its logs: %d", status)
+	}
+	srv.AddLogs("b", logs("b2")...)
+	if got := listed(t, srv, "/v2/integrations/logs"); got != "b1 b2" {
+		t.Error(got)
+	}
+}

@@ -39,13 +39,13 @@ func (t *tokens) answer(r *http.Request, body []byte) answer {
 	form := parseForm(r, body)
 	if form.Get("grant_type") != "client_credentials" {
 		return jsonAnswer(http.StatusBadRequest,
-			errorBody(`"400"`, "Bad Request", "grant_type must be client_credentials."))
+			errorBody("400", "Bad Request", "grant_type must be client_credentials."))
 	}
 	lifetime := tokenLifetime
 	if c := t.client; c != nil {
 		if form.Get("client_id") != c.id || form.Get("client_secret") != c.secret {
 			return jsonAnswer(http.StatusUnauthorized,
-				errorBody(`"401"`, "Unauthorized", "The client credentials were refused."))
+				errorBody("401", "Unauthorized", "The client credentials were refused."))
 		}
 		lifetime = c.lifetime
 	}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
 
 	"github.com/epcclogs/epcclogs"
 )
@@ -47,6 +49,10 @@ func openFile(path, id string, form format) (*exportFile, error) {
 		path:  path,
 		form:  form,
 		place: place{Version: placeVersion, Integration: id, Format: form.name},
+	}
+	// Standard output, also as a link, or a pipe cannot be read, cut and gone on with.
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file, which an export needs to go on where it was stopped", path)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err == nil {
@@ -198,7 +204,23 @@ func (f *exportFile) save() error {
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(part, f.placePath())
+	if err := os.Rename(part, f.placePath()); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(f.path))
+}
+
+// syncDir returns when the names in a directory are on the disk, those of new files
+// included.
+func syncDir(name string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it has no such call for directories
+	}
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // tail returns a hash of the last bytes before size.

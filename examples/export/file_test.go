@@ -81,6 +81,20 @@ func TestKilledAtTheBeginning(t *testing.T) {
 	}
 }
 
+// What is no file is left as it is, nothing is made beside it, and nothing is sent.
+func TestNoRegularFile(t *testing.T) {
+	srv, dir := newServer(t), t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.NoError(t, os.Symlink(file, link)) // as /dev/stdout is
+	for _, path := range []string{os.DevNull, dir, link} {
+		_, _, err := exportLogs(t, newClient(t, srv), "id", path, jsonLines)
+		require.ErrorContains(t, err, path+" is not a regular file")
+		require.NoFileExists(t, path+".cursor")
+	}
+	assert.Empty(t, srv.Requests())
+}
+
 // Files that do not belong together are left as they are, and nothing is sent.
 func TestUnrelatedFiles(t *testing.T) {
 	id := epcclogstest.SampleIntegration(0).ID

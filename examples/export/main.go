@@ -48,6 +48,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/epcclogs/epcclogs"
@@ -89,6 +90,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 		return 2
 	}
 	path, id := flags.Arg(0), flags.Arg(1)
+	for _, arg := range flags.Args() {
+		if strings.HasPrefix(arg, "-") {
+			messages.Printf("export: %q: flags come first, and the file cannot be standard output", arg)
+			return 2
+		}
+	}
 	if path == "" || flags.NArg() > 2 {
 		flags.Usage()
 		return 2

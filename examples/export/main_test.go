@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -279,6 +280,19 @@ func TestUsage(t *testing.T) {
 	status, _, help := call(t, nil, false, "-h")
 	assert.Zero(t, status)
 	assert.Contains(t, help, "cells that begin with = + - or @")
+}
+
+func TestArgumentsThatLookLikeFlags(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{{"-"}, {"-format", "csv", "-"}, {"a.csv", "-slow"}, {"a.csv", "id", "-n"}} {
+		status, stdout, stderr := call(t, nil, false, args...)
+		assert.Equal(t, 2, status, args)
+		assert.Empty(t, stdout)
+		assert.Equal(t, fmt.Sprintf("export: %q: flags come first, and the file cannot be standard output\n", args[len(args)-1]), stderr)
+	}
+	left, err := os.ReadDir(".")
+	require.NoError(t, err)
+	assert.Empty(t, left)
 }
 
 func TestInterrupt(t *testing.T) {

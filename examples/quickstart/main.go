@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func show(ctx context.Context, id string, w io.Writer) error {
 	sample := epcclogstest.SampleIntegration(0)
 	s, err := service.Connect(id, func() *epcclogstest.Server {
-		logs := epcclogstest.SampleLogs(sample.ID, 226)
+		logs := epcclogstest.SampleLogsUntil(sample, 226, time.Now())
 		return epcclogstest.NewServer(epcclogstest.WithIntegration(sample, logs...))
 	})
 	if err != nil {

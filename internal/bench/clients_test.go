@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -55,26 +54,19 @@ func startServer(b *testing.B) *server {
 type store struct {
 	records int
 	latency time.Duration
-	rate    int    // requests a second; 0: no limit
-	early   bool   // a 429 comes before the latency
-	limiter string // "": a bucket that holds a tenth of a second's requests
 }
 
 // add returns the base URL of a new store.
 func (s *server) add(store store) string {
 	s.stores++
-	return fmt.Sprintf("%s/records=%d&latency=%v&rate=%d&early=%t&limiter=%s&run=%d",
-		s.url, store.records, store.latency, store.rate, store.early, url.QueryEscape(store.limiter), s.stores)
+	return fmt.Sprintf("%s/records=%d&latency=%v&run=%d", s.url, store.records, store.latency, s.stores)
 }
 
-// counts are what a store has counted.
-type counts struct{ Requests, Throttled int }
-
-func (s *server) counts(b *testing.B, base string) (c counts) {
+// requests returns how many requests a store got.
+func (s *server) requests(b *testing.B, base string) (n int) {
 	b.Helper()
-	_, err := get(b.Context(), newHTTPClient(b), base+"/counts", &c)
-	require.NoError(b, err)
-	return c
+	require.NoError(b, get(b.Context(), newHTTPClient(b), base+"/requests", &n))
+	return n
 }
 
 const token = "not-a-real-token"
@@ -91,37 +83,33 @@ func number(l *epcclogs.IntegrationLog) (int, error) {
 // n pages at once, and fails unless it gets each of them once.
 type drainer func(b *testing.B, base string, n int) func(ctx context.Context, records int) error
 
-// unlimited is a rate that no client reaches.
-var unlimited = epcclogs.WithRateLimit(1e6)
-
-func newClient(b *testing.B, base string, opts ...epcclogs.Option) *epcclogs.Client {
+// newClient returns a client with a rate that it never reaches.
+func newClient(b *testing.B, base string) *epcclogs.Client {
 	b.Helper()
-	c, err := epcclogs.NewClient(append(opts, epcclogs.WithBaseURL(base), epcclogs.WithToken(token))...)
+	c, err := epcclogs.NewClient(epcclogs.WithRateLimit(1e6), epcclogs.WithBaseURL(base), epcclogs.WithToken(token))
 	require.NoError(b, err)
 	b.Cleanup(c.CloseIdleConnections)
 	return c
 }
 
 // epcclogsDrainer is this library.
-func epcclogsDrainer(opts ...epcclogs.Option) drainer {
-	return func(b *testing.B, base string, n int) func(context.Context, int) error {
-		c := newClient(b, base, opts...)
-		return func(ctx context.Context, records int) error {
-			want := 0
-			for l, err := range c.IntegrationLogs(wire.Integration, nil).Concurrent(n).All(ctx) {
-				if err != nil {
-					return err
-				}
-				if got, err := number(&l); err != nil || got != want {
-					return fmt.Errorf("record %d: got %d (%w)", want, got, err)
-				}
-				want++
+func epcclogsDrainer(b *testing.B, base string, n int) func(context.Context, int) error {
+	c := newClient(b, base)
+	return func(ctx context.Context, records int) error {
+		want := 0
+		for l, err := range c.IntegrationLogs(wire.Integration, nil).Concurrent(n).All(ctx) {
+			if err != nil {
+				return err
 			}
-			if want != records {
-				return fmt.Errorf("%d records, not %d", want, records)
+			if got, err := number(&l); err != nil || got != want {
+				return fmt.Errorf("record %d: got %d (%w)", want, got, err)
 			}
-			return nil
+			want++
 		}
+		if want != records {
+			return fmt.Errorf("%d records, not %d", want, records)
+		}
+		return nil
 	}
 }
 
@@ -139,33 +127,26 @@ func newHTTPClient(b *testing.B) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
-var errThrottled = errors.New("429")
-
-// get is a request as programs write it. After a 429 it returns the pause
-// that the server asks for.
-func get(ctx context.Context, c *http.Client, url string, out any) (time.Duration, error) {
+// get is a request as programs write it.
+func get(ctx context.Context, c *http.Client, url string, out any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := c.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	switch resp.StatusCode {
-	case http.StatusOK:
-		return 0, json.Unmarshal(body, out)
-	case http.StatusTooManyRequests:
-		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return time.Duration(seconds) * time.Second, errors.Join(errThrottled, err)
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
 	}
-	return 0, errors.New(resp.Status)
+	return json.Unmarshal(body, out)
 }
 
 func pageURL(base string, offset int) string {
@@ -173,13 +154,13 @@ func pageURL(base string, offset int) string {
 }
 
 // sequentialDrainer is the loop that most programs have: one page after the
-// other. It knows nothing of rate limits.
+// other.
 func sequentialDrainer(b *testing.B, base string, _ int) func(context.Context, int) error {
 	c := newHTTPClient(b)
 	return func(ctx context.Context, records int) error {
 		for offset, total := 0, 1; offset < total; {
 			var page plainPage
-			if _, err := get(ctx, c, pageURL(base, offset), &page); err != nil {
+			if err := get(ctx, c, pageURL(base, offset), &page); err != nil {
 				return err
 			}
 			for i := range page.Data {
@@ -198,27 +179,22 @@ func sequentialDrainer(b *testing.B, base string, _ int) func(context.Context, i
 
 // idealDrainer is as fast as can be: it asks for the first page, then for all
 // others, n at a time, and hands the records out in no order. It would lose
-// records on a list that changes. After a 429, the worker that got it sleeps as
-// long as the server says, and the others go on.
+// records on a list that changes.
 func idealDrainer(b *testing.B, base string, n int) func(context.Context, int) error {
 	c := newHTTPClient(b)
 	read := func(ctx context.Context, offset int, seen []bool) error {
-		for {
-			var page plainPage
-			pause, err := get(ctx, c, pageURL(base, offset), &page)
-			if errors.Is(err, errThrottled) {
-				time.Sleep(pause)
-				continue
-			}
-			for i := range page.Data {
-				got, err := number(&page.Data[i])
-				if err != nil || got != offset+i {
-					return fmt.Errorf("record %d: got %d (%w)", offset+i, got, err)
-				}
-				seen[got] = true
-			}
+		var page plainPage
+		if err := get(ctx, c, pageURL(base, offset), &page); err != nil {
 			return err
 		}
+		for i := range page.Data {
+			got, err := number(&page.Data[i])
+			if err != nil || got != offset+i {
+				return fmt.Errorf("record %d: got %d (%w)", offset+i, got, err)
+			}
+			seen[got] = true
+		}
+		return nil
 	}
 	return func(ctx context.Context, records int) error {
 		seen := make([]bool, records)

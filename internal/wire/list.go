@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/epcclogs/epcclogs/internal/envelope"
 )
 
 // Integration is the id of the integration whose logs are listed.
@@ -52,21 +54,17 @@ func (q Question) With(format string, args ...any) string {
 
 // Envelopes write a page in the four forms of the API's documents.
 var Envelopes = map[string]func(Question) string{
-	"meta": func(q Question) string {
-		return q.With(`"meta":{%s},"results":{"total":%d}`, q.Count(q.Limit), q.Total)
-	},
-	"links": func(q Question) string {
-		next := ""
-		if q.End() < q.Total {
-			next = fmt.Sprintf(`,"next":"/integrations/logs?page[offset]=%d&page[limit]=%d"`, q.End(), q.Limit)
-		}
-		return q.With(`"links":{"first":"/integrations/logs?page[offset]=0"%s}`, next)
-	},
-	"nested": func(q Question) string {
-		return q.With(`"meta":{"page":{%s},"results":{"total":%d}}`, q.Count(q.Limit), q.Total)
-	},
-	"bare": func(q Question) string { return Page(q.Data...) },
+	"meta":   func(q Question) string { return string(q.page().Meta(q.array())) },
+	"links":  func(q Question) string { return string(q.page().Links(q.array())) },
+	"nested": func(q Question) string { return string(q.page().Nested(q.array())) },
+	"bare":   func(q Question) string { return Page(q.Data...) },
 }
+
+func (q Question) page() envelope.Page {
+	return envelope.Page{Path: "/integrations/logs", Offset: q.Offset, Limit: q.Limit, Count: len(q.Data), Total: q.Total}
+}
+
+func (q Question) array() []byte { return []byte("[" + q.List() + "]") }
 
 // A List serves All, at most Clamp records a page, in the form that Write gives
 // them. Unless it is Silent, a page tells the limit that it kept to.

@@ -4,19 +4,14 @@
 //
 // The first element of a path makes a store, as a query does: under
 //
-//	/records=10000&latency=50ms&rate=100&run=3/v2/integrations/ID/logs
+//	/records=10000&latency=50ms&run=3/v2/integrations/ID/logs
 //
-// are 10,000 records, each request takes 50 ms, and 100 a second are allowed,
-// with a burst of 10, or as another limiter of package limited allows them.
-// Requests above that are answered 429, with a Retry-After of one second, after the
-// latency, or at once with early=true. Another run is another store. GET /.../counts tells how many requests a store got.
+// are 10,000 records, and each request takes 50 ms. Another run is another store. GET
+// /.../requests tells how many requests a store got.
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -26,9 +21,10 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/epcclogs/epcclogs/internal/limited"
+	"github.com/epcclogs/epcclogs/internal/envelope"
 )
 
 func main() {
@@ -39,7 +35,7 @@ func main() {
 	s := &server{logs: render(10_000), stores: map[string]*store{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{store}/v2/integrations/{integration}/logs", s.list)
-	mux.HandleFunc("GET /{store}/counts", s.counts)
+	mux.HandleFunc("GET /{store}/requests", s.requests)
 	go func() {
 		log.Fatal((&http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}).Serve(listener))
 	}()
@@ -48,8 +44,7 @@ func main() {
 }
 
 type server struct {
-	logs    rendered
-	buffers sync.Pool
+	logs rendered
 
 	mu     sync.Mutex
 	stores map[string]*store
@@ -76,17 +71,9 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) {
 	if store == nil {
 		return
 	}
-	allowed := store.allow()
-	if allowed || !store.early {
-		time.Sleep(store.latency)
-	}
+	store.requests.Add(1)
+	time.Sleep(store.latency)
 	w.Header().Set("Content-Type", "application/json")
-	if !allowed {
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-		_, _ = io.WriteString(w, `{"errors":[{"status":"429","title":"Too Many Requests","detail":"the rate limit of the store is exceeded"}]}`)
-		return
-	}
 	query := r.URL.Query()
 	limit, err := strconv.Atoi(query.Get("page[limit]"))
 	if err != nil || limit < 1 || limit > 100 {
@@ -101,39 +88,24 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 
-	buf, _ := s.buffers.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
-	}
-	defer s.buffers.Put(buf)
-	b := append((*buf)[:0], `{"data":[`...)
-	b = s.logs.appendRecords(b, offset, max(offset, min(offset+limit, store.records)))
-	b = fmt.Appendf(b, `],"meta":{"limit":%d,"offset":%d,"current":%d,"total":%d},"results":{"total":%d}}`,
-		limit, offset, offset/limit+1, (store.records+limit-1)/limit, store.records)
-	*buf = b
+	end := max(offset, min(offset+limit, store.records))
+	page := envelope.Page{Offset: offset, Limit: limit, Total: store.records}
+	b := page.Meta(s.logs.array(offset, end))
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	_, _ = w.Write(b)
 }
 
-func (s *server) counts(w http.ResponseWriter, r *http.Request) {
+func (s *server) requests(w http.ResponseWriter, r *http.Request) {
 	if store := s.store(w, r); store != nil {
-		store.mu.Lock()
-		defer store.mu.Unlock()
-		_ = json.NewEncoder(w).Encode(map[string]int{"requests": store.requests, "throttled": store.throttled})
+		_, _ = fmt.Fprint(w, store.requests.Load())
 	}
 }
 
 // store is how the requests under one path are answered.
 type store struct {
-	records int
-	latency time.Duration
-	rate    float64 // requests a second; 0: no limit
-	early   bool    // a 429 comes at once
-
-	mu        sync.Mutex
-	limiter   limited.Limiter
-	requests  int
-	throttled int
+	records  int
+	latency  time.Duration
+	requests atomic.Int64
 }
 
 func newStore(name string) (*store, error) {
@@ -148,25 +120,5 @@ func newStore(name string) (*store, error) {
 	if s.latency, err = time.ParseDuration(q.Get("latency")); err != nil {
 		return nil, fmt.Errorf("latency: %w", err)
 	}
-	if q.Has("rate") {
-		if s.rate, err = strconv.ParseFloat(q.Get("rate"), 64); err != nil {
-			return nil, fmt.Errorf("rate: %w", err)
-		}
-	}
-	s.early = q.Get("early") == "true"
-	if s.limiter = limited.New(cmp.Or(q.Get("limiter"), "bucket of R/10")); s.limiter == nil {
-		return nil, errors.New("limiter: " + q.Get("limiter"))
-	}
 	return s, nil
-}
-
-func (s *store) allow() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests++
-	ok := s.rate == 0 || s.limiter.Allow(float64(time.Now().UnixNano())/1e9, s.rate)
-	if !ok {
-		s.throttled++
-	}
-	return ok
 }

@@ -38,9 +38,11 @@ func render(n int) rendered {
 	return rendered{slices.Clone(b.Bytes()), append(starts, b.Len())}
 }
 
-// appendRecords appends the records from one number to another, not included.
-func (r rendered) appendRecords(b []byte, from, to int) []byte {
+// array returns the records from one number to another, not included.
+func (r rendered) array(from, to int) []byte {
 	n := len(r.starts) - 1
+	b := make([]byte, 1, 1024*(to-from+1))
+	b[0] = '['
 	for from < to {
 		first := from % n
 		count := min(to-from, n-first)
@@ -51,11 +53,8 @@ func (r rendered) appendRecords(b []byte, from, to int) []byte {
 			putNumber(b[at+numberStart:at+numberEnd], from+i)
 		}
 		from += count
-		if from == to {
-			b = b[:len(b)-1] // the comma
-		}
 	}
-	return b
+	return append(bytes.TrimSuffix(b, []byte(",")), ']')
 }
 
 func putNumber(b []byte, n int) {

@@ -1,8 +1,14 @@
-// Package limited is a store with a rate limit, of the kinds that servers use. Its
-// tests measure in virtual time how much of the limit a client uses.
+//go:build go1.25
+
+// Package limited measures in virtual time how much of a rate limit a client uses,
+// with limiters of the kinds that servers use.
 package limited
 
-import "math"
+import (
+	"maps"
+	"math"
+	"slices"
+)
 
 // A Limiter decides which requests are allowed.
 type Limiter interface {
@@ -11,13 +17,8 @@ type Limiter interface {
 	Allow(t, rate float64) bool
 }
 
-// New returns a limiter, nil for a name that is not one of limiters.
-func New(name string) Limiter {
-	if limiters[name] == nil {
-		return nil
-	}
-	return limiters[name]()
-}
+// kinds are the names of all limiters.
+var kinds = slices.Sorted(maps.Keys(limiters))
 
 // limiters are the kinds of limiters by their names.
 var limiters = map[string]func() Limiter{
