@@ -20,7 +20,7 @@ func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 	if length == 0 || known == 0 || len(fresh) > 0 || s.Claims.Ends || s.Marks[length-1].ID != r.place.last[known-1] {
 		return false
 	}
-	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Ask.Offset != r.latest.offset
+	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Offset != r.latest.offset
 }
 
 // doubt decides about a page that repeats the one before it, or lacks what it should begin
@@ -80,7 +80,7 @@ func (r *Reader[P]) stuck(s, next *sheet[P], from int) (*sheet[P], error) {
 		r.endRest()
 		return nil, nil
 	case next.Claims.Offset == 0:
-		return nil, r.settings.Errorf("the page at offset %d has nothing new, although the server says that more follows", next.Ask.Offset)
+		return nil, r.settings.Errorf("the page at offset %d has nothing new, although the server says that more follows", next.Offset)
 	}
 	return r.takeRest(next, nil, from), nil // it says that it is another page: the list moves
 }
@@ -98,14 +98,14 @@ func (r *Reader[P]) takeNext(s *sheet[P]) *sheet[P] {
 // that more follows. Then the page behind it decides.
 func (r *Reader[P]) empty(ctx context.Context, s *sheet[P]) (*sheet[P], error) {
 	if s.Claims.More {
-		next, err := r.fetch(ctx, s.Ask.Offset+s.Ask.Limit)
+		next, err := r.fetch(ctx, s.Offset+s.Limit)
 		switch {
 		case err != nil:
 			return nil, err
 		case len(next.Marks) > 0:
 			return r.takeNext(next), nil
-		case s.Claims.Total > s.Ask.Offset:
-			return nil, r.settings.Errorf("the page at offset %d is empty, although the total is %d", s.Ask.Offset, s.Claims.Total)
+		case s.Claims.Total > s.Offset:
+			return nil, r.settings.Errorf("the page at offset %d is empty, although the total is %d", s.Offset, s.Claims.Total)
 		}
 	}
 	r.endRest()

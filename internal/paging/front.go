@@ -19,7 +19,7 @@ type walk[P any] struct {
 
 // whole returns the page that shows the whole list, if the walk has ended with that; else nil.
 func (w *walk[P]) whole() *sheet[P] {
-	if len(w.pages) == 1 && w.found && w.pages[0].Ask.Offset == 0 && w.pages[0].Claims.Ends {
+	if len(w.pages) == 1 && w.found && w.pages[0].Offset == 0 && w.pages[0].Claims.Ends {
 		return w.pages[0]
 	}
 	return nil
@@ -30,7 +30,7 @@ func (w *walk[P]) whole() *sheet[P] {
 func (w *walk[P]) hold(s *sheet[P], step func(length int) int) {
 	if n := len(w.pages); n == maxHeld {
 		w.pages = slices.Delete(w.pages, 0, 1)
-	} else if n > 0 && s.Ask.Offset < w.pages[n-1].Ask.Offset+step(len(w.pages[n-1].Marks)) {
+	} else if n > 0 && s.Offset < w.pages[n-1].Offset+step(len(w.pages[n-1].Marks)) {
 		w.pages = nil
 	}
 	w.pages = append(w.pages, s)
@@ -74,7 +74,7 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 // begins the list. over reports whether it shows nothing behind that page.
 func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], over bool, err error) {
 	last, step := s.Marks[len(s.Marks)-1], r.step(len(s.Marks))
-	for offset, repeated := s.Ask.Offset+step, 0; ; {
+	for offset, repeated := s.Offset+step, 0; ; {
 		if next, err = r.fetch(ctx, offset); err != nil {
 			return nil, false, err
 		}
@@ -122,7 +122,7 @@ func (r *Reader[P]) showsFront(s *sheet[P]) (int, sight) {
 			continue
 		}
 		if k := slices.Index(r.place.first, m.ID); k >= 0 {
-			moved := s.Ask.Offset + i - k - r.place.head
+			moved := s.Offset + i - k - r.place.head
 			r.place.head += moved
 			r.place.offset = max(0, r.place.offset+moved)
 		}
@@ -156,15 +156,15 @@ func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 	fresh, to := r.before(s.Marks)
 	switch {
 	case to == 0: // the list has moved since
-		w.at = s.Ask.Offset
+		w.at = s.Offset
 		return nil, nil
 	case !w.fresh && !s.shows(r.latest.marks[0].ID): // it may be older than that page
 		w.pages = nil
 		return nil, nil
 	}
 	r.takeFront(s, fresh, to)
-	w.fresh, w.at = false, max(0, s.Ask.Offset-r.stride())
-	if s.Ask.Offset == 0 {
+	w.fresh, w.at = false, max(0, s.Offset-r.stride())
+	if s.Offset == 0 {
 		r.finish()
 	}
 	return s, nil
@@ -193,7 +193,7 @@ func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) {
 	for _, m := range s.Marks[:to] {
 		r.memory.add(m.ID, atFront)
 	}
-	r.took(taken{before: r.place, offset: s.Ask.Offset, marks: s.Marks, fresh: r.wanted(s.Marks, fresh), to: to, inFront: true}, len(fresh))
+	r.took(taken{before: r.place, offset: s.Offset, marks: s.Marks, fresh: r.wanted(s.Marks, fresh), to: to, inFront: true}, len(fresh))
 }
 
 // read returns how many records of a page were read long ago, if those up to an index belong to
@@ -204,7 +204,7 @@ func (r *Reader[P]) read(s *sheet[P], to int) int {
 			return max(to, i)
 		}
 	}
-	if s.Claims.More || len(s.Marks) >= s.Ask.Limit {
+	if s.Claims.More || len(s.Marks) >= s.Limit {
 		return len(s.Marks)
 	}
 	return to

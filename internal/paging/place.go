@@ -61,7 +61,7 @@ type taken struct {
 func (t *taken) place(returned int) place {
 	p := t.before
 	for _, i := range t.fresh[:returned] {
-		p.span.add(t.marks[i].At)
+		p.add(t.marks[i].At)
 	}
 	left := t.fresh[returned:]
 	known := make([]uint64, 0, t.to-t.from)

@@ -115,7 +115,7 @@ type sheet[P any] struct {
 	Ask
 }
 
-func (s *sheet[P]) end() int { return s.Ask.Offset + len(s.Marks) }
+func (s *sheet[P]) end() int { return s.Offset + len(s.Marks) }
 
 // New returns a reader. fetch gets a page; it is called from several goroutines if
 // s.Pages is above 1. The error is of type Refused.
@@ -238,10 +238,10 @@ func (r *Reader[P]) note(f Fetched[P], ask Ask) *sheet[P] {
 }
 
 // misplaced reports whether a page says that it begins elsewhere than asked.
-func (s *sheet[P]) misplaced() bool { return s.Claims.Offset > 0 && s.Claims.Offset != s.Ask.Offset }
+func (s *sheet[P]) misplaced() bool { return s.Claims.Offset > 0 && s.Claims.Offset != s.Offset }
 
 func (r *Reader[P]) misplacedError(s *sheet[P]) error {
-	return r.settings.Errorf("the server answers offset %d with the page at offset %d", s.Ask.Offset, s.Claims.Offset)
+	return r.settings.Errorf("the server answers offset %d with the page at offset %d", s.Offset, s.Claims.Offset)
 }
 
 // length returns how many records a page may have.
@@ -322,14 +322,14 @@ func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
 // and shows fewer, because the list has moved to the left: a late record may stand there.
 func (r *Reader[P]) takeWide(ctx context.Context, s *sheet[P], fresh []int, from int) (*sheet[P], error) {
 	missing := 0
-	if r.round.wide && s.Ask.Offset > 0 {
+	if r.round.wide && s.Offset > 0 {
 		missing = min(r.overlap(), len(r.place.last)) - r.shown(s.Marks)
 	}
 	if missing < 1 {
 		return r.takeRest(s, fresh, from), nil
 	}
 	r.round.wide = false
-	wider, err := r.fetch(ctx, max(0, s.Ask.Offset-missing))
+	wider, err := r.fetch(ctx, max(0, s.Offset-missing))
 	if err != nil {
 		return nil, err
 	}
@@ -432,7 +432,7 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 	if len(fresh) > 0 && fresh[0] > 0 {
 		r.server.learn(len(r.latest.marks)) // more follows the page before
 	}
-	r.took(taken{before: r.place, offset: s.Ask.Offset, total: s.Claims.Total, marks: s.Marks, fresh: r.wanted(s.Marks, fresh), from: from, to: len(s.Marks)}, news)
+	r.took(taken{before: r.place, offset: s.Offset, total: s.Claims.Total, marks: s.Marks, fresh: r.wanted(s.Marks, fresh), from: from, to: len(s.Marks)}, news)
 	if moved := r.latest.moved(); moved < 0 {
 		r.moves.left = -moved
 	} else {
@@ -443,7 +443,7 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 		r.endRest()
 		return s
 	}
-	r.ahead.expect(r.place.offset-r.overlap()-s.Ask.Offset, s.Claims.Total)
+	r.ahead.expect(r.place.offset-r.overlap()-s.Offset, s.Claims.Total)
 	return s
 }
 

@@ -109,12 +109,12 @@ func (f *finder[P]) look(ctx context.Context, offset int) (*sheet[P], sight, err
 func (f *finder[P]) find(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
 	s, seen, hi, err := f.near(ctx, missed)
 	// A step to the left may have been too long: go back by halves.
-	for err == nil && seen != nothing && hi-s.Ask.Offset > f.stride() {
-		mid, seenMid, e := f.look(ctx, (s.Ask.Offset+hi)/2)
+	for err == nil && seen != nothing && hi-s.Offset > f.stride() {
+		mid, seenMid, e := f.look(ctx, (s.Offset+hi)/2)
 		switch err = e; {
 		case err != nil:
 		case seenMid == nothing:
-			hi = mid.Ask.Offset
+			hi = mid.Offset
 		default:
 			s, seen = mid, seenMid
 		}
@@ -135,14 +135,14 @@ func (f *finder[P]) find(ctx context.Context, missed *sheet[P]) (*sheet[P], erro
 // records stand a few places off: first on its left, and then on its right as far as times point
 // there. Otherwise it returns the last page that they point to.
 func (f *finder[P]) beside(ctx context.Context, s *sheet[P]) (*sheet[P], sight, error) {
-	for left := s.Ask.Offset; left > 0 && left > s.Ask.Offset-surely; {
+	for left := s.Offset; left > 0 && left > s.Offset-surely; {
 		left = max(0, left-f.stride())
 		if l, seen, err := f.look(ctx, left); err != nil || seen == joined {
 			return l, seen, err
 		}
 	}
 	for !s.Claims.Ends {
-		next, seen, err := f.look(ctx, s.Ask.Offset+f.step(len(s.Marks)))
+		next, seen, err := f.look(ctx, s.Offset+f.step(len(s.Marks)))
 		switch {
 		case err != nil || seen == joined:
 			return next, seen, err
@@ -158,7 +158,7 @@ func (f *finder[P]) beside(ctx context.Context, s *sheet[P]) (*sheet[P], sight, 
 // turn, the nearest first. If all pages to the left must show something of the block, the
 // steps to there double. Behind hi, nothing was seen.
 func (f *finder[P]) near(ctx context.Context, missed *sheet[P]) (s *sheet[P], seen sight, hi int, err error) {
-	left, right, step := missed.Ask.Offset, missed, f.stride()
+	left, right, step := missed.Offset, missed, f.stride()
 	follows := len(missed.Marks) > 0 // there are records at hi
 	if s, seen = missed, f.sees(missed); seen != nothing {
 		return s, seen, 0, nil
@@ -183,7 +183,7 @@ func (f *finder[P]) near(ctx context.Context, missed *sheet[P]) (s *sheet[P], se
 			follows = len(s.Marks) > 0
 		}
 		if !f.ended {
-			if right, seen, err = f.look(ctx, right.Ask.Offset+f.step(len(right.Marks))); seen != nothing || err != nil {
+			if right, seen, err = f.look(ctx, right.Offset+f.step(len(right.Marks))); seen != nothing || err != nil {
 				return right, seen, 0, err
 			}
 		}

@@ -81,8 +81,8 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 		return err
 	}
 	for step := max(surely, r.length()); ; step *= 2 { // the list may move to the left meanwhile
-		s, err := r.fetch(ctx, max(0, last.Ask.Offset-step))
-		if err != nil || s.Ask.Offset == 0 {
+		s, err := r.fetch(ctx, max(0, last.Offset-step))
+		if err != nil || s.Offset == 0 {
 			return err
 		}
 		if older(s.Marks, r.settings.Since) {
@@ -96,9 +96,9 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 func (r *Reader[P]) skip(first, s *sheet[P]) {
 	r.memory.gappy = true
 	for _, m := range first.Marks {
-		r.place.span.add(m.At)
+		r.place.add(m.At)
 	}
-	r.place.offset, r.place.last = s.Ask.Offset, nil
+	r.place.offset, r.place.last = s.Offset, nil
 	r.takeRest(s, nil, 0)
 	r.place.tail = r.place.last
 	r.capture(first)
@@ -134,9 +134,9 @@ func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], 
 	if first.Claims.Total > 0 {
 		next = max(next, first.Claims.Total-r.length()/2)
 	}
-	for hi == 0 || hi-lo.Ask.Offset > r.stride() {
+	for hi == 0 || hi-lo.Offset > r.stride() {
 		if hi > 0 {
-			next = (lo.Ask.Offset + hi) / 2
+			next = (lo.Offset + hi) / 2
 		}
 		s, err := r.fetch(ctx, next)
 		switch {
