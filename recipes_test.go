@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,13 +20,15 @@ import (
 
 // runRecipe runs a recipe in an empty directory, for a store with three logs of two
 // events, of which the second is not delivered, and once more for what the first run
-// left. log/slog writes errors to standard output.
+// left. The clock of the store is a minute ahead for the last one. log/slog writes errors
+// to standard output.
 func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *epcclogs.Client) error) {
-	at := time.Date(2026, time.May, 1, 12, 0, 0, 0, time.UTC)
+	now := time.Now().UTC()
+	at := now.Add(-time.Hour)
 	failed, passed, lost := epcclogstest.Log("hook", "job-1", 1, at), epcclogstest.Log("hook", "job-1", 2, at.Add(time.Minute)),
-		epcclogstest.Log("hook", "job-2", 1, at.Add(2*time.Minute))
+		epcclogstest.Log("hook", "job-2", 1, now.Add(time.Minute))
 	failed.Succeeded, failed.StatusCode, failed.ErrorDetail = false, 0, "connection refused"
-	lost.Succeeded, lost.StatusCode, lost.ErrorDetail = false, 503, "The webhook answered 503"
+	lost.Succeeded, lost.StatusCode, lost.ErrorDetail, lost.Body = false, 503, "The webhook answered 503", "overloaded"
 	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook"}, failed, passed, lost))
 	defer srv.Close()
 	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
@@ -67,6 +71,48 @@ func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *e
 	}
 }
 
+func Example_lastDay() {
+	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
+		yesterday := time.Now().Add(-24 * time.Hour)
+		for entry, err := range client.StoreLogs(nil).Since(yesterday).All(ctx) {
+			if err != nil {
+				return err
+			}
+			if !entry.Succeeded {
+				fmt.Println(entry.IntegrationID(), entry.JobID(), entry.Attempt, entry.StatusCode, entry.ErrorDetail)
+			}
+		}
+		return nil
+	})
+	// Output:
+	// hook job-1 1 0 connection refused
+	// hook job-2 1 503 The webhook answered 503
+	// hook job-1 1 0 connection refused
+	// hook job-2 1 503 The webhook answered 503
+}
+
+func Example_fromNowOn() {
+	runRecipe(time.Second, func(ctx context.Context, client *epcclogs.Client) error {
+		for entry, err := range client.StoreLogs(nil).Since(time.Now()).Follow(ctx, 30*time.Second) {
+			switch {
+			case err == nil && !entry.Succeeded:
+				slog.Error("delivery failed", "job", entry.JobID(), "attempt", entry.Attempt, "reason", entry.ErrorDetail)
+			case err == nil:
+			case ctx.Err() != nil:
+				return nil // the service was told to stop
+			case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
+				return err // waiting does not help
+			default:
+				slog.Warn("reading the logs failed; Follow tries again", "error", err)
+			}
+		}
+		return nil
+	})
+	// Output:
+	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
+	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
+}
+
 func Example_list() {
 	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
 		for entry, err := range client.StoreLogs(nil).Concurrent(8).All(ctx) {
@@ -97,40 +143,21 @@ func Example_newSinceTheLastRun() {
 			if err != nil {
 				return err
 			}
-			fmt.Println(entry.Key(), entry.CreatedAt(), entry.Succeeded)
+			fmt.Println(entry.JobID(), entry.Attempt, entry.Succeeded) // entry.Key() is a primary key
 		}
 		return os.WriteFile("cursor.txt", []byte(pager.Cursor()), 0o600)
 	})
 	// Output:
-	// 555162c5feeb1817ab0341b61056db10 2026-05-01 12:00:00 +0000 UTC false
-	// 15cc889678515508f7fc30b27e48bc55 2026-05-01 12:01:00 +0000 UTC true
-	// 7f74a16ea0ffe4e4ef45a104d647fcc2 2026-05-01 12:02:00 +0000 UTC false
-}
-
-func Example_followAndAlert() {
-	runRecipe(time.Second, func(ctx context.Context, client *epcclogs.Client) error {
-		for entry, err := range client.StoreLogs(nil).Follow(ctx, 30*time.Second) {
-			if err != nil {
-				slog.Warn("reading the logs failed", "error", err)
-				continue // Follow tries again after the interval, unless ctx has ended
-			}
-			if !entry.Succeeded {
-				slog.Error("delivery failed", "job", entry.JobID(), "attempt", entry.Attempt, "reason", entry.ErrorDetail)
-			}
-		}
-		return nil
-	})
-	// Output:
-	// level=ERROR msg="delivery failed" job=job-1 attempt=1 reason="connection refused"
-	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
-	// level=ERROR msg="delivery failed" job=job-1 attempt=1 reason="connection refused"
-	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
+	// job-1 1 false
+	// job-1 2 true
+	// job-2 1 false
 }
 
 func Example_undelivered() {
 	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
+		lastWeek := time.Now().AddDate(0, 0, -7)
 		last := make(map[string]epcclogs.IntegrationLog) // by job
-		for entry, err := range client.StoreLogs(nil).All(ctx) {
+		for entry, err := range client.StoreLogs(nil).Since(lastWeek).All(ctx) {
 			if err != nil {
 				return err
 			}
@@ -138,16 +165,17 @@ func Example_undelivered() {
 				last[entry.JobID()] = entry
 			}
 		}
-		for job, entry := range last {
+		inTime := func(a, b epcclogs.IntegrationLog) int { return a.CreatedAt().Compare(b.CreatedAt()) }
+		for _, entry := range slices.SortedFunc(maps.Values(last), inTime) {
 			if !entry.Succeeded {
-				fmt.Println(job, entry.IntegrationID(), entry.Attempt, "attempts:", entry.ErrorDetail)
+				fmt.Println(entry.IntegrationID(), entry.JobID(), entry.Attempt, entry.StatusCode, entry.ErrorDetail, entry.Body)
 			}
 		}
 		return nil
 	})
 	// Output:
-	// job-2 hook 1 attempts: The webhook answered 503
-	// job-2 hook 1 attempts: The webhook answered 503
+	// hook job-2 1 503 The webhook answered 503 overloaded
+	// hook job-2 1 503 The webhook answered 503 overloaded
 }
 
 func TestListing(t *testing.T) {
