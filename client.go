@@ -13,7 +13,7 @@ import (
 )
 
 // Version is the version of this package, as sent in the User-Agent header.
-const Version = "0.2.0"
+const Version = "0.3.0"
 
 // Hosts of the API.
 const (

@@ -32,6 +32,7 @@
 // [Pager], which gets all pages:
 //
 //   - [Pager.All] returns the records, [Pager.Pages] the pages.
+//   - [Pager.Since] returns only what was created at a time or later.
 //   - [Pager.Concurrent] gets several pages at a time.
 //   - [Pager.Cursor] returns the place of a pager as text. [Pager.Resume] goes on
 //     there, also in another run: for programs that only want what is new.
@@ -46,7 +47,8 @@
 // is in the list from the first request to the last is returned exactly once, or
 // the loop gets an error: [ErrPagination] if the list moves faster than it can be
 // read, or if the server's paging cannot be followed. This holds for All, Pages and
-// Follow, with Concurrent, and from a Cursor to its Resume. [Pager] lists the limits.
+// Follow, and with Concurrent. [Pager] lists the limits, and [Pager.Resume] what holds from
+// a Cursor to its Resume.
 //
 // # Errors
 //
@@ -75,7 +77,8 @@
 //
 // # Logging
 //
-// Nothing is logged unless [WithLogger] is given.
+// Nothing is logged unless [WithLogger] is given. [WithOnAttempt] tells a program of each
+// request.
 //
 // # Testing
 //
