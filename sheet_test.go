@@ -1,0 +1,99 @@
+package epcclogs_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/epcclogs/epcclogs"
+	"github.com/epcclogs/epcclogs/internal/wire"
+)
+
+// spoilt is a list of n records, of which those numbers cannot be read.
+func spoilt(n int, envelope string, numbers ...int) wire.List {
+	list := wire.List{All: wire.Records(0, n), Write: wire.Envelopes[envelope]}
+	for _, k := range numbers {
+		list.All[k] = fmt.Sprintf(`{"id":"log-%d","attempt":"many","body":"%d"}`, k, k)
+	}
+	return list
+}
+
+// Records that cannot be read come as errors in their places, and hide no others: also the
+// first and the last one of a page, and all of a page.
+func TestUnreadableRecordsInAList(t *testing.T) {
+	for envelope := range wire.Envelopes {
+		for _, n := range []int{1, 4} {
+			all := []int{0, 7, 19, 20, 38, 57}
+			for k := 60; k < 85; k++ {
+				all = append(all, k)
+			}
+			list := spoilt(99, envelope, all...)
+			opts := &epcclogs.ListOptions{Limit: 20}
+			pager, _ := pagerOf(t, list.Answer, n, opts)
+			var got []string
+			for log, err := range pager.All(t.Context()) {
+				var failed *epcclogs.DecodeError
+				if err != nil {
+					require.ErrorAs(t, err, &failed)
+					require.ErrorContains(t, err, ".attempt")
+					require.NotContains(t, failed.Err.Error(), ";", "one record")
+					got = append(got, "?")
+					continue
+				}
+				got = append(got, log.Body)
+			}
+			want := numbers(0, 99)
+			for _, k := range all {
+				want[k] = "?"
+			}
+			require.Equal(t, want, got, envelope)
+
+			pager, _ = pagerOf(t, list.Answer, n, opts)
+			got = nil
+			for page, err := range pager.Pages(t.Context()) {
+				if err != nil {
+					require.ErrorAs(t, err, new(*epcclogs.DecodeError))
+				}
+				require.NotNil(t, page)
+				for _, log := range page.Data {
+					got = append(got, log.Body)
+				}
+			}
+			require.Equal(t, strings.Fields(strings.ReplaceAll(strings.Join(want, " "), "?", "")), got, envelope)
+		}
+	}
+}
+
+// A loop that ends at such a record goes on behind it, also from a cursor.
+func TestResumeBehindAnUnreadableRecord(t *testing.T) {
+	for _, resume := range []bool{false, true} {
+		list := spoilt(50, "meta", 12)
+		s := wire.Steps(list.Answer)
+		c := clientOf(t, s)
+		pager := c.IntegrationLogs(integration, nil)
+		got, err := bodies(pager.All(t.Context()))
+		require.ErrorAs(t, err, new(*epcclogs.DecodeError))
+		require.ErrorContains(t, err, "data[12]")
+		require.Equal(t, numbers(0, 12), got)
+		if resume {
+			pager = c.IntegrationLogs(integration, nil).Resume(pager.Cursor())
+		}
+		got, err = bodies(pager.All(t.Context()))
+		require.NoError(t, err)
+		require.Equal(t, numbers(13, 50), got)
+	}
+}
+
+// An answer that a cache has kept makes CaughtUp as much older.
+func TestCaughtUpOfACachedPage(t *testing.T) {
+	server := wire.OK(`{"data":[`+wire.Record(0)+`],"results":{"total":1}}`, "Age", "60")
+	pager, _ := pagerOf(t, server, 1, nil)
+	before := time.Now()
+	require.NoError(t, exhaust(t.Context(), pager))
+	assert.False(t, pager.CaughtUp().After(time.Now().Add(-time.Minute)))
+	assert.False(t, pager.CaughtUp().Before(before.Add(-61*time.Second)))
+}
