@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/epcclogs/epcclogs"
 )
 
 // export appends to the file at path the logs of an integration that are not in
-// it yet. It returns how many records were in the file before and how many are
-// now. report is called at the beginning and after each page, with the records in
+// it yet. A new file begins with the logs created at since or later. export returns
+// how many records were in the file before and how many are now. report is called at the beginning and after each page, with the records in
 // the file and those that are left in the list, 0 where that is not known.
 func export(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog], id, path string, form format,
-	report func(records, left int),
+	since time.Time, report func(records, left int),
 ) (before, records int, err error) {
 	file, err := openFile(path, id, form)
 	if err != nil {
@@ -23,6 +24,10 @@ func export(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog],
 	before = file.place.Records
 	report(before, 0)
 
+	if file.place.Cursor == "" { // a later time would leave a gap
+		file.place.Since = since
+		pager.Since(since)
+	}
 	offset := pager.Resume(file.place.Cursor).Offset()
 	for page, err := range pager.Pages(ctx) {
 		if file.place.Cursor != "" && errors.Is(err, epcclogs.ErrInvalidArgument) {
@@ -35,9 +40,10 @@ func export(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog],
 			return before, file.place.Records, fmt.Errorf("%s: %w", path, err)
 		}
 		// What was added in front is read last. The offset then stays where it is,
-		// and does not tell how much is left.
+		// and does not tell how much is left. Neither does the length of the list if
+		// old records are left out.
 		left := 0
-		if page.Results != nil && pager.Offset() > offset {
+		if page.Results != nil && file.place.Since.IsZero() && pager.Offset() > offset {
 			left = max(0, page.Results.Total-pager.Offset())
 		}
 		offset = pager.Offset()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/epcclogs/epcclogs"
 )
@@ -25,14 +26,15 @@ type exportFile struct {
 
 // place says up to where a file is right and what follows in the list.
 type place struct {
-	Version     int    `json:"version"`
-	Integration string `json:"integration"`
-	Format      string `json:"format"`
-	Cursor      string `json:"cursor"`
-	Records     int    `json:"records"`
-	Size        int64  `json:"size"`    // of the file with these records
-	Tail        string `json:"tail"`    // hash of the bytes before Size
-	Writing     bool   `json:"writing"` // more was being written: to be removed
+	Version     int       `json:"version"`
+	Integration string    `json:"integration"`
+	Format      string    `json:"format"`
+	Since       time.Time `json:"since,omitzero"` // older records are left out
+	Cursor      string    `json:"cursor"`
+	Records     int       `json:"records"`
+	Size        int64     `json:"size"`    // of the file with these records
+	Tail        string    `json:"tail"`    // hash of the bytes before Size
+	Writing     bool      `json:"writing"` // more was being written: to be removed
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,7 @@ func stopped(t *testing.T, srv *epcclogstest.Server, id string, form format) (wh
 	t.Helper()
 	client := newClient(t, srv, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
 	onePageAtATime := func(path string) error { // so that no request is under way at the end
-		_, _, err := export(t.Context(), client.IntegrationLogs(id, nil), id, path, form, func(int, int) {})
+		_, _, err := export(t.Context(), client.IntegrationLogs(id, nil), id, path, form, time.Time{}, func(int, int) {})
 		return err
 	}
 	path := filepath.Join(t.TempDir(), "whole")

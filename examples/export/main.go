@@ -3,6 +3,7 @@
 //
 //	go run ./examples/export logs.jsonl
 //	go run ./examples/export -slow logs.csv
+//	go run ./examples/export -since 720h last-month.jsonl ID
 //
 // With nothing set it runs on an embedded service with made-up data. Try to kill
 // it: with -slow it takes twenty seconds. With EPCC_CLIENT_ID,
@@ -10,6 +11,14 @@
 // EPCC_API_BASE_URL set, and the id of an integration as second argument, it
 // runs on the real service. The requests count against the rate limit of the
 // store, which its shop shares.
+//
+// # Since
+//
+// With -since a new file gets only what was created since then: in the last 720 hours, or
+// since a time such as 2026-01-08T12:00:00Z (the made-up data are from 5 to 8 January
+// 2026). A record without a creation time is always written. A file that is there already
+// keeps the time of its first run, so the same command leaves no gap however late it runs
+// again.
 //
 // # CSV and spreadsheets
 //
@@ -50,6 +59,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
@@ -77,12 +87,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 	flags := flag.NewFlagSet("export", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		messages.Print("usage: export [-format jsonl|csv] [-n pages] [-raw] [-slow] file [integration id]\n" + service.Usage)
+		messages.Print("usage: export [-format jsonl|csv] [-n pages] [-raw] [-since when] [-slow] file [integration id]\n" + service.Usage)
 		flags.PrintDefaults()
 	}
 	formatName := flags.String("format", "", "`name` of the format, jsonl or csv (default: the extension of the file)")
 	n := flags.Int("n", 8, "`pages` to request at the same time")
 	raw := flags.Bool("raw", false, "leave CSV cells that begin with = + - or @ as they are; without it, an apostrophe\nin front keeps spreadsheets from taking them for formulas")
+	var since time.Time
+	flags.Func("since", "write only what was created since `when`, a time such as 2026-01-08T12:00:00Z or a duration\nbefore now such as 24h; a file that is there already keeps the time of its first run", func(text string) (err error) {
+		since, err = sinceOf(text, time.Now())
+		return err
+	})
 	slow := flags.Bool("slow", false, fmt.Sprintf("make no more than %d requests a second", slowRate))
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -122,7 +137,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 
 	shown := &progress{w: stderr, terminal: terminal}
 	stop := shown.start()
-	before, records, err := export(ctx, s.Client.IntegrationLogs(id, nil).Concurrent(*n), id, path, form, shown.report)
+	before, records, err := export(ctx, s.Client.IntegrationLogs(id, nil).Concurrent(*n), id, path, form, since, shown.report)
 	stop()
 	if errors.Is(err, context.Canceled) {
 		messages.Printf("export: interrupted with %d records in %s; the same command goes on from there", records, path)
@@ -137,6 +152,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, terminal 
 		return 1
 	}
 	return 0
+}
+
+// sinceOf returns the time that -since names.
+func sinceOf(text string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return time.Time{}, errors.New("want a duration such as 24h or a time such as 2026-01-08T12:00:00Z")
+	}
+	return now.Add(-d), nil
 }
 
 // connect returns the service and the id of the integration to export.

@@ -44,7 +44,7 @@ func oddLogs(id string) []epcclogs.IntegrationLog {
 // exportLogs runs an export that requests three pages at a time.
 func exportLogs(t *testing.T, client *epcclogs.Client, id, path string, form format) (before, records int, err error) {
 	t.Helper()
-	return export(t.Context(), client.IntegrationLogs(id, nil).Concurrent(3), id, path, form, func(int, int) {})
+	return export(t.Context(), client.IntegrationLogs(id, nil).Concurrent(3), id, path, form, time.Time{}, func(int, int) {})
 }
 
 func newClient(t *testing.T, srv *epcclogstest.Server, opts ...epcclogs.Option) *epcclogs.Client {
@@ -186,7 +186,7 @@ func TestErrorAtThirdPage(t *testing.T) {
 
 	path := filepath.Join(t.TempDir(), "logs")
 	srv.FailRequest(3, epcclogstest.GatewayPage(http.StatusBadGateway))
-	_, records, err := export(t.Context(), client.IntegrationLogs(id, nil), id, path, jsonLines, func(int, int) {})
+	_, records, err := export(t.Context(), client.IntegrationLogs(id, nil), id, path, jsonLines, time.Time{}, func(int, int) {})
 	require.ErrorIs(t, err, epcclogs.ErrServer)
 	assert.Equal(t, strings.Count(readFile(t, path), "\n"), records)
 	assert.Equal(t, 199, records, "the second page begins with the last record of the first")
@@ -194,6 +194,43 @@ func TestErrorAtThirdPage(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []int{records, 250}, []int{before, all})
 	assert.Equal(t, readFile(t, whole), readFile(t, path))
+}
+
+// A new file begins at -since, and goes on there whatever a later run says.
+func TestSince(t *testing.T) {
+	const id = "growing"
+	now := time.Now()
+	at := func(job string, ago time.Duration) epcclogs.IntegrationLog {
+		return epcclogstest.Log(id, job, 1, now.Add(-ago))
+	}
+	for name, opts := range map[string][]epcclogstest.Option{"oldest first": nil, "newest first": {epcclogstest.WithNewestFirst()}} {
+		t.Run(name, func(t *testing.T) {
+			opts := append(opts, epcclogstest.WithIntegration(epcclogs.Integration{ID: id}),
+				epcclogstest.WithClientCredentials("example-id", "example-secret", 0))
+			srv := newServer(t, opts...)
+			for i := range 500 {
+				srv.AddLogs(id, at(fmt.Sprint("old-", i), 1000*time.Hour-time.Duration(i)*time.Minute))
+			}
+			env := map[string]string{"EPCC_CLIENT_ID": "example-id", "EPCC_CLIENT_SECRET": "example-secret", "EPCC_API_BASE_URL": srv.URL}
+			path := filepath.Join(t.TempDir(), "logs.jsonl")
+			run := func(since, want string) {
+				t.Helper()
+				status, stdout, stderr := call(t, env, false, "-since", since, path, id)
+				require.Zero(t, status, stderr)
+				assert.Contains(t, stdout, want)
+			}
+			run("720h", "0 records in ") // and no place in the list but the time
+			srv.AddLogs(id, at("a", 48*time.Hour), at("b", 47*time.Hour))
+			run("720h", "2 records in ")
+			srv.AddLogs(id, at("c", 2*time.Hour), at("d", 0))
+			run("1h", "4 records in ")
+			run(now.Add(-5000*time.Hour).Format(time.RFC3339), "4 records in ")
+			assert.NotContains(t, readFile(t, path), "old-")
+
+			path = filepath.Join(filepath.Dir(path), "later.jsonl")
+			run(now.Add(-3*time.Hour).Format(time.RFC3339), "2 records in ")
+		})
+	}
 }
 
 // After an error on the first page there is no file.
@@ -271,11 +308,14 @@ func TestUsage(t *testing.T) {
 		{"-colour", "a.csv"},
 		{"-n", "0", "a.csv"},
 		{"-n", "many", "a.csv"},
+		{"-since", "yesterday", "a.csv"},
+		{"-since", "-24h", "a.csv"},
+		{"-since", "2026-01-08", "a.csv"},
 	} {
 		status, stdout, stderr := call(t, nil, false, args...)
 		assert.Equal(t, 2, status, args)
 		assert.Empty(t, stdout)
-		assert.Contains(t, stderr, "usage: export [-format jsonl|csv] [-n pages] [-raw] [-slow] file [integration id]\n")
+		assert.Contains(t, stderr, "usage: export [-format jsonl|csv] [-n pages] [-raw] [-since when] [-slow] file [integration id]\n")
 	}
 	status, _, help := call(t, nil, false, "-h")
 	assert.Zero(t, status)

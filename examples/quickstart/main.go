@@ -1,13 +1,13 @@
-// Quickstart lists the logs of an integration: what was delivered, what failed,
-// and why. It then asks for an integration that does not exist, to show how the
-// errors of the library are told apart.
+// Quickstart lists the deliveries of an integration that failed in the last 24 hours, and
+// why. It then asks for an integration that does not exist, to show how the errors of the
+// library are told apart.
 //
 // With nothing set it runs on an embedded service with made-up data:
 //
 //	go run ./examples/quickstart
 //
 // With the credentials of an application key it runs on the real service. It
-// lists the integrations of the store, or the logs of the one whose id is given.
+// lists the integrations of the store, or the failures of the one whose id is given.
 // EPCC_API_BASE_URL is needed for other hosts than the default, epcclogs.EUWest:
 //
 //	export EPCC_CLIENT_ID=... EPCC_CLIENT_SECRET=...
@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -76,9 +75,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // show prints what the service holds.
 func show(ctx context.Context, id string, w io.Writer) error {
+	now := time.Now()
 	sample := epcclogstest.SampleIntegration(0)
 	s, err := service.Connect(id, func() *epcclogstest.Server {
-		logs := epcclogstest.SampleLogsUntil(sample, 226, time.Now())
+		logs := epcclogstest.SampleLogsUntil(sample, 5000, now) // some 40 hours
 		return epcclogstest.NewServer(epcclogstest.WithIntegration(sample, logs...))
 	})
 	if err != nil {
@@ -94,7 +94,7 @@ func show(ctx context.Context, id string, w io.Writer) error {
 			return err
 		}
 	}
-	if err := listLogs(ctx, s.Client, id, w); err != nil {
+	if err := listFailures(ctx, s.Client, id, now.Add(-24*time.Hour), w); err != nil {
 		return err
 	}
 	return askForUnknown(ctx, s.Client, w)
@@ -117,60 +117,44 @@ func listIntegrations(ctx context.Context, client *epcclogs.Client, w io.Writer)
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%s\nTo list the logs of an integration, give its id:\n\n\tgo run ./examples/quickstart %s\n",
-		table(rows, 0), first)
+		table(rows), first)
 	return err
 }
 
-// listLogs prints the newest logs of an integration and a summary of all.
-func listLogs(ctx context.Context, client *epcclogs.Client, id string, w io.Writer) error {
-	type count struct{ logs, failed int }
-	var all count
-	byStatus := make(map[int]count)
-	var newest []epcclogs.IntegrationLog // at most few
-
-	// The pager asks for one page after the other, so that a list of any length
-	// can be read. The API does not document the order of the list.
-	for entry, err := range client.IntegrationLogs(id, nil).All(ctx) {
+// listFailures prints how many deliveries of an integration failed since then, and the
+// newest of them.
+func listFailures(ctx context.Context, client *epcclogs.Client, id string, since time.Time, w io.Writer) error {
+	// The API cannot filter. The pager finds the first log of that time in a list of any
+	// length, and asks for one page after the other from there.
+	all := 0
+	var failed []epcclogs.IntegrationLog
+	for entry, err := range client.IntegrationLogs(id, nil).Since(since).All(ctx) {
 		if err != nil {
 			return err
 		}
-		status := byStatus[entry.StatusCode]
-		status.logs++
-		all.logs++
-		if !entry.Succeeded {
-			status.failed++
-			all.failed++
+		if all++; !entry.Succeeded {
+			failed = append(failed, entry)
 		}
-		byStatus[entry.StatusCode] = status
-
-		i, _ := slices.BinarySearchFunc(newest, entry, func(a, b epcclogs.IntegrationLog) int {
-			return b.CreatedAt().Compare(a.CreatedAt())
-		})
-		newest = slices.Insert(newest, i, entry)
-		newest = newest[:min(len(newest), few)]
 	}
-
-	logs := []string{"TIME\tSUCCEEDED\tSTATUS\tATTEMPT\tJOB\tREASON"}
-	for _, l := range newest {
-		logs = append(logs, fmt.Sprintf("%s\t%v\t%s\t%d\t%s\t%s",
-			timeOf(l), l.Succeeded, statusText(l.StatusCode), l.Attempt, oneLine(l.JobID()), oneLine(l.ErrorDetail)))
+	// The API does not document the order of the list.
+	slices.SortStableFunc(failed, func(a, b epcclogs.IntegrationLog) int { return b.CreatedAt().Compare(a.CreatedAt()) })
+	rows := []string{"TIME\tSTATUS\tATTEMPT\tJOB\tREASON"}
+	for _, l := range failed[:min(len(failed), few)] {
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%s",
+			timeOf(l), statusText(l.StatusCode), l.Attempt, oneLine(l.JobID()), oneLine(l.ErrorDetail)))
 	}
-	counts := []string{"STATUS\tLOGS\tFAILED\t"}
-	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
-		n := byStatus[status]
-		counts = append(counts, fmt.Sprintf("%s\t%d\t%d\t", statusText(status), n.logs, n.failed))
+	_, err := fmt.Fprintf(w, "Integration %s: %d of %d deliveries failed in the last 24 hours.\n", id, len(failed), all)
+	if len(failed) > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "The newest of them:\n\n%s", table(rows))
 	}
-	counts = append(counts, fmt.Sprintf("all\t%d\t%d\t", all.logs, all.failed))
-	_, err := fmt.Fprintf(w, "The newest logs of integration %s:\n\n%s\nAll logs:\n\n%s",
-		id, table(logs, 0), table(counts, tabwriter.AlignRight))
 	return err
 }
 
 // table returns rows, the cells of which are separated by tabs, with the columns
 // aligned.
-func table(rows []string, flags uint) string {
+func table(rows []string) string {
 	var out bytes.Buffer // to which writing cannot fail
-	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', flags)
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	_, _ = io.WriteString(w, strings.Join(rows, "\n")+"\n")
 	_ = w.Flush()
 	return out.String()

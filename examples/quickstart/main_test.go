@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,34 +49,49 @@ func newServer(t *testing.T, opts ...epcclogstest.Option) *epcclogstest.Server {
 	return srv
 }
 
-// The made-up data end now; all but the times is always the same.
-func TestDefault(t *testing.T) {
+// checkOutput checks what the program prints of the made-up data. The file has TIME for
+// each time.
+func checkOutput(t *testing.T, got string) {
+	t.Helper()
 	want, err := os.ReadFile("testdata/default.txt")
 	require.NoError(t, err)
-	started := time.Now().Truncate(time.Second)
+	times := regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
+	assert.Equal(t, string(want), times.ReplaceAllString(got, "TIME                "))
+	found := times.FindAllString(got, -1)
+	require.NotEmpty(t, found)
+	for _, text := range found {
+		at, err := time.Parse(time.RFC3339, text)
+		require.NoError(t, err)
+		assert.WithinRange(t, at, time.Now().Add(-24*time.Hour), time.Now())
+	}
+}
+
+// The made-up data end now; all but the times is always the same.
+func TestDefault(t *testing.T) {
 	status, stdout, stderr := call(t, nil)
 	assert.Zero(t, status)
 	assert.Empty(t, stderr)
-	times := regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
-	assert.Equal(t, times.ReplaceAllString(string(want), "TIME"), times.ReplaceAllString(stdout, "TIME"))
-	newest, err := time.Parse(time.RFC3339, times.FindString(stdout))
-	require.NoError(t, err)
-	assert.WithinRange(t, newest, started, time.Now())
+	checkOutput(t, stdout)
 }
 
+// The program finds the last 24 hours in either order of the list, and reads little else.
 func TestService(t *testing.T) {
-	first := epcclogstest.SampleIntegration(0)
-	logs := epcclogstest.SampleLogs(first.ID, 226)
-	want, err := os.ReadFile("testdata/default.txt")
-	require.NoError(t, err)
-	slices.Reverse(logs) // the program must not go by the order of the list
-	srv := newServer(t, epcclogstest.WithIntegration(first, logs...))
-	status, stdout, stderr := call(t, credentials(srv), first.ID)
-	assert.Zero(t, status)
-	assert.Equal(t, string(want), madeUp+stdout)
-	assert.Empty(t, stderr)
-	for _, r := range srv.Requests()[1:] { // the first asks for the token
-		assert.True(t, r.Authorized, r.Path)
+	in := epcclogstest.SampleIntegration(0)
+	for name, opts := range map[string][]epcclogstest.Option{"oldest first": nil, "newest first": {epcclogstest.WithNewestFirst()}} {
+		t.Run(name, func(t *testing.T) {
+			// The first log of the last 24 hours stays one for 33 seconds.
+			logs := epcclogstest.SampleLogsUntil(in, 5000, time.Now())
+			srv := newServer(t, append(opts, epcclogstest.WithIntegration(in, logs...))...)
+			status, stdout, stderr := call(t, credentials(srv), in.ID)
+			assert.Zero(t, status)
+			assert.Empty(t, stderr)
+			checkOutput(t, madeUp+stdout)
+			requests := srv.Requests()
+			assert.Less(t, len(requests), 45, "30 pages, and a few to find the first")
+			for _, r := range requests[1:] { // the first asks for the token
+				assert.True(t, r.Authorized, r.Path)
+			}
+		})
 	}
 }
 
@@ -87,8 +101,20 @@ func TestOddLogs(t *testing.T) {
 	srv := newServer(t, epcclogstest.WithIntegration(in, logs...))
 	status, stdout, _ := call(t, credentials(srv), "odd")
 	assert.Zero(t, status)
-	assert.Contains(t, stdout, "\nunknown  false      none    0        -    cut by [31m the peer\n")
-	assert.Contains(t, stdout, "\n    none     1       1\n     all     1       1\n")
+	assert.Contains(t, stdout, "Integration odd: 1 of 1 deliveries failed in the last 24 hours.\n")
+	assert.Contains(t, stdout, "\nunknown  none    0        -    cut by [31m the peer\n")
+}
+
+// An integration without failures gets no table.
+func TestNoFailures(t *testing.T) {
+	in := epcclogs.Integration{ID: "quiet"}
+	srv := newServer(t, epcclogstest.WithIntegration(in,
+		epcclogstest.Log("quiet", "job", 1, time.Now()), epcclogs.IntegrationLog{ID: "old", Meta: epcclogs.ResourceMeta{
+			Timestamps: epcclogs.Timestamps{CreatedAt: time.Now().Add(-25 * time.Hour)},
+		}}))
+	status, stdout, _ := call(t, credentials(srv), "quiet")
+	assert.Zero(t, status)
+	assert.True(t, strings.HasPrefix(stdout, "Integration quiet: 0 of 1 deliveries failed in the last 24 hours.\n\nAn id"), stdout)
 }
 
 func TestIntegrations(t *testing.T) {
@@ -138,10 +164,14 @@ func TestErrors(t *testing.T) {
 	assert.Contains(t, stderr, "quickstart: epcclogs: GET "+srv.URL)
 	assert.Contains(t, stderr, "404 Not Found: The resource could not be found")
 
-	srv.FailRequest(4, epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden"}]}`))
+	before := len(srv.Requests())
+	status, _, _ = call(t, credentials(srv), one)
+	require.Zero(t, status)
+	last := len(srv.Requests()) - before - 1 // the token aside
+	srv.FailRequest(last, epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden"}]}`))
 	status, stdout, stderr = call(t, credentials(srv), one)
-	assert.Equal(t, 1, status, "250 logs are three pages, so the fourth request is for the unknown integration")
-	assert.Contains(t, stdout, "     all   250      28\n")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stdout, " deliveries failed in the last 24 hours.\n")
 	assert.Contains(t, stderr, "403 Forbidden")
 
 	env := credentials(srv)

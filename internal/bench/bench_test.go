@@ -65,6 +65,38 @@ func BenchmarkDrain(b *testing.B) {
 	}
 }
 
+// BenchmarkSince looks for the last 400 of a million records: with Since, and, with
+// -bench.long, reading them all.
+func BenchmarkSince(b *testing.B) {
+	const wanted = 400
+	since := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC).Add(-(wanted - 1) * 30 * time.Second)
+	server := startServer(b)
+	for _, order := range []string{"oldest", "newest"} {
+		for _, from := range []time.Time{since, {}} {
+			b.Run(fmt.Sprintf("first=%s/since=%t", order, !from.IsZero()), func(b *testing.B) {
+				if from.IsZero() && !*long {
+					b.Skip("takes half a minute: run it with -bench.long")
+				}
+				base := server.add(store{records: 1_000_000, latency: 20 * time.Millisecond, newest: order == "newest"})
+				c := newClient(b, base)
+				b.ResetTimer()
+				for range b.N {
+					found := 0
+					for l, err := range c.IntegrationLogs(wire.Integration, nil).Concurrent(8).Since(from).All(b.Context()) {
+						require.NoError(b, err)
+						if !l.CreatedAt().Before(since) {
+							found++
+						}
+					}
+					require.Equal(b, wanted, found)
+				}
+				b.StopTimer()
+				b.ReportMetric(float64(server.requests(b, base))/float64(b.N), "requests/op")
+			})
+		}
+	}
+}
+
 // BenchmarkHeap reports the most memory that a listing holds. It looks a hundred
 // times, whatever the number of records, each time when all pages under way have
 // come, and collects garbage before.

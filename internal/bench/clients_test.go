@@ -54,12 +54,13 @@ func startServer(b *testing.B) *server {
 type store struct {
 	records int
 	latency time.Duration
+	newest  bool // the newest record comes first
 }
 
 // add returns the base URL of a new store.
 func (s *server) add(store store) string {
 	s.stores++
-	return fmt.Sprintf("%s/records=%d&latency=%v&run=%d", s.url, store.records, store.latency, s.stores)
+	return fmt.Sprintf("%s/records=%d&latency=%v&newest=%t&run=%d", s.url, store.records, store.latency, store.newest, s.stores)
 }
 
 // requests returns how many requests a store got.

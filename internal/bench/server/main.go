@@ -6,8 +6,10 @@
 //
 //	/records=10000&latency=50ms&run=3/v2/integrations/ID/logs
 //
-// are 10,000 records, and each request takes 50 ms. Another run is another store. GET
-// /.../requests tells how many requests a store got.
+// are 10,000 records, and each request takes 50 ms. The newest is created at the beginning
+// of 2026, and each other one 30 seconds before the next. It is the last of the list, or with
+// newest=true the first. Another run is another store. GET /.../requests tells how many
+// requests a store got.
 package main
 
 import (
@@ -90,7 +92,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) {
 
 	end := max(offset, min(offset+limit, store.records))
 	page := envelope.Page{Offset: offset, Limit: limit, Total: store.records}
-	b := page.Meta(s.logs.array(offset, end))
+	b := page.Meta(s.logs.array(offset, end, store.created))
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	_, _ = w.Write(b)
 }
@@ -105,7 +107,16 @@ func (s *server) requests(w http.ResponseWriter, r *http.Request) {
 type store struct {
 	records  int
 	latency  time.Duration
+	newest   bool // first
 	requests atomic.Int64
+}
+
+// created returns the time of the record with that number.
+func (s *store) created(number int) time.Time {
+	if !s.newest {
+		number = s.records - 1 - number
+	}
+	return time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(-number) * 30 * time.Second)
 }
 
 func newStore(name string) (*store, error) {
@@ -120,5 +131,6 @@ func newStore(name string) (*store, error) {
 	if s.latency, err = time.ParseDuration(q.Get("latency")); err != nil {
 		return nil, fmt.Errorf("latency: %w", err)
 	}
+	s.newest = q.Get("newest") == "true"
 	return s, nil
 }

@@ -5,15 +5,17 @@ import (
 	"encoding/json"
 	"log"
 	"slices"
+	"time"
 
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
 // rendered holds logs as JSON. A list longer than that has them again and again,
-// under other ids.
+// under other ids and times.
 type rendered struct {
 	bytes  []byte // each log followed by a comma
 	starts []int  // of the logs in bytes, and its length
+	times  []int  // of the logs, in bytes
 }
 
 // The number of a record takes the place of the last digits of its id, so that a
@@ -27,19 +29,22 @@ func render(n int) rendered {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false) // the service does not either
-	var starts []int
+	var starts, times []int
 	for _, l := range epcclogstest.SampleLogs("ff8634a8-a89e-4eac-baab-9b7b8c4f8720", n) {
 		starts = append(starts, b.Len())
+		l.Meta.Timestamps.CreatedAt = time.Unix(0, 0).UTC() // as long as any other without fractions
 		if err := encoder.Encode(l); err != nil {
 			log.Fatal(err)
 		}
 		b.Bytes()[b.Len()-1] = ',' // was a newline
+		name := []byte(`"created_at":"`)
+		times = append(times, bytes.LastIndex(b.Bytes(), name)+len(name))
 	}
-	return rendered{slices.Clone(b.Bytes()), append(starts, b.Len())}
+	return rendered{slices.Clone(b.Bytes()), append(starts, b.Len()), times}
 }
 
 // array returns the records from one number to another, not included.
-func (r rendered) array(from, to int) []byte {
+func (r rendered) array(from, to int, created func(number int) time.Time) []byte {
 	n := len(r.starts) - 1
 	b := make([]byte, 1, 1024*(to-from+1))
 	b[0] = '['
@@ -51,6 +56,8 @@ func (r rendered) array(from, to int) []byte {
 		for i := range count {
 			at := r.starts[first+i] + shift
 			putNumber(b[at+numberStart:at+numberEnd], from+i)
+			at = r.times[first+i] + shift
+			created(from+i).AppendFormat(b[at:at], time.RFC3339)
 		}
 		from += count
 	}
