@@ -10,9 +10,10 @@ import (
 )
 
 // export appends to the file at path the logs of an integration that are not in
-// it yet. A new file begins with the logs created at since or later. export returns
-// how many records were in the file before and how many are now. report is called at the beginning and after each page, with the records in
-// the file and those that are left in the list, 0 where that is not known.
+// it yet. A new file gets only logs created at since or later. It returns how many
+// records were in the file before and how many are now. report is called at the
+// beginning and after each page, with the records in the file and those that are
+// left in the list, 0 where that is not known.
 func export(ctx context.Context, pager *epcclogs.Pager[epcclogs.IntegrationLog], id, path string, form format,
 	since time.Time, report func(records, left int),
 ) (before, records int, err error) {

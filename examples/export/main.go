@@ -18,7 +18,7 @@
 // since a time such as 2026-01-08T12:00:00Z (the made-up data are from 5 to 8 January
 // 2026). A record without a creation time is always written. A file that is there already
 // keeps the time of its first run, so the same command leaves no gap however late it runs
-// again.
+// again. The records that were created before are left out of what is guaranteed below.
 //
 // # CSV and spreadsheets
 //

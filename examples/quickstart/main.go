@@ -116,7 +116,7 @@ func listIntegrations(ctx context.Context, client *epcclogs.Client, w io.Writer)
 		_, err := fmt.Fprintln(w, "The store has no integrations, so it has no logs. Create an integration first.")
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s\nTo list the logs of an integration, give its id:\n\n\tgo run ./examples/quickstart %s\n",
+	_, err := fmt.Fprintf(w, "%s\nTo list the failed deliveries of an integration, give its id:\n\n\tgo run ./examples/quickstart %s\n",
 		table(rows), first)
 	return err
 }
@@ -143,10 +143,11 @@ func listFailures(ctx context.Context, client *epcclogs.Client, id string, since
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%s",
 			timeOf(l), statusText(l.StatusCode), l.Attempt, oneLine(l.JobID()), oneLine(l.ErrorDetail)))
 	}
-	_, err := fmt.Fprintf(w, "Integration %s: %d of %d deliveries failed in the last 24 hours.\n", id, len(failed), all)
-	if len(failed) > 0 && err == nil {
-		_, err = fmt.Fprintf(w, "The newest of them:\n\n%s", table(rows))
+	text := fmt.Sprintf("Integration %s: %d of %d deliveries failed in the last 24 hours.\n", id, len(failed), all)
+	if len(failed) > 0 {
+		text += "The newest of them:\n\n" + table(rows)
 	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 

@@ -132,7 +132,7 @@ func TestIntegrations(t *testing.T) {
 		"short              webhook  true     Orders [31m red",
 		"longer-than-short  aws_sqs  false    -",
 		"",
-		"To list the logs of an integration, give its id:",
+		"To list the failed deliveries of an integration, give its id:",
 		"",
 		"\tgo run ./examples/quickstart short",
 		"",
