@@ -11,7 +11,7 @@ import (
 // the records that the store adds, at whichever end of the list: each record once,
 // the oldest first. Once the rest is read, it asks for new records each interval,
 // which must be positive. While nothing is new, that is two requests each time, and
-// one if a page shows the whole list.
+// one if a page says that it is the whole list.
 //
 // The loop gets each error. If it goes on, Follow tries again after the interval, or
 // after the pause that the server asked for if that is longer, and continues where it
