@@ -111,9 +111,6 @@ func kind(err error) string {
 // where a page starts may do so at another one.
 func TestConcurrentIsTheSame(t *testing.T) {
 	seeds := uint64(400)
-	if testing.Short() {
-		seeds = 15
-	}
 	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		s := newRandomServer(rng)
@@ -287,26 +284,4 @@ func TestConcurrentEndsWithTheLoop(t *testing.T) {
 	require.ErrorIs(t, last, context.Canceled)
 	assert.Zero(t, under.Load(), "requests under way after the context ended")
 	assert.Equal(t, 199, pager.Offset())
-}
-
-func TestConcurrentRefusesMisuse(t *testing.T) {
-	list := wire.List{All: wire.Records(0, 300), Write: wire.Envelopes["meta"]}
-	for _, n := range []int{0, -1} {
-		pager, s := pagerOf(t, list.Answer, n, nil)
-		_, err := bodies(pager.All(t.Context()))
-		require.ErrorIs(t, err, epcclogs.ErrInvalidArgument)
-		assert.Empty(t, s.Sent())
-	}
-
-	pager, _ := pagerOf(t, list.Answer, 1, nil)
-	for _, err := range pager.All(t.Context()) {
-		require.NoError(t, err)
-		break
-	}
-	require.Same(t, pager, pager.Concurrent(4))
-	for range 2 {
-		_, err := bodies(pager.All(t.Context()))
-		require.ErrorIs(t, err, epcclogs.ErrInvalidArgument)
-		require.ErrorContains(t, err, "after the pager was used")
-	}
 }

@@ -124,7 +124,7 @@ func TestFaultsThatStay(t *testing.T) {
 			}
 			got, err := idsOf(t, pager)
 			assert.True(t, kind.ends(err), "%T %v", err, err)
-			require.ErrorContains(t, err, "GET "+srv.URL+"/v2/integrations/"+integration+"/logs?page[limit]=21&page[offset]=19")
+			require.ErrorContains(t, err, "GET "+srv.URL+"/v2/integrations/"+integration+"/logs?page[limit]=20&page[offset]=19")
 			assert.Len(t, got, 20)
 			assert.Equal(t, 20, pager.Offset())
 			assert.Len(t, srv.Requests(), 4)

@@ -72,7 +72,7 @@ func inMinutes(l *movinglist.List, n int, f func()) {
 // at most once, and exactly once if it was there all the time. The histories of the package
 // paging look for more, without HTTP.
 func TestRandomLists(t *testing.T) {
-	for seed := range uint64(240) {
+	for seed := range uint64(90) {
 		synctest.Test(t, func(t *testing.T) { randomList(t, seed) })
 	}
 }
@@ -83,16 +83,19 @@ func randomList(t *testing.T, seed uint64) {
 		Envelope:    movinglist.Envelopes[rng.IntN(len(movinglist.Envelopes))],
 		NewestFirst: rng.IntN(2) == 0, SameIDs: rng.IntN(2) == 0, Clamp: []int{0, 0, 7}[rng.IntN(3)],
 	}, rng.IntN(400))
-	start, left, retries := time.Now(), 40, rng.IntN(2)*10 // the list moves for ten minutes, and up to 40 times
+	start, left, fails := time.Now(), 40, rng.IntN(2) == 0
 	l.Answer = func(int, int) wire.Step {
-		if l.Requests > 0 && left > 0 && time.Since(start) < 10*pollEvery && dice.IntN(3) == 0 {
+		if time.Since(start) > 10*pollEvery {
+			return nil
+		}
+		if l.Requests > 0 && left > 0 && dice.IntN(3) == 0 {
 			left--
 			change(l, dice)
 		}
-		switch {
-		case retries > 0 && dice.IntN(6) == 0:
+		switch what := dice.IntN(40); {
+		case fails && what == 0:
 			return wire.Reply(http.StatusServiceUnavailable, "")
-		case retries > 0 && dice.IntN(6) == 0:
+		case fails && what == 1:
 			return wire.OK(`{"data":[{"id":"log-`)
 		}
 		return nil
@@ -379,6 +382,9 @@ func TestFollowCost(t *testing.T) {
 							if claims && len(l.Now) <= 100 && (clamp == 0 || len(l.Now) <= clamp) {
 								most = 1
 							}
+							if envelope == "bare" && len(l.Now) == 1 {
+								most = 3 // the record may be all that the server has room for
+							}
 							for at, n := range polls {
 								if at >= time.Duration(first)*pollEvery {
 									require.LessOrEqual(t, n, most, "%v, %d records, at %v", l.Shape, size, at)
@@ -393,7 +399,7 @@ func TestFollowCost(t *testing.T) {
 						inMinutes(l, 0, func() {
 							l.Add(2)
 							if size > 2 {
-								l.Delete(1)
+								l.Delete(size / 2)
 							}
 						})
 						came += len(watchFor(t, pager, 3*pollEvery+1))
@@ -537,8 +543,8 @@ func TestConcurrentCost(t *testing.T) {
 				return 30
 			}
 			return 0
-		}, 37},
-		"keeps moving": {func(int) int { return 3 }, 49},
+		}, 43},
+		"keeps moving": {func(int) int { return 3 }, 58},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
