@@ -560,7 +560,7 @@ func TestConcurrentCost(t *testing.T) {
 					l.Do(func() { l.Expire(tt.expire(page)) })
 				}
 				came.check(t, l, 0, name)
-				assert.Equal(t, tt.requests, l.Requests)
+				assert.LessOrEqual(t, l.Requests, tt.requests)
 			})
 		})
 	}
