@@ -46,11 +46,11 @@ func BenchmarkRequests(b *testing.B) {
 					requests := 0
 					for range b.N {
 						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, 1500)
-						l.Answer = func() int {
+						l.Answer = func(int, int) wire.Step {
 							if l.Requests > 0 {
 								tt.apply(l)
 							}
-							return 0
+							return nil
 						}
 						requests += drainMoving(b, l, n)
 					}
