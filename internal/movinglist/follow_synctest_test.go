@@ -242,23 +242,13 @@ func TestFollowGoesOnAfterErrPagination(t *testing.T) {
 		start := time.Now()
 		l := movinglist.New(movinglist.Shape{Envelope: "meta"}, 150)
 		l.Answer = func(offset, _ int) wire.Step {
-			if time.Since(start) < 2*pollEvery && offset >= 149 {
+			if time.Since(start) < 2*pollEvery && offset > 0 {
 				return wire.OK(`{"data":[],"results":{"total":1000}}`)
 			}
 			return nil
 		}
 		inMinutes(l, 2, func() { l.Add(5) })
 		came, failed := split(t, watchFor(t, pagers(t, l)(0), 4*pollEvery), epcclogs.ErrPagination)
-		require.Empty(t, failed, "a page of 100 and the next have shown all 150")
-		came.check(t, l, l.Requests, "")
-
-		l.Answer = func(offset, _ int) wire.Step {
-			if time.Since(start) < 6*pollEvery && offset > 0 {
-				return wire.OK(`{"data":[],"results":{"total":1000}}`)
-			}
-			return nil
-		}
-		came, failed = split(t, watchFor(t, pagers(t, l)(0), 5*pollEvery), epcclogs.ErrPagination)
 		require.Equal(t, []time.Duration{0, pollEvery}, failed)
 		came.check(t, l, l.Requests, "")
 	})
