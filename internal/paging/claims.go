@@ -33,41 +33,39 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 		return nil, nil
 	}
 	rounds := s.misplaced() || len(s.Marks) > n
-	var next *sheet[P]
-	for times := 1; times == 1 || rounds && times == 2; times++ {
-		var err error
-		if next, err = r.fetch(ctx, r.place.offset); err != nil {
-			return nil, err
-		}
-		if next.misplaced() {
-			return nil, r.misplacedError(next)
-		}
-		if len(next.Marks) == 0 && !rounds {
-			return r.empty(ctx, next)
-		}
-		fresh, from := r.behind(next.Marks)
-		if len(fresh) > 0 {
-			return r.takeRest(next, fresh, from), nil
-		}
-		again, err := r.fetch(ctx, max(0, r.place.offset-1))
-		if err != nil {
-			return nil, err
-		}
-		switch freshAgain, fromAgain := r.fresh(again, 1); {
-		case again.misplaced():
-		case fromAgain < 0 && len(again.Marks)+len(s.Marks) > 0:
+	next, err := r.fetch(ctx, r.place.offset)
+	switch {
+	case err != nil:
+		return nil, err
+	case next.misplaced():
+		return nil, r.misplacedError(next)
+	case len(next.Marks) == 0 && !rounds:
+		return r.empty(ctx, next)
+	}
+	fresh, from := r.behind(next.Marks)
+	if len(fresh) > 0 {
+		return r.takeRest(next, fresh, from), nil
+	}
+	again, err := r.fetch(ctx, max(0, r.place.offset-1))
+	if err != nil {
+		return nil, err
+	}
+	if !again.misplaced() {
+		switch fresh, from := r.fresh(again, 1); {
+		case from < 0 && len(again.Marks)+len(s.Marks) > 0:
 			return r.search(ctx, again)
-		case fromAgain >= 0 && (len(freshAgain) > 0 || rounds && !again.startsLike(s)):
-			return r.takeRest(again, freshAgain, fromAgain), nil
-		case rounds && times == 1:
-		case len(next.Marks) == 0:
-			next.Claims.More = next.Claims.More || again.Claims.More
-			return r.empty(ctx, next)
-		case from >= 0 && next.startsLike(again):
-			return r.stuck(s, next, from)
-		case from >= 0: // the list has moved to the right
-			return r.takeRest(next, nil, from), nil
+		case from >= 0 && (len(fresh) > 0 || rounds && !again.startsLike(s)):
+			return r.takeRest(again, fresh, from), nil
 		}
+	}
+	switch {
+	case len(next.Marks) == 0:
+		next.Claims.More = next.Claims.More || again.Claims.More
+		return r.empty(ctx, next)
+	case from >= 0 && next.startsLike(again):
+		return r.stuck(s, next, from)
+	case from >= 0: // the list has moved to the right
+		return r.takeRest(next, nil, from), nil
 	}
 	r.server.exact = r.server.exact || rounds || len(next.Marks) == 1
 	return r.takeNext(next), nil
