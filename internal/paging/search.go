@@ -51,7 +51,7 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (*sheet[P], er
 		r.moves.goneBack = r.place.span
 	}
 	fresh, at := r.behind(found.Marks)
-	return r.takeWide(ctx, found, fresh, at)
+	return r.takeRest(found, fresh, at), nil
 }
 
 // guess returns a page near the end of the block, from which a survey may begin. It looks at
