@@ -26,51 +26,63 @@ func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 // doubt decides about a page that repeats the one before it, or lacks what it should begin
 // with although it claims that more follows: is the list over, or has the server no room for
 // an overlap, because it rounds offsets or sends single records? What stands exactly behind
-// the place shows that, and then the page itself once more.
+// the place shows that, and then the page itself once more. If both look as if the server
+// rounds offsets, a second look tells that from a list that moves.
 func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], error) {
 	if r.place.ended && !s.Claims.More && 0 < len(s.Marks) && len(s.Marks) < r.server.longest {
 		r.endRest() // the server had room for more
 		return nil, nil
 	}
 	rounds := s.misplaced() || len(s.Marks) > n
-	var next *sheet[P]
-	for times := 1; times == 1 || rounds && times == 2; times++ {
-		var err error
-		if next, err = r.fetch(ctx, r.place.offset); err != nil {
-			return nil, err
-		}
-		if next.misplaced() {
-			return nil, r.misplacedError(next)
-		}
-		if len(next.Marks) == 0 && !rounds {
-			return r.empty(ctx, next)
-		}
-		fresh, from := r.behind(next.Marks)
-		if len(fresh) > 0 {
-			return r.takeRest(next, fresh, from), nil
-		}
-		again, err := r.fetch(ctx, max(0, r.place.offset-1))
-		if err != nil {
-			return nil, err
-		}
-		switch freshAgain, fromAgain := r.fresh(again, 1); {
-		case again.misplaced():
-		case fromAgain < 0 && len(again.Marks)+len(s.Marks) > 0:
-			return r.search(ctx, again)
-		case fromAgain >= 0 && (len(freshAgain) > 0 || rounds && !again.startsLike(s)):
-			return r.takeRest(again, freshAgain, fromAgain), nil
-		case rounds && times == 1:
-		case len(next.Marks) == 0:
-			next.Claims.More = next.Claims.More || again.Claims.More
-			return r.empty(ctx, next)
-		case from >= 0 && next.startsLike(again):
-			return r.stuck(s, next, from)
-		case from >= 0: // the list has moved to the right
-			return r.takeRest(next, nil, from), nil
-		}
+	taken, next, again, err := r.look(ctx, s, rounds)
+	if err == nil && next != nil && rounds {
+		taken, next, again, err = r.look(ctx, s, rounds)
+	}
+	if err != nil || next == nil {
+		return taken, err
+	}
+	_, from := r.behind(next.Marks)
+	switch {
+	case len(next.Marks) == 0:
+		next.Claims.More = next.Claims.More || again.Claims.More
+		return r.empty(ctx, next)
+	case from >= 0 && next.startsLike(again):
+		return r.stuck(s, next, from)
+	case from >= 0: // the list has moved to the right
+		return r.takeRest(next, nil, from), nil
 	}
 	r.server.exact = r.server.exact || rounds || len(next.Marks) == 1
 	return r.takeNext(next), nil
+}
+
+// look gets the page exactly behind the place, and a page s in doubt again. If they show what
+// is to be done, it does that, and next is nil.
+func (r *Reader[P]) look(ctx context.Context, s *sheet[P], rounds bool) (taken, next, again *sheet[P], err error) {
+	next, err = r.fetch(ctx, r.place.offset)
+	switch {
+	case err != nil:
+		return nil, nil, nil, err
+	case next.misplaced():
+		return nil, nil, nil, r.misplacedError(next)
+	case len(next.Marks) == 0 && !rounds:
+		taken, err = r.empty(ctx, next)
+		return taken, nil, nil, err
+	}
+	if fresh, from := r.behind(next.Marks); len(fresh) > 0 {
+		return r.takeRest(next, fresh, from), nil, nil, nil
+	}
+	if again, err = r.fetch(ctx, max(0, r.place.offset-1)); err != nil || again.misplaced() {
+		return nil, next, again, err
+	}
+	fresh, from := r.fresh(again, 1)
+	switch {
+	case from < 0 && len(again.Marks)+len(s.Marks) > 0:
+		taken, err = r.search(ctx, again)
+		return taken, nil, nil, err
+	case from >= 0 && (len(fresh) > 0 || rounds && !again.startsLike(s)):
+		return r.takeRest(again, fresh, from), nil, nil, nil
+	}
+	return nil, next, again, nil
 }
 
 // stuck decides about pages that show the same, whatever offset they were asked for at.

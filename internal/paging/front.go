@@ -5,64 +5,42 @@ import (
 	"slices"
 )
 
-// maxHeld is how many pages of the front are kept until they are taken. More are got again.
-const maxHeld = 64
-
 // walk is the way from the beginning of the list to the front of the block, and back.
 type walk[P any] struct {
 	begun bool
-	fresh bool        // nothing was taken since the last page was got
-	found bool        // the last page is joined to the front of the block
-	at    int         // offset of the page to look at next
-	pages []*sheet[P] // walked over, and not taken yet
+	found bool      // a page was joined to the front of the block
+	at    int       // offset of the page to look at next
+	page  *sheet[P] // the one that was joined, until it is taken
 }
 
-// whole returns the page that shows the whole list, if the walk has ended with that; else nil.
+// whole returns the page that was joined if it shows the whole list; else nil.
 func (w *walk[P]) whole() *sheet[P] {
-	if len(w.pages) == 1 && w.found && w.pages[0].Offset == 0 && w.pages[0].Claims.Ends {
-		return w.pages[0]
+	if w.page != nil && w.page.Offset == 0 && w.page.Claims.Ends {
+		return w.page
 	}
 	return nil
 }
 
-// hold keeps a page. If it does not stand behind the one before, the list has moved to the
-// left, and what was kept is of no use.
-func (w *walk[P]) hold(s *sheet[P], step func(length int) int) {
-	if n := len(w.pages); n == maxHeld {
-		w.pages = slices.Delete(w.pages, 0, 1)
-	} else if n > 0 && s.Offset < w.pages[n-1].Offset+step(len(w.pages[n-1].Marks)) {
-		w.pages = nil
-	}
-	w.pages = append(w.pages, s)
-}
-
-// pop takes the last page away.
-func (w *walk[P]) pop() *sheet[P] {
-	last := len(w.pages) - 1
-	s := w.pages[last]
-	w.pages = w.pages[:last]
-	return s
-}
-
-// locate walks to the right until a page shows the front of the block, and one page further
-// if fewer than ends records of that page stand behind it: a late record may be among those.
+// locate walks to the right until a page shows the front of the block. At first it goes one
+// page further if fewer than ends records of that page stand behind it: a late record may be
+// among those.
 func (r *Reader[P]) locate(ctx context.Context) error {
 	w := &r.round.front
-	w.begun, w.fresh, w.pages = true, true, nil
-	best := nothing
+	w.begun, w.page = true, nil
+	best, again := nothing, w.found
 	s, err := r.fetch(ctx, w.at)
-	for over := false; err == nil; {
-		if w.at == 0 && len(w.pages) == 0 && len(r.place.first) == 0 {
-			r.capture(s)
-		}
-		w.hold(s, r.step)
+	if err == nil && w.at == 0 && len(r.place.first) == 0 {
+		r.capture(s)
+	}
+	for over := false; err == nil; s, over, err = r.onward(ctx, s) {
+		found := best != nothing
 		i, seen := r.showsFront(s)
-		if over = over || len(s.Marks) == 0 || s.Claims.Ends; over || best != nothing || seen != nothing && (i == 0 || i+ends <= len(s.Marks)) {
-			best = max(best, seen)
+		if seen != nothing && seen >= best {
+			best, w.page = seen, s
+		}
+		if over || found || len(s.Marks) == 0 || s.Claims.Ends || seen != nothing && (again || i == 0 || i+ends <= len(s.Marks)) {
 			break
 		}
-		best = seen
-		s, over, err = r.onward(ctx, s)
 	}
 	if w.found = best != nothing; best == timed {
 		r.moves.goneFront = r.place.span
@@ -93,11 +71,6 @@ func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], ov
 			offset = max(0, offset-step)
 		}
 	}
-}
-
-// shows reports whether a record is on the page.
-func (s *sheet[P]) shows(id uint64) bool {
-	return slices.ContainsFunc(s.Marks, func(m Mark) bool { return m.ID == id })
 }
 
 // startsLike reports whether two pages begin with the same record.
@@ -140,7 +113,7 @@ func (r *Reader[P]) showsFront(s *sheet[P]) (int, sight) {
 // oldest records come first.
 func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 	w := &r.round.front
-	if w.found && len(w.pages) == 0 {
+	if w.found && w.page == nil {
 		if err := r.locate(ctx); err != nil {
 			return nil, err
 		}
@@ -152,18 +125,13 @@ func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 	case !w.found:
 		return nil, r.noFront(ctx)
 	}
-	s := w.pop()
+	s := w.page
+	w.page, w.at = nil, max(0, s.Offset-r.stride())
 	fresh, to := r.before(s.Marks)
-	switch {
-	case to == 0: // the list has moved since
-		w.at = s.Offset
-		return nil, nil
-	case !w.fresh && !s.shows(r.latest.marks[0].ID): // it may be older than that page
-		w.pages = nil
+	if to == 0 { // the page has been forgotten since
 		return nil, nil
 	}
 	r.takeFront(s, fresh, to)
-	w.fresh, w.at = false, max(0, s.Offset-r.stride())
 	if s.Offset == 0 {
 		r.finish()
 	}
@@ -187,7 +155,7 @@ func (r *Reader[P]) before(marks []Mark) (fresh []int, to int) {
 
 // takeFront takes a page whose records up to an index belong to the block.
 func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) {
-	if r.memory.gappy && r.round.front.fresh {
+	if r.memory.gappy {
 		to = r.read(s, to)
 	}
 	for _, m := range s.Marks[:to] {

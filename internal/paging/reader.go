@@ -11,7 +11,6 @@ package paging
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -231,7 +230,7 @@ func (r *Reader[P]) fetch(ctx context.Context, offset int) (*sheet[P], error) {
 func (r *Reader[P]) note(f Fetched[P], ask Ask) *sheet[P] {
 	r.server.longest = max(r.server.longest, len(f.Marks))
 	if f.Claims.More || len(f.Marks) >= ask.Limit {
-		r.server.learn(len(f.Marks))
+		r.server.length = max(r.server.length, len(f.Marks))
 	}
 	r.round.age = max(r.round.age, f.Age)
 	return &sheet[P]{f, ask}
@@ -251,9 +250,6 @@ func (r *Reader[P]) length() int {
 	}
 	return min(r.server.length, r.settings.Limit)
 }
-
-// learn notes that a page of this length did not end the list.
-func (s *server) learn(length int) { s.length = max(s.length, length) }
 
 // stride is the distance between pages that are looked at one after the other. They
 // overlap, because the list may move between two requests.
@@ -315,38 +311,7 @@ func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
 	case from < 0:
 		return r.search(ctx, s)
 	}
-	return r.takeWide(ctx, s, fresh, from)
-}
-
-// takeWide takes a page, or the one a little before it, if it was to show many known records
-// and shows fewer, because the list has moved to the left: a late record may stand there.
-func (r *Reader[P]) takeWide(ctx context.Context, s *sheet[P], fresh []int, from int) (*sheet[P], error) {
-	missing := 0
-	if r.round.wide && s.Offset > 0 {
-		missing = min(r.overlap(), len(r.place.last)) - r.shown(s.Marks)
-	}
-	if missing < 1 {
-		return r.takeRest(s, fresh, from), nil
-	}
-	r.round.wide = false
-	wider, err := r.fetch(ctx, max(0, s.Offset-missing))
-	if err != nil {
-		return nil, err
-	}
-	if f, i := r.behind(wider.Marks); i >= 0 {
-		s, fresh, from = wider, f, i
-	}
 	return r.takeRest(s, fresh, from), nil
-}
-
-// shown returns how many of the last records of the block a page shows.
-func (r *Reader[P]) shown(marks []Mark) (n int) {
-	for _, m := range marks {
-		if slices.Contains(r.place.last, m.ID) {
-			n++
-		}
-	}
-	return n
 }
 
 // fresh returns the indexes of the new records of a page that should begin with n known
@@ -430,7 +395,7 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 	}
 	news := len(fresh)
 	if len(fresh) > 0 && fresh[0] > 0 {
-		r.server.learn(len(r.latest.marks)) // more follows the page before
+		r.server.length = max(r.server.length, len(r.latest.marks)) // more follows the page before
 	}
 	r.took(taken{before: r.place, offset: s.Offset, total: s.Claims.Total, marks: s.Marks, fresh: r.wanted(s.Marks, fresh), from: from, to: len(s.Marks)}, news)
 	if moved := r.latest.moved(); moved < 0 {

@@ -3,6 +3,7 @@ package paging
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -21,37 +22,20 @@ const surely = 2 * ends
 
 // older reports whether all records were created before t.
 func older(marks []Mark, t time.Time) bool {
-	for _, m := range marks {
-		if m.At.IsZero() || !m.At.Before(t) {
-			return false
-		}
-	}
-	return len(marks) > 0
+	return len(marks) > 0 && !slices.ContainsFunc(marks, func(m Mark) bool { return m.At.IsZero() || !m.At.Before(t) })
 }
 
 // newer reports whether all records were created at t or later.
 func newer(marks []Mark, t time.Time) bool {
-	for _, m := range marks {
-		if m.At.Before(t) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(marks, func(m Mark) bool { return m.At.Before(t) })
 }
 
 // wanted returns the indexes of the records that were created late enough. Those without a
 // creation time are.
 func (r *Reader[P]) wanted(marks []Mark, fresh []int) []int {
-	if r.settings.Since.IsZero() {
-		return fresh
-	}
-	kept := fresh[:0:0]
-	for _, i := range fresh {
-		if at := marks[i].At; at.IsZero() || !at.Before(r.settings.Since) {
-			kept = append(kept, i)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(fresh, func(i int) bool {
+		return !marks[i].At.IsZero() && marks[i].At.Before(r.settings.Since)
+	})
 }
 
 // enough reports whether a page ends what is wanted of the list: where creation times fall,
@@ -76,20 +60,13 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 		return err
 	}
 	last, err := r.lastOlder(ctx, first)
-	if err != nil || last == nil {
-		r.place.order = anyhow
-		return err
-	}
-	for step := max(surely, r.length()); ; step *= 2 { // the list may move to the left meanwhile
-		s, err := r.fetch(ctx, max(0, last.Offset-step))
-		if err != nil || s.Offset == 0 {
-			return err
-		}
-		if older(s.Marks, r.settings.Since) {
-			r.skip(first, s)
-			return nil
+	for step := max(surely, r.length()); err == nil && last.Offset > 0; step *= 2 { // the list may move to the left meanwhile
+		if last, err = r.fetch(ctx, max(0, last.Offset-step)); err == nil && last.Offset > 0 && older(last.Marks, r.settings.Since) {
+			r.skip(first, last)
+			break
 		}
 	}
+	return err
 }
 
 // skip makes a page the block, and the first page its front, as if all between had been read.
@@ -108,26 +85,26 @@ func (r *Reader[P]) skip(first, s *sheet[P]) {
 // trend returns the order of a list, by two records that stand so far apart that late ones make
 // no difference.
 func (r *Reader[P]) trend(ctx context.Context, first *sheet[P]) (order, error) {
-	a, b := first.Marks[0], first.Marks[len(first.Marks)-1]
+	a, b := first.Marks[0].At, first.Marks[len(first.Marks)-1].At
 	if len(first.Marks) < surely {
 		s, err := r.fetch(ctx, surely)
 		if err != nil || len(s.Marks) == 0 {
 			return anyhow, err
 		}
-		b = s.Marks[0]
+		b = s.Marks[0].At
 	}
 	switch {
-	case a.At.IsZero(), b.At.IsZero(), a.At.Equal(b.At):
+	case a.IsZero() || b.IsZero() || a.Equal(b):
 		return anyhow, nil
-	case a.At.Before(b.At):
+	case a.Before(b):
 		return rising, nil
 	}
 	return falling, nil
 }
 
 // lastOlder returns a page near the last record that is older than wanted: by steps that
-// double, or from the end if that is told, and then by halves. It returns nil if the times do
-// not rise.
+// double, or from the end if that is told, and then by halves. It is the first page if the times
+// do not rise.
 func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], error) {
 	lo, hi := first, 0 // hi is the offset of a page that has none; 0: not known yet
 	next := max(surely, r.stride())
@@ -147,7 +124,7 @@ func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], 
 		case newer(s.Marks, r.settings.Since): // also an empty page
 			hi = next
 		case next >= surely && s.Marks[0].At.Before(first.Marks[0].At):
-			return nil, nil
+			return first, nil
 		default:
 			lo = s
 			if s.Claims.Ends {
