@@ -15,7 +15,8 @@ func claimsOf[T any](page *Page[T], ask paging.Ask) paging.Claims {
 	var c paging.Claims
 	end := ask.Offset + len(page.Data) + len(page.unread)
 	if r := page.Results; r != nil && r.Total > 0 && r.Total >= end {
-		c.Total, c.More, c.Ends = r.Total, r.Total > end, true
+		full := end-ask.Offset >= ask.Limit && ask.Offset > 0 // a count that has stopped at a cap may end here
+		c.Total, c.More, c.Ends = r.Total, r.Total > end, !full
 	}
 	if m := page.Meta; m != nil {
 		c.Offset = max(0, m.Offset)

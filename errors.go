@@ -125,7 +125,7 @@ func (e *APIError) refuses() bool {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
 		return false
 	}
-	return e.StatusCode >= 400 && e.StatusCode <= 499 && !isTemporary(e.StatusCode)
+	return !e.forToken && e.StatusCode >= 400 && e.StatusCode <= 499 && !isTemporary(e.StatusCode)
 }
 
 // advice returns what to do about the response, as far as the client knows it.

@@ -35,10 +35,7 @@ func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2
 		for going := true; going; {
 			wait := interval
 			p.records(ctx, true, func(record T, err error) bool {
-				var status *APIError
-				if errors.As(err, &status) {
-					wait = max(wait, status.RetryAfter)
-				}
+				wait = max(wait, askedWait(err))
 				going = yield(record, err) && (err == nil || !errors.Is(err, ErrInvalidArgument) && ended(ctx) == nil)
 				return going
 			})
@@ -53,4 +50,22 @@ func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2
 			}
 		}
 	}
+}
+
+// askedWait returns the longest wait that the server has asked for in an error of a round, which
+// may be one of each end of the list.
+func askedWait(err error) time.Duration {
+	switch e := err.(type) {
+	case *APIError:
+		return e.RetryAfter
+	case interface{ Unwrap() []error }:
+		var longest time.Duration
+		for _, one := range e.Unwrap() {
+			longest = max(longest, askedWait(one))
+		}
+		return longest
+	case interface{ Unwrap() error }:
+		return askedWait(e.Unwrap())
+	}
+	return 0
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 )
 
@@ -30,7 +31,7 @@ func logAttempt(ctx context.Context, l *slog.Logger, a Attempt) {
 		return
 	}
 	outcome := slog.Int("status", a.StatusCode)
-	if a.Err != nil && !errors.As(a.Err, new(*APIError)) {
+	if a.Err != nil && (a.StatusCode == http.StatusOK || !errors.As(a.Err, new(*APIError))) {
 		outcome = slog.String("error", a.Err.Error())
 	}
 	l.LogAttrs(ctx, slog.LevelDebug, "epcclogs: request", append(a.attrs(), outcome, slog.Duration("duration", a.Duration))...)

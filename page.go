@@ -1,6 +1,7 @@
 package epcclogs
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,8 +17,9 @@ type ListOptions struct {
 	Offset int `url:"page[offset],omitempty"`
 }
 
-// maxLimit is the largest page length that the API's documents allow.
-const maxLimit = 100
+// maxLimit is the largest page length that the API's documents allow. No list is longer than
+// maxOffset.
+const maxLimit, maxOffset = 100, math.MaxInt32
 
 func (o *ListOptions) validate() error {
 	switch {
@@ -27,6 +29,8 @@ func (o *ListOptions) validate() error {
 		return invalid("Limit %d is not within 0 to %d", o.Limit, maxLimit)
 	case o.Offset < 0:
 		return invalid("Offset %d is negative", o.Offset)
+	case o.Offset > maxOffset:
+		return invalid("Offset %d is above %d", o.Offset, maxOffset)
 	}
 	return nil
 }

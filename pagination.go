@@ -123,7 +123,7 @@ func (p *Pager[T]) set(method string, change func(*paging.Settings)) *Pager[T] {
 
 // Pages returns the rest of the list page by page. If a loop over All ended within a
 // page, the first page is the rest of that one. Pages without new records are left
-// out. A page has at most [ListOptions].Limit records. If some of them cannot be read,
+// out. At most [ListOptions].Limit records are asked for. If some of them cannot be read,
 // the page comes with a [*DecodeError] that names them, and the loop may go on. A loop
 // that gets another error gets nothing after it.
 func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
@@ -259,6 +259,8 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 // Where creation times rise along it, the pager finds the first record of t in some 20 requests
 // for a million records; where they fall, it reads from the front until a page is older. A
 // record may stand up to 15 places off. Where times are equal or missing, everything is read.
+//
+// After an error on the way there, the next loop begins anew to look for the first record.
 //
 // A store may refuse offsets above 10,000. Then the newest records of a list whose oldest
 // records come first cannot be read, and the loop gets an error that says so.

@@ -3,6 +3,7 @@ package epcclogs
 import (
 	"errors"
 	"slices"
+	"strings"
 )
 
 // sheet is what a pager holds of a page: all its records, in the order in which they are
@@ -21,12 +22,17 @@ func sheetOf[T any](page *Page[T], err error) sheet[T] {
 		return s
 	}
 	n := len(page.Data) + len(page.unread)
-	s.records, s.errs = slices.Clone(page.Data), make([]error, n)
+	s.records, s.errs = make([]T, n), make([]error, n)
 	for _, u := range page.unread {
 		one := *failed
 		one.Err = u.err
-		var none T
-		s.records, s.errs[u.index] = slices.Insert(s.records, u.index, none), &one
+		s.errs[u.index] = &one
+	}
+	readable := page.Data
+	for i := range s.records {
+		if s.errs[i] == nil {
+			s.records[i], readable = readable[0], readable[1:]
+		}
 	}
 	return s
 }
@@ -71,14 +77,20 @@ func (s *sheet[T]) readable() (*Page[T], error) {
 		return &page, nil
 	}
 	page.Data = []T{}
-	var failed []error
+	var failed *DecodeError
+	var texts []string
 	for len(s.records) > 0 {
-		switch record, err := s.next(); err {
-		case nil:
-			page.Data = append(page.Data, record)
-		default:
-			failed = append(failed, err)
+		record, err := s.next()
+		if errors.As(err, &failed) {
+			texts = append(texts, failed.Err.Error())
+			continue
 		}
+		page.Data = append(page.Data, record)
 	}
-	return &page, errors.Join(failed...)
+	if failed == nil {
+		return &page, nil
+	}
+	all := *failed
+	all.Err = errors.New(strings.Join(texts, "; "))
+	return &page, &all
 }

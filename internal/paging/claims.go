@@ -88,10 +88,10 @@ func (r *Reader[P]) look(ctx context.Context, s *sheet[P], rounds bool) (taken, 
 // stuck decides about pages that show the same, whatever offset they were asked for at.
 func (r *Reader[P]) stuck(s, next *sheet[P], from int) (*sheet[P], error) {
 	switch {
-	case !s.Claims.More && !next.Claims.More:
+	case !s.Claims.More && !next.Claims.More && r.place.total <= r.place.offset:
 		r.endRest()
 		return nil, nil
-	case next.Claims.Offset == 0:
+	case next.Claims.Offset == 0 || r.moves.idle > 3:
 		return nil, r.settings.Errorf("the page at offset %d has nothing new, although the server says that more follows", next.Offset)
 	}
 	return r.takeRest(next, nil, from), nil // it says that it is another page: the list moves

@@ -161,7 +161,7 @@ func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) {
 	for _, m := range s.Marks[:to] {
 		r.memory.add(m.ID, atFront)
 	}
-	r.took(taken{before: r.place, offset: s.Offset, marks: s.Marks, fresh: r.wanted(s.Marks, fresh), to: to, inFront: true}, len(fresh))
+	r.took(taken{before: r.place, offset: s.Offset, marks: s.Marks, news: fresh, fresh: r.wanted(s.Marks, fresh), to: to, inFront: true})
 }
 
 // read returns how many records of a page were read long ago, if those up to an index belong to

@@ -254,7 +254,7 @@ func (h *history) stopAt(r *Reader[[]*record], most int) (cursor string, err err
 // before. Without creation times, one of the records at each end of what was returned stays.
 func (h *history) resume() string {
 	h.untimed = h.dice.IntN(2) == 0
-	h.profile.wipe = 0
+	h.profile.wipe, h.pages = 0, 1 // so that a seed is the same history each time
 	cursor := ""
 	for stops := 1 + h.dice.IntN(4); ; stops-- {
 		r := h.reader(cursor)

@@ -51,7 +51,8 @@ type taken struct {
 	offset  int   // of the page
 	total   int
 	marks   []Mark
-	fresh   []int // indexes of its new records, in the order in which they are returned
+	news    []int // indexes of its new records, in the order in which they are returned
+	fresh   []int // those of them that are returned, since others may be older than wanted
 	from    int   // its records from here on belong to the piece,
 	to      int   // up to here
 	inFront bool  // it was read for what was added in front
@@ -60,14 +61,18 @@ type taken struct {
 // place returns the place after so many of the new records were returned.
 func (t *taken) place(returned int) place {
 	p := t.before
-	for _, i := range t.fresh[:returned] {
-		p.add(t.marks[i].At)
-	}
 	left := t.fresh[returned:]
+	unread := make([]bool, len(t.marks)) // the records from the next one on
+	if len(left) > 0 {
+		for _, i := range t.news[slices.Index(t.news, left[0]):] {
+			unread[i] = true
+		}
+	}
 	known := make([]uint64, 0, t.to-t.from)
 	for i := t.from; i < t.to; i++ {
-		if len(left) == 0 || !slices.Contains(left, i) {
+		if !unread[i] {
 			known = append(known, t.marks[i].ID)
+			p.add(t.marks[i].At)
 		}
 	}
 	if t.inFront {

@@ -179,6 +179,8 @@ func (r *Reader[P]) Next(ctx context.Context) (page P, fresh []int, err error) {
 			return s.Page, r.latest.fresh, nil
 		}
 	}
+	began := r.round.began.Add(-r.round.age)
+	r.caughtUp.Store(&began)
 	return page, nil, nil
 }
 
@@ -188,24 +190,28 @@ func (r *Reader[P]) fail(err error) error {
 		r.round.stage = start
 	}
 	if r.round.err != nil {
-		err = errors.Join(r.round.err, err)
+		err, r.round.err = errors.Join(r.round.err, err), nil
 	}
 	return err
 }
 
 // begin begins a round: it looks for the front, unless there is nothing before the place.
 func (r *Reader[P]) begin(ctx context.Context) error {
-	r.round = round[P]{began: time.Now(), wide: r.follows}
+	r.round = round[P]{began: time.Now(), wide: r.follows, err: r.round.err}
 	r.ahead.step = 0
 	if r.follows && (r.place.offset > 0 || len(r.place.last) > 0) {
 		if err := r.locate(ctx); err != nil {
 			return err
 		}
-		if !r.round.front.found && !r.memory.gappy {
+		switch since := !r.settings.Since.IsZero(); {
+		case r.round.front.found && since && r.place.order == falling && r.place.ended:
+			r.round.stage = front // what stands behind the place is older
+			return nil
+		case !r.round.front.found && !r.memory.gappy:
 			r.restart() // all that is remembered was deleted
 		}
 	}
-	if !r.settings.Since.IsZero() && r.begins() && r.settings.Offset == 0 {
+	if !r.settings.Since.IsZero() && len(r.place.last) == 0 && r.place.offset == 0 {
 		if err := r.seek(ctx); err != nil {
 			return err
 		}
@@ -393,11 +399,10 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 	for _, m := range s.Marks[from:] {
 		r.memory.add(m.ID, atBack)
 	}
-	news := len(fresh)
 	if len(fresh) > 0 && fresh[0] > 0 {
 		r.server.length = max(r.server.length, len(r.latest.marks)) // more follows the page before
 	}
-	r.took(taken{before: r.place, offset: s.Offset, total: s.Claims.Total, marks: s.Marks, fresh: r.wanted(s.Marks, fresh), from: from, to: len(s.Marks)}, news)
+	r.took(taken{before: r.place, offset: s.Offset, total: s.Claims.Total, marks: s.Marks, news: fresh, fresh: r.wanted(s.Marks, fresh), from: from, to: len(s.Marks)})
 	if moved := r.latest.moved(); moved < 0 {
 		r.moves.left = -moved
 	} else {
@@ -412,12 +417,12 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 	return s
 }
 
-// took moves the place behind a page, which had so many records that were not remembered.
-func (r *Reader[P]) took(t taken, news int) {
+// took moves the place behind a page.
+func (r *Reader[P]) took(t taken) {
 	r.latest = t
 	r.place = t.place(len(t.fresh))
 	r.memory.age(r.place.first, r.place.tail)
-	if r.moves.idle++; news > 0 {
+	if r.moves.idle++; len(t.news) > 0 {
 		r.moves.idle = 0
 	}
 }
@@ -437,8 +442,6 @@ func (r *Reader[P]) finish() {
 		r.round.stage = failed
 		return
 	}
-	began := r.round.began.Add(-r.round.age)
-	r.caughtUp.Store(&began)
 	r.round.stage = over
 }
 
@@ -470,5 +473,5 @@ func (r *Reader[P]) restart() {
 	r.moves.any, r.moves.goneBack, r.moves.goneFront = true, span{}, span{}
 	r.place = place{}
 	r.round.front = walk[P]{}
-	r.round.stage = rest
+	r.round.stage = start
 }

@@ -115,7 +115,7 @@ func (r *Reader[P]) endAt(ctx context.Context, length int) error {
 	if err != nil {
 		return err
 	}
-	r.takeRest(s, nil, 0)
+	r.takeRest(s, nil, min(len(s.Marks), max(0, r.place.head-s.Offset))) // not what was added in front
 	r.place.tail = r.place.last
 	r.endRest()
 	return nil

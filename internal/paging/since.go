@@ -33,7 +33,10 @@ func newer(marks []Mark, t time.Time) bool {
 // wanted returns the indexes of the records that were created late enough. Those without a
 // creation time are.
 func (r *Reader[P]) wanted(marks []Mark, fresh []int) []int {
-	return slices.DeleteFunc(fresh, func(i int) bool {
+	if r.settings.Since.IsZero() {
+		return fresh
+	}
+	return slices.DeleteFunc(slices.Clone(fresh), func(i int) bool {
 		return !marks[i].At.IsZero() && marks[i].At.Before(r.settings.Since)
 	})
 }
@@ -57,6 +60,10 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 		return err
 	}
 	if r.place.order, err = r.trend(ctx, first); err != nil || r.place.order != rising || !older(first.Marks, r.settings.Since) {
+		return err
+	}
+	// The server may round offsets, or ignore them: then everything is read.
+	if next, over, err := r.onward(ctx, first); err != nil || over || next.Offset == 0 || next.startsLike(first) {
 		return err
 	}
 	last, err := r.lastOlder(ctx, first)
@@ -123,7 +130,7 @@ func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], 
 			return nil, err
 		case newer(s.Marks, r.settings.Since): // also an empty page
 			hi = next
-		case next >= surely && s.Marks[0].At.Before(first.Marks[0].At):
+		case s.Marks[0].At.Before(first.Marks[0].At), next > maxNumber/2:
 			return first, nil
 		default:
 			lo = s

@@ -3,6 +3,7 @@ package paging
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"testing"
@@ -101,5 +102,46 @@ func TestSince(t *testing.T) {
 	many(t, *histories, func(seed uint64) (fmt.Stringer, string) {
 		h, ordered, still := sinceHistory(seed)
 		return h, h.since(ordered, still)
+	})
+}
+
+// sinceAndResume reads with several readers, each of which goes on at the cursor of the one
+// before; some know the time from the cursor alone.
+func (h *history) sinceAndResume() string {
+	h.pages, h.profile.late, h.profile.wipe = 1, 0, 0
+	h.from = time.Unix(1_700_000_000+int64(h.dice.IntN(len(h.list)+100)-50), 0)
+	from, cursor := h.from, ""
+	for stops := 1 + h.dice.IntN(4); ; stops-- {
+		if cursor != "" && h.dice.IntN(3) == 0 {
+			h.from = time.Time{}
+		}
+		r := h.reader(cursor)
+		h.from = from
+		begun, most := h.requests, math.MaxInt
+		if stops > 0 {
+			most = h.dice.IntN(1 + len(h.list))
+		}
+		next, err := h.stopAt(r, most)
+		if err != nil {
+			return err.Error()
+		}
+		if next == "" {
+			if problem := h.wrong(func(r *record) bool { return r.late == 0 && r.since <= begun && h.wantedRecord(r) }); problem != "" || stops <= 0 {
+				return problem
+			}
+			next = r.Cursor(0)
+		}
+		cursor = next
+		for range h.dice.IntN(3) {
+			h.move()
+		}
+	}
+}
+
+// So it does from a cursor on.
+func TestSinceAndResume(t *testing.T) {
+	many(t, *histories, func(seed uint64) (fmt.Stringer, string) {
+		h := newHistory(seed, seed%2 == 0)
+		return h, h.sinceAndResume()
 	})
 }
