@@ -126,7 +126,7 @@ func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 		return nil, r.noFront(ctx)
 	}
 	s := w.page
-	w.page, w.at = nil, max(0, s.Offset-r.stride())
+	w.page, w.at = nil, max(0, s.Offset-r.step(r.server.longest))
 	fresh, to := r.before(s.Marks)
 	if to == 0 { // the page has been forgotten since
 		return nil, nil
