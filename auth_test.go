@@ -497,7 +497,7 @@ func TestLinksCarryNoToken(t *testing.T) {
 	for _, r := range api.lists.Requests() {
 		assert.Equal(t, "api.example.com", r.URL.Host)
 	}
-	assert.Len(t, api.bearers(), 4) // the list is gone after the first: it is looked for three times
+	assert.Len(t, api.bearers(), 3) // the list is gone after the first: it is looked for twice
 }
 
 // Calls, renewals and cancellations all at once, for the race detector.

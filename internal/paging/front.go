@@ -60,11 +60,11 @@ func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], ov
 		switch {
 		case next.misplaced():
 			return nil, false, r.misplacedError(next)
-		case n > 0 && next.startsLike(s) && next.Marks[n-1] == last && repeated < 3: // or does the server ignore offsets?
+		case n > 0 && next.startsLike(s) && next.Marks[n-1] == last && repeated < 3 && (n > 1 || offset > s.Offset): // or does the server ignore offsets?
 			repeated++
 			offset += step << repeated
 		case n > 0 && next.Marks[n-1] == last:
-			return next, n < len(s.Marks) || repeated == 3, nil
+			return next, n == 1 || n < len(s.Marks) || repeated == 3, nil
 		case offset == 0 || slices.ContainsFunc(next.Marks, func(m Mark) bool { return slices.Contains(s.Marks, m) }):
 			return next, false, nil
 		default:
@@ -126,7 +126,7 @@ func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 		return nil, r.noFront(ctx)
 	}
 	s := w.page
-	w.page, w.at = nil, max(0, s.Offset-r.stride())
+	w.page, w.at = nil, max(0, s.Offset-r.step(r.server.longest))
 	fresh, to := r.before(s.Marks)
 	if to == 0 { // the page has been forgotten since
 		return nil, nil

@@ -73,7 +73,7 @@ func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (*sheet[P], err
 		hi = s.Offset
 		s, err = r.fetch(ctx, max(0, hi-step))
 	}
-	for err == nil && hi-s.Offset > r.stride() {
+	for err == nil && r.sees(s) != nothing && hi-s.Offset > r.stride() {
 		var mid *sheet[P]
 		if mid, err = r.fetch(ctx, (s.Offset+hi)/2); err == nil && r.sees(mid) == nothing {
 			hi = mid.Offset

@@ -67,7 +67,7 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 		return err
 	}
 	last, err := r.lastOlder(ctx, first)
-	for step := max(surely, r.length()); err == nil && last.Offset > 0; step *= 2 { // the list may move to the left meanwhile
+	for step := max(surely, r.server.longest); err == nil && last.Offset > 0; step *= 2 { // the list may move to the left meanwhile
 		if last, err = r.fetch(ctx, max(0, last.Offset-step)); err == nil && last.Offset > 0 && older(last.Marks, r.settings.Since) {
 			r.skip(first, last)
 			break
@@ -114,11 +114,11 @@ func (r *Reader[P]) trend(ctx context.Context, first *sheet[P]) (order, error) {
 // do not rise.
 func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], error) {
 	lo, hi := first, 0 // hi is the offset of a page that has none; 0: not known yet
-	next := max(surely, r.stride())
+	next := max(surely, r.step(r.server.longest))
 	if first.Claims.Total > 0 {
-		next = max(next, first.Claims.Total-r.length()/2)
+		next = max(next, first.Claims.Total-r.server.longest/2)
 	}
-	for hi == 0 || hi-lo.Offset > r.stride() {
+	for hi == 0 || hi-lo.Offset > r.step(r.server.longest) {
 		if hi > 0 {
 			next = (lo.Offset + hi) / 2
 		}
