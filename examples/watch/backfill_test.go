@@ -32,7 +32,7 @@ func BenchmarkBackfill(b *testing.B) {
 			location := location(b)
 			s := open(b, location)
 			b.ResetTimer()
-			cmd, out := program(b, location, "-rate", "1000") // faster than a store allows
+			cmd, out := process(b, location, "-rate", "1000") // faster than a store allows
 			for {
 				time.Sleep(10 * time.Millisecond)
 				var n int

@@ -73,10 +73,14 @@ func (w *watching) start() {
 		epcclogs.WithBaseURL(w.api.URL), epcclogs.WithToken("example-token"),
 		epcclogs.WithHTTPClient(&http.Client{Transport: &w.network}), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
 	require.NoError(w, err)
-	w.alerter = newAlerter(w.store, w.receiver, &clock{time.Now()})
-	w.alerter.grace, w.alerter.now = 200*time.Millisecond, time.Now
-	f := newFollower(client, wholeStore, w.store, 100*time.Millisecond, newMetrics(), silent)
+	w.alerter = newAlerter(w.store, w.receiver, nil)
+	w.alerter.grace = 200 * time.Millisecond
+	f := &follower{
+		list: wholeStore, api: newAPI(client, nil, silent), store: w.store, interval: 100 * time.Millisecond,
+		metrics: newMetrics(), logger: silent,
+	}
 	w.follower = f
+	w.alerter.lists = (&web{followers: []*follower{f}}).caughtUp
 	ctx, cancel := context.WithCancel(w.Context())
 	ended := make(chan error)
 	go func() { ended <- f.run(ctx) }()
@@ -90,11 +94,11 @@ func (w *watching) start() {
 
 func (w *watching) rows() int { return number(w.T, w.store.db, `SELECT COUNT(*) FROM logs`) }
 
-// add brings thousands of new logs, the last of which tells that an event was
+// add brings n new logs, and behind them one that tells that an event was
 // delivered after all.
-func (w *watching) add(logs ...epcclogs.IntegrationLog) {
+func (w *watching) add(n int, logs ...epcclogs.IntegrationLog) {
 	hook := epcclogstest.SampleIntegration(0).ID
-	for i := range 3000 {
+	for i := range n {
 		logs = append(logs, epcclogstest.Log(hook, fmt.Sprint("other-", i), 1, time.Now()))
 	}
 	w.api.AddLogs(hook, append(logs, epcclogstest.Log(hook, "recovers", 2, time.Now()))...)
@@ -126,7 +130,7 @@ func (w *watching) databaseWorks() {
 // quiet checks that no alert is posted.
 func (w *watching) quiet() {
 	w.Helper()
-	w.alerter.look(w.T)
+	require.NoError(w, w.alerter.look(w.Context()))
 	assert.Empty(w, w.receiver.bodies)
 }
 
@@ -137,7 +141,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 		"after a stop": func(w *watching) {
 			w.stop()
 			w.wait()
-			w.add()
+			w.add(3000)
 			w.start()
 			eventually(w.T, func() bool { return w.rows() > 1000 })
 			w.quiet()
@@ -146,7 +150,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 			w.network.down.Store(true)
 			eventually(w.T, func() bool { _, err := w.follower.reading.last(); return err != nil })
 			w.wait()
-			w.add()
+			w.add(3000)
 			w.quiet()
 			w.network.down.Store(false)
 			eventually(w.T, func() bool { return w.rows() > 1000 })
@@ -156,9 +160,10 @@ func TestAlertsAfterOutage(t *testing.T) {
 			w.fast()
 			w.databaseFails()
 			hook := epcclogstest.SampleIntegration(0).ID
-			w.add(epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
+			w.add(waitingRows/2, epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
 			added := time.Now()
-			eventually(w.T, func() bool { return w.follower.pager.CaughtUp().After(added) })
+			eventually(w.T, func() bool { return w.follower.pager.Load().CaughtUp().After(added) })
+			eventually(w.T, func() bool { _, problem := w.follower.reading.last(); return problem != nil })
 			at, problem := w.follower.reading.last()
 			assert.True(w, at.Before(added))
 			require.ErrorContains(w, problem, "store ")
@@ -172,7 +177,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 				w := watchTwo(t, location)
 				outage(w)
 				w.fast()
-				eventually(t, func() bool { w.alerter.look(t); return len(w.receiver.bodies) > 0 })
+				eventually(t, func() bool { require.NoError(t, w.alerter.look(t.Context())); return len(w.receiver.bodies) > 0 })
 				require.Len(t, w.receiver.bodies, 1)
 				assert.Contains(t, w.receiver.bodies[0], `"job":"lost"`)
 				_, problem := w.follower.reading.last()
@@ -192,13 +197,13 @@ func TestStopInOutage(t *testing.T) {
 		hook := epcclogstest.SampleIntegration(0).ID
 		w.api.AddLogs(hook, epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
 		eventually(t, func() bool { _, err := w.follower.reading.last(); return err != nil })
-		w.add()
+		w.add(waitingRows / 2)
 		added := time.Now()
-		eventually(t, func() bool { return w.follower.pager.CaughtUp().After(added) })
+		eventually(t, func() bool { return w.follower.pager.Load().CaughtUp().After(added) })
 		w.stop()
 		w.databaseWorks()
 		w.start()
-		eventually(t, func() bool { return w.rows() == 2+2+3001 })
+		eventually(t, func() bool { return w.rows() == 2+2+waitingRows/2+1 })
 	})
 }
 
@@ -209,14 +214,16 @@ func TestCaughtUp(t *testing.T) {
 	defer api.Close()
 	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
 	require.NoError(t, err)
-	f := newFollower(client, wholeStore, nil, time.Second, nil, silent)
+	pager := client.StoreLogs(nil)
+	f := &follower{}
+	f.pager.Store(pager)
 	entries, last := make(chan entry, 2), time.Now().Add(-time.Hour)
 	assert.Equal(t, last, f.caughtUp(entries, last), "the end of the list was not reached yet")
-	for _, err := range f.pager.All(t.Context()) {
+	for _, err := range pager.All(t.Context()) {
 		require.NoError(t, err)
 	}
 	entries <- entry{}
 	assert.Equal(t, last, f.caughtUp(entries, last), "a record waits")
 	<-entries
-	assert.Equal(t, f.pager.CaughtUp(), f.caughtUp(entries, last))
+	assert.Equal(t, pager.CaughtUp(), f.caughtUp(entries, last))
 }
