@@ -164,7 +164,7 @@ func TestBrowser(t *testing.T) {
 	eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM integrations`) == 3 })
 
 	b := newBrowser(t)
-	day := periods[1].start(time.Now())
+	day := filter{Period: periods[1]}.window(time.Now()).from
 	for _, width := range []int64{1280, 390} {
 		for scheme, background := range map[string]string{"light": "rgb(246, 247, 249)", "dark": "rgb(17, 20, 24)"} {
 			t.Run(fmt.Sprint(width, scheme), func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestBrowser(t *testing.T) {
 	b.do(t, chromedp.WaitVisible("#integrations"))
 	assert.Equal(t, base+"?"+url.Values{"period": {"1h"}, "integration": {two.ID}}.Encode(), sorted(t, ask[string](t, b, `location.href`)))
 	assert.Equal(t, count(number(t, s.db, fmt.Sprintf(`SELECT COUNT(*) FROM logs WHERE created_at >= %d AND integration = '%s'`,
-		periods[0].start(time.Now()).UnixMicro(), two.ID))), b.shown(t)["attempts"])
+		filter{Period: periods[0]}.window(time.Now()).from.UnixMicro(), two.ID))), b.shown(t)["attempts"])
 
 	// A script in a record is text.
 	b.do(t, chromedp.Click("#events details summary"), chromedp.WaitVisible("#events details pre"))

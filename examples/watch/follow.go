@@ -19,8 +19,8 @@ const (
 	waitingRows = 500                    // that were read and are in no batch yet
 	pagesAhead  = 8                      // see Pager.Concurrent
 	pageLimit   = 100                    // records on a page; fewer when pages are too large
-	minPage     = 4
-	pageBytes   = 8 << 20         // see WithMaxResponseSize; so much in memory for each page ahead
+	minPage     = 4               // the pager may ask for 16 more, which it knows
+	pageBytes   = 32 << 20        // see WithMaxResponseSize; there is as much in memory for each page ahead
 	saveRetry   = 2 * time.Second // while the database fails
 	namesEvery  = 5 * time.Minute
 	lastSave    = 5 * time.Second // for the records at hand when the program ends

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,8 +76,12 @@ func (w *watching) start() {
 	require.NoError(w, err)
 	w.alerter = newAlerter(w.store, w.receiver, nil)
 	w.alerter.grace = 200 * time.Millisecond
+	api := newAPI(client, func() (*epcclogs.Client, error) {
+		return epcclogs.NewClient(epcclogs.WithBaseURL(w.api.URL), epcclogs.WithToken("example-token"))
+	}, silent)
+	api.wait = 200 * time.Millisecond
 	f := &follower{
-		list: wholeStore, api: newAPI(client, nil, silent), store: w.store, interval: 100 * time.Millisecond,
+		list: wholeStore, api: api, store: w.store, interval: 100 * time.Millisecond,
 		metrics: newMetrics(), logger: silent,
 	}
 	w.follower = f
@@ -226,4 +231,44 @@ func TestCaughtUp(t *testing.T) {
 	assert.Equal(t, last, f.caughtUp(entries, last), "a record waits")
 	<-entries
 	assert.Equal(t, pager.CaughtUp(), f.caughtUp(entries, last))
+}
+
+// Bodies of any size are read, with little of them in memory at a time.
+func TestLargeBodies(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		hook := epcclogstest.SampleIntegration(0)
+		logs := epcclogstest.SampleLogs(hook.ID, 240)
+		for i := range logs {
+			logs[i].Body = strings.Repeat("x", 60<<10)
+			if i >= 200 {
+				logs[i].Body = strings.Repeat("y", 1<<20)
+			}
+		}
+		api := epcclogstest.NewServer(epcclogstest.WithIntegration(hook, logs...))
+		defer api.Close()
+		setenv(t, api)
+		start(t, append(use(t, location), "-interval", "100ms")...)
+		s := open(t, location)
+		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 240 })
+		assert.Equal(t, asRows(logs), stored(t, s))
+		assert.Equal(t, 40, number(t, s.db, fmt.Sprintf(`SELECT COUNT(*) FROM logs WHERE LENGTH(body) = %d`, bodyLimit)))
+	})
+	// A batch ends once it holds many bytes.
+	entries := make(chan entry, 100)
+	for range 100 {
+		entries <- entry{row: logRow{Body: strings.Repeat("x", 1<<20)}, cursor: "c"}
+	}
+	batch, cursor := gather(<-entries, entries, time.Minute)
+	assert.Len(t, batch, 8)
+	assert.Equal(t, "c", cursor)
+}
+
+// The API asks for a pause of an hour and is back after a minute: reading goes on after
+// the first question.
+func TestLongPause(t *testing.T) {
+	w := watchTwo(t, databases["sqlite"](t))
+	w.fast()
+	w.api.Fail(3, epcclogstest.Status(http.StatusTooManyRequests, "").WithHeader("Retry-After", "3600"))
+	w.add(1)
+	eventually(t, func() bool { return w.rows() == 4 })
 }

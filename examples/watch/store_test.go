@@ -3,7 +3,12 @@ package main
 import (
 	"cmp"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,5 +251,130 @@ func TestPercentile(t *testing.T) {
 	buckets := map[int]int{1: 50, 2: 44, 3: 1, 4: 5}
 	for p, want := range map[int]int{50: 1, 51: 2, 95: 3, 96: 4} {
 		assert.InDelta(t, bucketSeconds(want), percentile(buckets, p), 1e-12, p)
+	}
+}
+
+// The database of one store is not used for another one, nor one of an older release.
+func TestOtherStore(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		for _, step := range []struct {
+			store   string
+			adopt   bool
+			problem string
+		}{
+			{"A", false, ""}, {"A", false, ""}, {"B", false, "it is that of another store: of A, not of B"},
+			{"B", true, ""}, {"B", false, ""}, {"A", false, "it is that of another store: of B, not of A"},
+		} {
+			s, err := openStore(t.Context(), location, step.store, step.adopt)
+			if step.problem != "" {
+				require.ErrorContains(t, err, step.problem)
+				continue
+			}
+			require.NoError(t, err)
+			require.NoError(t, s.close())
+		}
+		s := open(t, location)
+		_, err := s.db.ExecContext(t.Context(), `DROP TABLE watch`)
+		require.NoError(t, err)
+		_, err = openStore(t.Context(), location, "A", true)
+		require.ErrorContains(t, err, "an older release made it")
+	})
+}
+
+// Many processes that start together on a new database all do.
+func TestStartTogether(t *testing.T) {
+	for kind, location := range databases {
+		for range 5 {
+			location := location(t)
+			var all sync.WaitGroup
+			for range 6 {
+				all.Go(func() {
+					s, err := openStore(t.Context(), location, "A", false)
+					if assert.NoError(t, err, kind) {
+						assert.NoError(t, s.close())
+					}
+				})
+			}
+			all.Wait()
+		}
+	}
+}
+
+// What is counted as records arrive is what a count of the records says, however often
+// and by however many processes they are stored.
+func TestSums(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		now := time.Now()
+		logs := epcclogstest.SampleLogs("hook", 2000)
+		late := now.Sub(logs[len(logs)-1].CreatedAt())
+		for i := range logs {
+			logs[i].Meta.Timestamps.CreatedAt = logs[i].CreatedAt().Add(late)
+		}
+		var added atomic.Int64
+		var all sync.WaitGroup
+		for range 3 {
+			s := open(t, location)
+			all.Go(func() {
+				for i := 0; i < len(logs); i += 100 {
+					added.Add(int64(save(t, s, wholeStore, append(slices.Clone(logs[i:i+100]), logs[i]), place{}, now)))
+				}
+			})
+		}
+		all.Wait()
+		s := open(t, location)
+		assert.Equal(t, int64(2000), added.Load())
+		assert.Equal(t, 2000, number(t, s.db, `SELECT SUM(n) FROM sums WHERE grain = 86400`))
+		assert.Equal(t, number(t, s.db, `SELECT COUNT(*) FROM logs WHERE NOT succeeded`),
+			number(t, s.db, `SELECT SUM(n) FROM sums WHERE grain = 86400 AND NOT succeeded`))
+		require.NoError(t, s.forgetSums(t.Context(), now.Add(100*days)))
+		assert.Zero(t, number(t, s.db, `SELECT COUNT(*) FROM sums WHERE grain < 86400`))
+	})
+}
+
+// A file that is no database is refused as it is.
+func TestNoDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes.txt")
+	require.NoError(t, os.WriteFile(path, []byte("Remember the milk."), 0o644))
+	_, err := openStore(t.Context(), path, "A", false)
+	require.ErrorContains(t, err, path+" is not an SQLite database")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o644), info.Mode().Perm())
+}
+
+func TestAnswers(t *testing.T) {
+	for _, tc := range []struct{ one, two, common string }{
+		{`{"error":"unknown SKU","job":"00ab-12"}`, `{"error":"unknown SKU","job":"77cd-99"}`, `{"error":"unknown SKU","job":"…"}`},
+		{"<html><h1>503 Service\nUnavailable</h1></html>", "503 Service Unavailable", "503 Service Unavailable"},
+		{"at 2026-03-01T00:00:00Z", "at 2026-04-02T01:00:00Z", "at …:00:00Z"},
+		{"", " ", "The webhook failed"},
+	} {
+		for _, body := range []string{tc.one, tc.two} {
+			assert.Equal(t, tc.common, answerOf(logRow{Body: body, Reason: "The webhook failed"}))
+		}
+	}
+	assert.LessOrEqual(t, len(answerOf(logRow{Body: strings.Repeat("😀", 1000)})), answerLimit)
+}
+
+// Each period and each time of one's own has a number of bars that can be seen, of
+// counts that are kept.
+func TestWindows(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for _, p := range periods {
+		w := filter{Period: p}.window(now)
+		assert.Equal(t, time.Duration(p.slots), w.to.Sub(w.from)/w.slot)
+		assert.True(t, w.from.Before(now) && w.to.After(now))
+		assert.Zero(t, w.slot%w.grain)
+	}
+	for _, tc := range []struct {
+		ago, length, slot time.Duration
+	}{
+		{2 * time.Hour, time.Hour, minutes}, {60 * time.Hour, time.Hour, hours}, {50 * days, time.Hour, days},
+		{20 * days, 11 * days, days}, {9 * days, 9 * days, 3 * hours}, {364 * days, 364 * days, 7 * days},
+	} {
+		w := filter{From: now.Add(-tc.ago), To: now.Add(tc.length - tc.ago)}.window(now)
+		assert.Equal(t, tc.slot, w.slot, tc)
+		assert.Zero(t, w.to.Sub(w.from)%w.slot)
+		assert.False(t, w.from.After(now.Add(-tc.ago)))
 	}
 }

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,6 +180,177 @@ func TestDatabaseGone(t *testing.T) {
 	assert.Contains(t, body, "The database cannot be read: sql: database is closed")
 	status, _ = get(t, base+"/api/summary")
 	assert.Equal(t, http.StatusInternalServerError, status)
+}
+
+// Prometheus gets the rest, and that the database is down.
+func TestMetricsWithoutDatabase(t *testing.T) {
+	s, err := openStore(t.Context(), databases["sqlite"](t), "test", false)
+	require.NoError(t, err)
+	w, base := serveWeb(t, s)
+	w.followers[0].reading.stored(time.Now(), true)
+	require.NoError(t, s.close())
+	status, body := get(t, base+"/metrics")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Contains(t, body, "\nwatch_database_up 0\n")
+	assert.Contains(t, body, "\nwatch_last_reading_timestamp_seconds ")
+}
+
+// A page of another site, whose name points to this machine, is refused.
+func TestHosts(t *testing.T) {
+	w, base := serveWeb(t, open(t, databases["sqlite"](t)))
+	w.hosts = []string{"", "watch.example"}
+	for host, want := range map[string]int{
+		"evil.example": 421, "evil.example:8080": 421, "127.0.0.1.evil.example": 421, "watch.example.evil.example": 421,
+		"watch.example": 200, "Watch.Example:443": 200, "127.0.0.1:8080": 200, "[::1]:8080": 200, "localhost:1": 200, "10.1.2.3": 200,
+	} {
+		for _, path := range []string{"/", "/api/undelivered", "/metrics"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+			require.NoError(t, err)
+			req.Host = host
+			resp, err := http.DefaultClient.Do(req)
+			require.NoError(t, err)
+			resp.Body.Close()
+			assert.Equal(t, want, resp.StatusCode, host)
+		}
+	}
+}
+
+// A list that the API does not know says so, and keeps nobody from trusting the others.
+func TestUnknownIntegration(t *testing.T) {
+	hook := epcclogstest.SampleIntegration(0)
+	api := epcclogstest.NewServer(epcclogstest.WithIntegration(hook))
+	defer api.Close()
+	setenv(t, api)
+	url, _ := start(t, "-db", databases["sqlite"](t), "-interval", "100ms", hook.ID, "unknown-one")
+	eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusOK })
+	eventually(t, func() bool { _, body := get(t, url+"healthz"); return strings.Contains(body, `"unknown-one":"`) })
+	status, _ := get(t, url+"healthz")
+	assert.Equal(t, http.StatusOK, status)
+	_, body := get(t, url)
+	assert.Contains(t, body, "New logs of the integration unknown-one do not come in at the moment.")
+}
+
+// An id that no integration can have is named, and nothing else is blamed.
+func TestImpossibleID(t *testing.T) {
+	api := epcclogstest.NewServer()
+	defer api.Close()
+	setenv(t, api)
+	out := &output{}
+	assert.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", databases["sqlite"](t), ".."}, out))
+	assert.Contains(t, out.String(), `follow the logs of ..: `)
+	assert.NotContains(t, out.String(), "database")
+}
+
+// However many ask, an answer is made once, and also for those who come after the one
+// that asked first has gone. That one is no error.
+func TestShared(t *testing.T) {
+	c := newCache(time.Minute)
+	var made atomic.Int32
+	ready := make(chan struct{})
+	answer := func(context.Context) (int, error) {
+		made.Add(1)
+		<-ready
+		return 7, nil
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := shared(gone, c, "question", answer)
+	require.ErrorIs(t, err, context.Canceled)
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() {
+			n, err := shared(t.Context(), c, "question", answer)
+			assert.NoError(t, err)
+			assert.Equal(t, 7, n)
+		})
+	}
+	close(ready)
+	all.Wait()
+	assert.Equal(t, int32(1), made.Load())
+	for i := range 3 * maxAnswers {
+		_, err := shared(t.Context(), c, i, func(context.Context) (int, error) { return i, nil })
+		require.NoError(t, err)
+	}
+	assert.LessOrEqual(t, len(c.answers), maxAnswers+2)
+}
+
+// A tab that is closed while its page is made is nothing to log.
+func TestClosedTab(t *testing.T) {
+	w, _ := serveWeb(t, open(t, databases["sqlite"](t)))
+	out := &output{}
+	w.logger = slog.New(slog.NewTextHandler(out, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, path := range []string{"/", "/events", "/event/x", "/api/summary"} {
+		handler, err := (&web{store: w.store, metrics: newMetrics(), cache: w.cache, followers: w.followers, logger: w.logger}).handler()
+		require.NoError(t, err)
+		w.cache.slots <- struct{}{} // nothing can be made
+		w.cache.slots <- struct{}{}
+		req := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		req.Host = "localhost"
+		handler.ServeHTTP(httptest.NewRecorder(), req)
+		<-w.cache.slots
+		<-w.cache.slots
+	}
+	assert.Empty(t, out.String())
+}
+
+// The first page tells what is broken since when; the list and the page of an event
+// have the rest.
+func TestWhatIsBroken(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s := open(t, location)
+		now := time.Now().UTC()
+		var logs []epcclogs.IntegrationLog
+		for i := range 60 {
+			l := failed("down", fmt.Sprintf("job/%d?", i), 1, now.Add(time.Duration(i-60)*time.Second), 503)
+			l.Body = fmt.Sprintf("maintenance %08d", i)
+			logs = append(logs, l)
+		}
+		logs = append(logs, epcclogstest.Log("down", "before", 1, now.Add(-10*time.Minute)), failed("down", "older", 1, now.Add(-50*time.Hour), 503),
+			failed("partly", "job", 1, now.Add(-time.Hour), 422), epcclogstest.Log("partly", "good", 1, now), epcclogstest.Log("fine", "good", 1, now))
+		save(t, s, wholeStore, logs, place{"", now}, now)
+		w, base := serveWeb(t, s)
+		w.followers[0].reading.stored(now, true)
+		v, err := s.look(t.Context(), filter{Period: periods[1]}, now)
+		require.NoError(t, err)
+		require.Len(t, v.Integrations, 3)
+		down, partly := v.Integrations[0], v.Integrations[1]
+		assert.Equal(t, []any{"down", true, 60, 1}, []any{down.ID, down.Down, down.Undelivered, down.Older})
+		assert.Equal(t, now.Add(-60*time.Second).Truncate(time.Microsecond), *down.FailingSince)
+		assert.Equal(t, now.Add(-10*time.Minute).Truncate(time.Microsecond), *down.LastSuccess)
+		require.Len(t, down.Groups, 1)
+		assert.Equal(t, "maintenance …", down.Groups[0].Answer)
+		assert.Equal(t, []any{"partly", false, 1}, []any{partly.ID, partly.Down, partly.Undelivered})
+		assert.Nil(t, v.Integrations[2].FailingSince)
+		assert.Equal(t, 1, v.Older)
+
+		_, body := get(t, base)
+		assert.Contains(t, body, "2 integrations have undelivered events")
+		assert.Contains(t, body, "60 events undelivered")
+		assert.Contains(t, body, "1 older one</a>")
+		link := regexp.MustCompile(`/events\?[^"]*status=503`).FindString(body)
+		_, body = get(t, base+html.UnescapeString(link))
+		assert.Contains(t, body, "60 undelivered events with 503 of down")
+		assert.Contains(t, body, "Page 1 of 2")
+		_, body = get(t, base+html.UnescapeString(link)+"&page=2")
+		assert.Equal(t, 10, strings.Count(body, `<tr id="row-`))
+		event := regexp.MustCompile(`/event/job[^"]*`).FindString(body)
+		status, body := get(t, base+html.UnescapeString(event))
+		assert.Equal(t, http.StatusOK, status)
+		assert.Regexp(t, `maintenance 0000000\d`, body)
+		assert.Contains(t, body, "<b class=\"bad\">not delivered</b> after 1 attempt")
+		_, body = get(t, base+"/event/?job="+url.QueryEscape(" job/3? "))
+		assert.Contains(t, body, "maintenance 00000003")
+		_, body = get(t, base+"/events?older=1&integration=down")
+		assert.Contains(t, body, "61 undelivered events")
+		_, body = get(t, base+"/event/nothing")
+		assert.Contains(t, body, "No attempt to deliver this event was read.")
+		for _, bad := range []string{"/events?status=x", "/events?page=0", "/?from=2026-01-01T00:00Z", "/?from=x&to=y", "/?from=2026-01-02T00:00&to=2026-01-01T00:00"} {
+			status, _ := get(t, base+bad)
+			assert.Equal(t, http.StatusBadRequest, status, bad)
+		}
+	})
 }
 
 func TestTexts(t *testing.T) {
