@@ -322,6 +322,26 @@ func TestAlertsOfGroups(t *testing.T) {
 	})
 }
 
+// What was over before the receiver could take its alert is not told at all.
+func TestGroupOver(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s, r, c := open(t, location), newReceiver(t), &clock{t: time.Now()}
+		a := newAlerter(s, r, c)
+		a.each, r.status = false, http.StatusBadGateway
+		c.read(t, s, failed("hook", "job", 1, c.t, 500))
+		c.t = c.t.Add(a.grace)
+		c.read(t, s)
+		a.do(t)
+		assert.Len(t, r.keys, 1)
+		c.t = c.t.Add(time.Hour)
+		c.read(t, s, epcclogstest.Log("hook", "job", 2, c.t))
+		r.status = http.StatusOK
+		a.do(t)
+		assert.Len(t, r.keys, 1)
+		assert.Zero(t, number(t, s.db, `SELECT COUNT(*) FROM alerts`))
+	})
+}
+
 // The first run reads the failures of a year. Those that are over need no alert.
 func TestFirstRun(t *testing.T) {
 	onEach(t, func(t *testing.T, location string) {

@@ -23,7 +23,7 @@ func newChart(w window, slots []slot, link func(slot) string) chart {
 		highest = max(highest, s.Attempts)
 	}
 	top, steps := niceScale(float64(highest))
-	c := chart{Dates: w.slot >= days, Every: (len(slots) + 7) / 8}
+	c := chart{Dates: w.slot >= days, Every: (len(slots) + 5) / 6}
 	for i := steps; i >= 0; i-- {
 		c.Steps = append(c.Steps, int(math.Round(top*float64(i)/float64(steps))))
 	}

@@ -19,9 +19,9 @@ const (
 	waitingRows = 500                    // that were read and are in no batch yet
 	pagesAhead  = 8                      // see Pager.Concurrent
 	pageLimit   = 100                    // records on a page; fewer when pages are too large
-	minPage     = 4               // the pager may ask for 16 more, which it knows
-	pageBytes   = 32 << 20        // see WithMaxResponseSize; there is as much in memory for each page ahead
-	saveRetry   = 2 * time.Second // while the database fails
+	minPage     = 4                      // the pager may ask for 16 more, which it knows
+	pageBytes   = 32 << 20               // see WithMaxResponseSize; there is as much in memory for each page ahead
+	saveRetry   = 2 * time.Second        // while the database fails
 	namesEvery  = 5 * time.Minute
 	lastSave    = 5 * time.Second // for the records at hand when the program ends
 	tidyEvery   = time.Minute     // how often old records are looked for

@@ -179,7 +179,7 @@ func (a *alerter) end(t tx, g group, now time.Time) error {
 		return err
 	}
 	withdrawn, err := t.exec(`
-		DELETE FROM alerts WHERE integration = $1 AND status = $2 AND kind = '`+kindFailing+`' AND sent_at IS NULL AND tries = 0`,
+		DELETE FROM alerts WHERE integration = $1 AND status = $2 AND kind = '`+kindFailing+`' AND job = '' AND sent_at IS NULL`,
 		g.integration, g.status)
 	if err != nil || withdrawn > 0 {
 		return err
@@ -187,10 +187,13 @@ func (a *alerter) end(t tx, g group, now time.Time) error {
 	return a.tell(t, kindRecovered, g, now)
 }
 
-// tell writes an alert about a group to the outbox.
+// tell writes an alert about a group to the outbox, in place of one that was not sent.
 func (a *alerter) tell(t tx, kind string, g group, now time.Time) error {
 	alert := alert{Kind: kind, Integration: g.integration, Status: g.status}
-	var err error
+	_, err := t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND job = '' AND sent_at IS NULL`, g.integration, g.status)
+	if err != nil {
+		return err
+	}
 	if g.n > 0 {
 		alert, err = t.describe(kind, `integration = $1 AND status = $2 AND NOT succeeded`, g.integration, g.status)
 	} else {

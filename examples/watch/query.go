@@ -279,7 +279,7 @@ func (v *summary) group(t tx, f filter, w window, of func(string) *integrationSu
 // since reads since when integrations fail. Of each it reads one entry of an index.
 func (v *summary) since(t tx, _ filter, _ window, _ func(string) *integrationSummary) error {
 	for _, in := range v.Integrations {
-		var success, failure int64
+		var success, failures, failure int64
 		if err := t.get(`SELECT `+fmt.Sprintf(lastSuccess, "$1"), []any{in.ID}, &success); err != nil {
 			return err
 		}
@@ -290,11 +290,12 @@ func (v *summary) since(t tx, _ filter, _ window, _ func(string) *integrationSum
 		if in.Undelivered == 0 {
 			continue
 		}
-		if err := t.get(`SELECT COALESCE(MIN(created_at), 0) FROM logs WHERE integration = $1 AND succeeded = FALSE AND created_at > $2`,
-			[]any{in.ID, success}, &failure); err != nil {
+		if err := t.get(`SELECT COUNT(*), COALESCE(MIN(created_at), 0) FROM (SELECT created_at FROM logs
+			WHERE integration = $1 AND succeeded = FALSE AND created_at > $2 ORDER BY created_at LIMIT 2) l`,
+			[]any{in.ID, success}, &failures, &failure); err != nil {
 			return err
 		}
-		in.Down = failure > 0
+		in.Down = failures > 1 // a single one is not yet an outage
 		since := fromMicros(failure)
 		if !in.Down {
 			since = slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) }).First
