@@ -36,6 +36,7 @@ type logPager = epcclogs.Pager[epcclogs.IntegrationLog]
 // follower brings one list of logs from the API into the database.
 type follower struct {
 	list     string
+	since    time.Time // of a list that was never read; zero: all of it
 	api      *api
 	store    *store
 	interval time.Duration
@@ -81,6 +82,9 @@ func (f *follower) follow(ctx context.Context, cursor string, entries chan<- ent
 		pager := client.StoreLogs(options)
 		if f.list != wholeStore {
 			pager = client.IntegrationLogs(f.list, options)
+		}
+		if cursor == "" {
+			pager.Since(f.since)
 		}
 		f.pager.Store(pager.Concurrent(max(1, pagesAhead*limit/pageLimit)).Resume(cursor))
 		err := f.read(ctx, limit, entries)

@@ -55,6 +55,7 @@ type settings struct {
 	database     string
 	adopt        bool
 	keep         time.Duration
+	since        time.Duration // what the first run reads; 0: all
 	interval     time.Duration
 	rate         float64
 	integrations []string
@@ -115,6 +116,7 @@ an address to post to when deliveries begin to fail and when they have recovered
 	flags.BoolVar(&set.adopt, "adopt", false, "take over the database of the store under another key or URL")
 	flags.BoolVar(&set.alerts.each, "alert-each", false, "post each undelivered event, not what they have in common")
 	flags.DurationVar(&set.alerts.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
+	flags.DurationVar(&set.since, "since", 0, "`time` from which on the first run reads, such as 720h for 30 days; 0 means all")
 	flags.DurationVar(&set.keep, "keep", 0, "`time` that a delivery attempt stays in the database, in whole days; 0 means for ever")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil, err
@@ -143,6 +145,8 @@ func (set *settings) check() error {
 		return fmt.Errorf("-rate %v is negative", set.rate)
 	case set.alerts.grace < 0:
 		return fmt.Errorf("-grace %v is negative", set.alerts.grace)
+	case set.since < 0:
+		return fmt.Errorf("-since %v is negative", set.since)
 	case set.keep < 0:
 		return fmt.Errorf("-keep %v is negative", set.keep)
 	case location != "" && set.database != "":
@@ -175,7 +179,8 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 	made, end := context.WithCancel(ctx) // as long as data are made up
 	defer end()
 	options := []epcclogs.Option{
-		epcclogs.WithLogger(slog.New(requestLog{logger.Handler(), m})),
+		epcclogs.WithLogger(logger),
+		epcclogs.WithOnAttempt(m.attempt),
 		epcclogs.WithRateLimit(set.rate),
 		epcclogs.WithMaxResponseSize(pageBytes),
 		epcclogs.WithUserAgent("epcclogs-watch"),
@@ -235,9 +240,13 @@ func (p *program) newWeb(title string) {
 	if len(lists) == 0 {
 		lists = []string{wholeStore}
 	}
+	var since time.Time
+	if p.since > 0 {
+		since = time.Now().Add(-p.since)
+	}
 	for _, list := range lists {
 		p.web.followers = append(p.web.followers, &follower{
-			list: list, api: p.api, store: p.store, interval: p.interval, metrics: p.metrics, logger: p.logger,
+			list: list, since: since, api: p.api, store: p.store, interval: p.interval, metrics: p.metrics, logger: p.logger,
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -251,6 +252,32 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// The first run reads what is newer than -since; the next one goes on where that ended.
+func TestSince(t *testing.T) {
+	hook := epcclogstest.SampleIntegration(0)
+	var logs []epcclogs.IntegrationLog
+	for i := range 2000 {
+		logs = append(logs, epcclogstest.Log(hook.ID, strconv.Itoa(i), 1, time.Now().Add(time.Duration(i-2000)*time.Hour)))
+	}
+	for name, order := range map[string][]epcclogstest.Option{"oldest first": nil, "newest first": {epcclogstest.WithNewestFirst()}} {
+		t.Run(name, func(t *testing.T) {
+			api := epcclogstest.NewServer(append(order, epcclogstest.WithIntegration(hook, logs...))...)
+			defer api.Close()
+			setenv(t, api)
+			location := databases["sqlite"](t)
+			args := []string{"-db", location, "-interval", "100ms", "-since", "100h30m"}
+			url, end := start(t, args...)
+			s := open(t, location)
+			eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusOK })
+			assert.Equal(t, 100, number(t, s.db, `SELECT COUNT(*) FROM logs`))
+			end()
+			api.AddLogs(hook.ID, epcclogstest.Log(hook.ID, "new", 1, time.Now()))
+			start(t, args...)
+			eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 101 })
+		})
+	}
+}
+
 // While the API fails, the page says so and keeps the last good data; /healthz
 // turns 503 and comes back.
 func TestOutage(t *testing.T) {
@@ -298,6 +325,7 @@ func TestSettings(t *testing.T) {
 		{"-interval soon", none, 2, `invalid value "soon" for flag -interval`},
 		{"-colour", none, 2, "flag provided but not defined: -colour"},
 		{"-grace -1s", none, 2, "-grace -1s is negative"},
+		{"-since -1h", none, 2, "-since -1h0m0s is negative"},
 		{"-keep -1h", none, 2, "-keep -1h0m0s is negative"},
 		{"-interval 1s some-id some-id", none, 2, "the integration some-id is named twice"},
 		{"-rate -1", none, 2, "-rate -1 is negative"},

@@ -2,13 +2,15 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/epcclogs/epcclogs"
 )
 
 const scrapeTimeout = 5 * time.Second // less than Prometheus waits
@@ -38,6 +40,15 @@ func newMetrics() *metrics {
 	m.registry.MustRegister(m.requests, m.attempts, m.alerts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// attempt counts a request.
+func (m *metrics) attempt(_ context.Context, a epcclogs.Attempt) {
+	status := "error"
+	if a.StatusCode != 0 {
+		status = strconv.Itoa(a.StatusCode)
+	}
+	m.requests.WithLabelValues(status).Inc()
 }
 
 // stored counts records that are in the database now.
@@ -101,33 +112,6 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	if !t.newest.IsZero() {
 		gauge(newestDesc, seconds(t.newest))
 	}
-}
-
-// requestLog is the handler of the client's logger: it counts the requests, and
-// passes on only what a user wants to see.
-type requestLog struct {
-	slog.Handler
-	metrics *metrics
-}
-
-func (h requestLog) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h requestLog) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelDebug {
-		r.Attrs(func(a slog.Attr) bool { // other records have neither
-			switch a.Key {
-			case "status":
-				h.metrics.requests.WithLabelValues(a.Value.String()).Inc()
-			case "error":
-				h.metrics.requests.WithLabelValues("error").Inc()
-			}
-			return true
-		})
-	}
-	if !h.Handler.Enabled(ctx, r.Level) {
-		return nil
-	}
-	return h.Handler.Handle(ctx, r)
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

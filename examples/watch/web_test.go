@@ -146,15 +146,13 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-// The client's log has records of other things than requests, too.
 func TestRequestsCounted(t *testing.T) {
 	w, base := serveWeb(t, open(t, databases["sqlite"](t)))
-	logger := slog.New(requestLog{silent.Handler(), w.metrics})
 	api := epcclogstest.NewServer()
 	defer api.Close()
 	api.Fail(1, epcclogstest.Status(http.StatusForbidden, ""))
 	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}), epcclogs.WithLogger(logger))
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}), epcclogs.WithOnAttempt(w.metrics.attempt))
 	require.NoError(t, err)
 	for range 3 {
 		_, _ = client.ListIntegrations(t.Context(), nil)
@@ -162,7 +160,6 @@ func TestRequestsCounted(t *testing.T) {
 	api.Close()
 	_, err = client.ListIntegrations(t.Context(), nil)
 	require.Error(t, err)
-	logger.DebugContext(t.Context(), "epcclogs: pace", "rate", 1)
 	_, body := get(t, base+"/metrics")
 	for status, n := range map[string]int{"200": 2, "403": 1, "error": 1} {
 		assert.Contains(t, body, fmt.Sprintf("\nwatch_api_requests_total{status=%q} %d\n", status, n))
