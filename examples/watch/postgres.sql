@@ -1,4 +1,6 @@
--- The tables of sqlite.sql, which says what they are for.
+-- As sqlite.sql, which says what all this is for.
+
+-- name: schema
 
 CREATE TABLE IF NOT EXISTS watch (
 	store TEXT NOT NULL
@@ -86,3 +88,37 @@ CREATE TABLE IF NOT EXISTS lists (
 	cursor  TEXT NOT NULL,
 	read_at BIGINT NOT NULL
 );
+
+-- name: lock
+-- The server gives it back when the program goes silent.
+SELECT set_config('idle_in_transaction_session_timeout', '60s', TRUE), pg_advisory_xact_lock(7239043)
+
+-- name: old
+SELECT SUM(CASE tablename WHEN 'lists' THEN 1 ELSE -1 END) FROM pg_tables
+WHERE tablename IN ('lists', 'watch') AND schemaname = current_schema()
+
+-- name: time
+SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
+
+-- name: insert logs
+INSERT INTO logs SELECT * FROM jsonb_populate_recordset(NULL::logs, $1::jsonb)
+ON CONFLICT (key) DO NOTHING RETURNING key
+
+-- name: upsert events
+INSERT INTO events (integration, job, attempt, succeeded, status, answer, key, last_at, seen_at, alerted)
+SELECT integration, job, attempt, succeeded, status, answer, key, created_at, seen_at, FALSE
+FROM jsonb_to_recordset($1::jsonb) AS r (integration TEXT, job TEXT, attempt BIGINT, succeeded BOOLEAN, status BIGINT,
+	answer TEXT, key TEXT, created_at BIGINT, seen_at BIGINT)
+ON CONFLICT (integration, job) DO UPDATE SET
+	attempt = excluded.attempt, succeeded = excluded.succeeded, status = excluded.status, answer = excluded.answer,
+	key = excluded.key, last_at = excluded.last_at, seen_at = excluded.seen_at,
+	alerted = events.alerted AND NOT excluded.succeeded AND excluded.status = events.status
+WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)
+
+-- name: upsert integrations
+INSERT INTO integrations SELECT * FROM jsonb_populate_recordset(NULL::integrations, $1::jsonb)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''
+
+-- name: upsert sums
+INSERT INTO sums SELECT * FROM jsonb_populate_recordset(NULL::sums, $1::jsonb)
+ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n

@@ -159,14 +159,6 @@ type sumRow struct {
 	N int `json:"n"`
 }
 
-const upsertSums = `
-	INSERT INTO sums (grain, start, integration, succeeded, status, bucket, n)
-	SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
-		CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), CAST(r.value->>'bucket' AS BIGINT),
-		CAST(r.value->>'n' AS BIGINT)
-	FROM %s WHERE TRUE
-	ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n`
-
 // sumUp counts attempts.
 func sumUp(rows []logRow, now time.Time) []sumRow {
 	counts := make(map[sum]int)

@@ -1,4 +1,7 @@
--- Times are microseconds since 1970. Each statement can be run again.
+-- What SQLite is asked for in its own words. Times are microseconds since 1970.
+
+-- name: schema
+-- Each statement can be run again.
 
 -- Which store this is the database of.
 CREATE TABLE IF NOT EXISTS watch (
@@ -94,3 +97,49 @@ CREATE TABLE IF NOT EXISTS lists (
 	cursor  TEXT NOT NULL,
 	read_at BIGINT NOT NULL
 );
+
+-- name: lock
+-- It is taken already: a transaction that writes begins with BEGIN IMMEDIATE.
+SELECT 1
+
+-- name: old
+-- Is 1 if an older release made the database, which did not write down of which store it is.
+SELECT SUM(CASE name WHEN 'lists' THEN 1 ELSE -1 END) FROM sqlite_master WHERE name IN ('lists', 'watch')
+
+-- name: time
+SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+
+-- name: insert logs
+INSERT INTO logs (key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at, dated)
+SELECT r.value->>'key', r.value->>'id', r.value->>'integration', r.value->>'job',
+	CAST(r.value->>'attempt' AS BIGINT), CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT),
+	r.value->>'reason', r.value->>'body', CAST(r.value->>'processing' AS BIGINT),
+	CAST(r.value->>'created_at' AS BIGINT), CAST(r.value->>'dated' AS BOOLEAN)
+FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (key) DO NOTHING RETURNING key
+
+-- name: upsert events
+-- Attempts come in any order: the highest number is the last, then the latest. An alert
+-- no longer covers an event that was delivered meanwhile, or fails in another way.
+INSERT INTO events (integration, job, attempt, succeeded, status, answer, key, last_at, seen_at, alerted)
+SELECT r.value->>'integration', r.value->>'job', CAST(r.value->>'attempt' AS BIGINT),
+	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), r.value->>'answer', r.value->>'key',
+	CAST(r.value->>'created_at' AS BIGINT), CAST(r.value->>'seen_at' AS BIGINT), FALSE
+FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (integration, job) DO UPDATE SET
+	attempt = excluded.attempt, succeeded = excluded.succeeded, status = excluded.status, answer = excluded.answer,
+	key = excluded.key, last_at = excluded.last_at, seen_at = excluded.seen_at,
+	alerted = events.alerted AND NOT excluded.succeeded AND excluded.status = events.status
+WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)
+
+-- name: upsert integrations
+INSERT INTO integrations (id, name) SELECT r.value->>'id', r.value->>'name' FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''
+
+-- name: upsert sums
+INSERT INTO sums (grain, start, integration, succeeded, status, bucket, n)
+SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
+	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), CAST(r.value->>'bucket' AS BIGINT),
+	CAST(r.value->>'n' AS BIGINT)
+FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n

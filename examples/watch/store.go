@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -26,46 +27,13 @@ const (
 	connections  = 4
 )
 
-// dialect is where the databases differ. All times are microseconds since 1970, and
-// rows travel as JSON arrays, so that they run the same SQL.
-type dialect struct {
-	driver string
-	schema string
-	rows   string // a FROM item: the elements of the JSON array $1, as r.value
-	lock   string // begins a transaction that writes; one at a time can
-	old    string // is 1 if an older release made the database, which did not write its store down
-	now    string // the time of the database, which all processes share
-}
+//go:embed *.sql
+var dialects embed.FS
 
-//go:embed sqlite.sql
-var sqliteSchema string
-
-//go:embed postgres.sql
-var postgresSchema string
-
-// sqlite takes its lock with BEGIN IMMEDIATE, and the time from this machine.
-var sqlite = dialect{
-	driver: "sqlite",
-	schema: sqliteSchema,
-	rows:   "json_each($1) AS r",
-	old:    `SELECT SUM(CASE name WHEN 'lists' THEN 1 ELSE -1 END) FROM sqlite_master WHERE name IN ('lists', 'watch')`,
-}
-
-// The server gives the lock back when the program goes silent.
-var postgres = dialect{
-	driver: "pgx",
-	schema: postgresSchema,
-	rows:   "jsonb_array_elements($1::jsonb) AS r (value)",
-	lock:   `SELECT set_config('idle_in_transaction_session_timeout', '60s', TRUE), pg_advisory_xact_lock(7239043)`,
-	old: `SELECT SUM(CASE tablename WHEN 'lists' THEN 1 ELSE -1 END) FROM pg_tables
-		WHERE tablename IN ('lists', 'watch') AND schemaname = current_schema()`,
-	now: `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
-}
-
-// store is the database.
+// store is the database. All times in it are microseconds since 1970.
 type store struct {
-	dialect
 	db      *sql.DB
+	own     map[string]string // statements by name, where the databases differ
 	timeout time.Duration
 	clock   func() time.Time // for tests
 }
@@ -84,14 +52,27 @@ func openStore(ctx context.Context, location, identity string, adopt bool) (*sto
 	return s, nil
 }
 
+// comments would hide where a statement ends.
+var comments = regexp.MustCompile(`(?m)\s*--.*$`)
+
 func connect(location string) (s *store, err error) {
-	s = &store{dialect: sqlite, timeout: queryTimeout}
-	if isPostgres(location) {
-		s.dialect = postgres
-	} else if location, err = prepareFile(location); err != nil {
+	s = &store{own: make(map[string]string), timeout: queryTimeout}
+	driver, file := "pgx", "postgres.sql"
+	if !isPostgres(location) {
+		driver, file = "sqlite", "sqlite.sql"
+		if location, err = prepareFile(location); err != nil {
+			return nil, err
+		}
+	}
+	statements, err := dialects.ReadFile(file)
+	if err != nil {
 		return nil, err
 	}
-	if s.db, err = sql.Open(s.driver, location); err != nil {
+	for part := range strings.SplitSeq(string(statements), "-- name: ") {
+		name, statement, _ := strings.Cut(part, "\n")
+		s.own[name] = comments.ReplaceAllString(statement, "")
+	}
+	if s.db, err = sql.Open(driver, location); err != nil {
 		return nil, err
 	}
 	s.db.SetMaxOpenConns(connections)
@@ -99,15 +80,16 @@ func connect(location string) (s *store, err error) {
 	return s, nil
 }
 
+// setUp makes what the database lacks, and refuses that of another store.
 func (t tx) setUp(identity string, adopt bool) error {
 	var old sql.NullInt64
-	if err := t.get(t.old, nil, &old); err != nil {
+	if err := t.get(t.own["old"], nil, &old); err != nil {
 		return err
 	}
 	if old.Int64 > 0 {
 		return errors.New("an older release made it, and did not keep what this one shows: use a new one")
 	}
-	for statement := range strings.SplitSeq(strings.TrimSuffix(t.schema, ";\n"), ";\n") {
+	for statement := range strings.SplitSeq(strings.TrimRight(t.own["schema"], ";\n"), ";") {
 		if _, err := t.exec(statement); err != nil {
 			return err
 		}
@@ -184,10 +166,8 @@ type tx struct {
 // write runs f in a transaction, after all others that write.
 func (s *store) write(ctx context.Context, f func(tx) error) error {
 	return s.transact(ctx, nil, func(t tx) error {
-		if t.lock != "" {
-			if _, err := t.exec(t.lock); err != nil {
-				return err
-			}
+		if _, err := t.exec(t.own["lock"]); err != nil {
+			return err
 		}
 		return f(t)
 	})
@@ -252,11 +232,11 @@ func (t tx) each(query string, args, dest []any, f func()) (err error) {
 	return rows.Err()
 }
 
-// insert runs a statement whose FROM item is made of rows.
-func (t tx) insert(statement string, rows any) error {
+// insert runs a statement of the database with rows, as a JSON array.
+func (t tx) insert(name string, rows any) error {
 	text, err := json.Marshal(rows)
 	if err == nil {
-		_, err = t.exec(fmt.Sprintf(statement, t.rows), string(text))
+		_, err = t.exec(t.own[name], string(text))
 	}
 	return err
 }
@@ -266,40 +246,10 @@ func (t tx) time() (now time.Time, err error) {
 	if t.clock != nil {
 		return t.clock(), nil
 	}
-	if t.now == "" {
-		return time.Now(), nil
-	}
 	var micros int64
-	err = t.get(t.now, nil, &micros)
+	err = t.get(t.own["time"], nil, &micros)
 	return fromMicros(micros), err
 }
-
-const insertLogs = `
-	INSERT INTO logs (key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at, dated)
-	SELECT r.value->>'key', r.value->>'id', r.value->>'integration', r.value->>'job',
-		CAST(r.value->>'attempt' AS BIGINT), CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT),
-		r.value->>'reason', r.value->>'body', CAST(r.value->>'processing' AS BIGINT),
-		CAST(r.value->>'created_at' AS BIGINT), CAST(r.value->>'dated' AS BOOLEAN)
-	FROM %s WHERE TRUE
-	ON CONFLICT (key) DO NOTHING RETURNING key`
-
-// Attempts come in any order: the highest number is the last, then the latest. An alert
-// no longer covers an event that was delivered meanwhile, or fails in another way.
-const upsertEvents = `
-	INSERT INTO events (integration, job, attempt, succeeded, status, answer, key, last_at, seen_at, alerted)
-	SELECT r.value->>'integration', r.value->>'job', CAST(r.value->>'attempt' AS BIGINT),
-		CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), r.value->>'answer', r.value->>'key',
-		CAST(r.value->>'created_at' AS BIGINT), CAST(r.value->>'seen_at' AS BIGINT), FALSE
-	FROM %s WHERE TRUE
-	ON CONFLICT (integration, job) DO UPDATE SET
-		attempt = excluded.attempt, succeeded = excluded.succeeded, status = excluded.status, answer = excluded.answer,
-		key = excluded.key, last_at = excluded.last_at, seen_at = excluded.seen_at,
-		alerted = events.alerted AND NOT excluded.succeeded AND excluded.status = events.status
-	WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)`
-
-const upsertIntegrations = `
-	INSERT INTO integrations (id, name) SELECT r.value->>'id', r.value->>'name' FROM %s WHERE TRUE
-	ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''`
 
 // place is how far a list is in the database. Its zero value is that of a list that
 // was never read.
@@ -334,7 +284,7 @@ func (t tx) saveRows(rows []logRow, now time.Time) (added []logRow, err error) {
 	}
 	fresh := make(map[string]bool, len(rows))
 	var key string
-	if err := t.each(fmt.Sprintf(insertLogs, t.rows), []any{string(text)}, []any{&key}, func() { fresh[key] = true }); err != nil {
+	if err := t.each(t.own["insert logs"], []any{string(text)}, []any{&key}, func() { fresh[key] = true }); err != nil {
 		return nil, err
 	}
 	for _, r := range rows {
@@ -344,13 +294,13 @@ func (t tx) saveRows(rows []logRow, now time.Time) (added []logRow, err error) {
 		}
 	}
 	events, integrations := lastAttempts(rows, now)
-	if err := t.insert(upsertEvents, events); err != nil {
+	if err := t.insert("upsert events", events); err != nil {
 		return nil, err
 	}
-	if err := t.insert(upsertIntegrations, integrations); err != nil {
+	if err := t.insert("upsert integrations", integrations); err != nil {
 		return nil, err
 	}
-	return added, t.insert(upsertSums, sumUp(added, now))
+	return added, t.insert("upsert sums", sumUp(added, now))
 }
 
 // forget deletes attempts from before a day, the oldest first and up to limit; with the
@@ -403,7 +353,7 @@ func (s *store) saveIntegrations(ctx context.Context, all []epcclogs.Integration
 	for _, in := range all {
 		rows = append(rows, integrationRow{text(in.ID, idLimit), text(in.Name, idLimit)})
 	}
-	return s.write(ctx, func(t tx) error { return t.insert(upsertIntegrations, rows) })
+	return s.write(ctx, func(t tx) error { return t.insert("upsert integrations", rows) })
 }
 
 // toMicros returns 0 for the zero time.
