@@ -184,7 +184,7 @@ func empty(t *testing.T, s *store) {
 	}
 }
 
-func number(t *testing.T, db *sql.DB, query string) (n int) {
+func number(t testing.TB, db *sql.DB, query string) (n int) {
 	t.Helper()
 	require.NoError(t, db.QueryRowContext(t.Context(), query).Scan(&n))
 	return n
