@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,25 +80,16 @@ func (a *alerter) look(ctx context.Context) error {
 	if len(lists) == 0 {
 		return nil
 	}
-	if err := a.store.write(ctx, func(t tx) error {
-		now, err := t.time()
-		if err != nil {
-			return err
-		}
-		if err := t.mendTimes(now); err != nil {
-			return err
-		}
+	if err := a.store.write(ctx, func(t *tx) {
+		now := t.time()
+		t.mendTimes(now)
 		for _, l := range lists {
 			if a.each {
-				err = a.enqueueEvents(t, l, now)
+				a.enqueueEvents(t, l, now)
 			} else {
-				err = a.enqueueGroups(t, l, now)
-			}
-			if err != nil {
-				return err
+				a.enqueueGroups(t, l, now)
 			}
 		}
-		return nil
 	}); err != nil {
 		return err
 	}
@@ -109,17 +98,14 @@ func (a *alerter) look(ctx context.Context) error {
 
 // mendTimes is for a clock that was ahead: what was noted then waits from now on, and
 // not until the clock shows that time again.
-func (t tx) mendTimes(now time.Time) error {
+func (t *tx) mendTimes(now time.Time) {
 	for _, statement := range []string{
 		`UPDATE events SET seen_at = $1 WHERE NOT succeeded AND NOT alerted AND seen_at > $2`,
 		`UPDATE incidents SET posted_at = $1 WHERE posted_at > $2`,
 		`UPDATE alerts SET tried_at = $1 WHERE sent_at IS NULL AND tried_at > $2`,
 	} {
-		if _, err := t.exec(statement, now.UnixMicro(), now.Add(skew).UnixMicro()); err != nil {
-			return err
-		}
+		t.exec(statement, now.UnixMicro(), now.Add(skew).UnixMicro())
 	}
-	return nil
 }
 
 // due is the condition that an event of the list $1 has no alert, and that no later
@@ -128,50 +114,34 @@ func (t tx) mendTimes(now time.Time) error {
 const due = within + ` AND NOT succeeded AND NOT alerted AND seen_at <= $2`
 
 // enqueueEvents writes an alert for each event that is due and never had one.
-func (a *alerter) enqueueEvents(t tx, l read, now time.Time) error {
-	limit := l.at.Add(-a.grace).UnixMicro()
-	var jobs []eventRow
+func (a *alerter) enqueueEvents(t *tx, l read, now time.Time) {
+	var events []eventRow
 	var e eventRow
-	if err := t.each(`SELECT integration, job, key FROM events WHERE `+due+` ORDER BY seen_at LIMIT 100`, []any{l.list, limit},
-		[]any{&e.Integration, &e.Job, &e.Key}, func() { jobs = append(jobs, e) }); err != nil {
-		return err
+	t.each(`SELECT integration, job, key FROM events WHERE `+due+` ORDER BY seen_at LIMIT 100`,
+		[]any{l.list, l.at.Add(-a.grace).UnixMicro()}, []any{&e.Integration, &e.Job, &e.Key}, func() { events = append(events, e) })
+	for _, e := range events {
+		alert := t.describe(kindEvent, `key = $1`, e.Key)
+		alert.URL = a.public + eventPath(e.Job)
+		alert.Text = fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s",
+			alert.Name, e.Job, alert.Attempts, alert.answer())
+		a.enqueue(t, alert, e.Key, now)
+		t.exec(`UPDATE events SET alerted = TRUE WHERE integration = $1 AND job = $2`, e.Integration, e.Job)
 	}
-	for _, e := range jobs {
-		alert, err := t.describe(kindEvent, `key = $1`, e.Key)
-		if err == nil {
-			alert.URL = a.public + eventPath(e.Job)
-			alert.Text = fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s",
-				alert.Name, e.Job, alert.Attempts, alert.answer())
-			err = a.enqueue(t, alert, e.Key, now)
-		}
-		if err == nil {
-			_, err = t.exec(`UPDATE events SET alerted = TRUE WHERE integration = $1 AND job = $2`, e.Integration, e.Job)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // enqueue writes an alert to the outbox, unless its event had one, and a link to
 // its text.
-func (a *alerter) enqueue(t tx, alert alert, key string, now time.Time) error {
+func (a *alerter) enqueue(t *tx, alert alert, key string, now time.Time) {
 	if a.public == "" {
 		alert.URL = ""
 	} else {
 		alert.Text += "\n" + alert.URL
 	}
-	payload, err := json.Marshal(alert)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec(`
+	t.exec(`
 		INSERT INTO alerts (key, integration, job, status, kind, payload, created_at)
 		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS BIGINT)
 		WHERE $3 = '' OR NOT EXISTS (SELECT 1 FROM alerts WHERE integration = $2 AND job = $3)`,
-		key, alert.Integration, alert.Job, alert.Status, alert.Kind, string(payload), now.UnixMicro())
-	return err
+		key, alert.Integration, alert.Job, alert.Status, alert.Kind, t.rows(alert), now.UnixMicro())
 }
 
 // post posts what is due. A receiver that cannot take anything is left alone for a
@@ -201,24 +171,15 @@ func (a *alerter) post(ctx context.Context, lists []read) error {
 // claim is over. The key is empty when none is due. An event that was delivered
 // meanwhile needs no alert any more.
 func (a *alerter) claim(ctx context.Context, list string) (w waiting, err error) {
-	err = a.store.write(ctx, func(t tx) error {
-		now, err := t.time()
-		if err != nil {
-			return err
-		}
-		err = t.get(`
+	err = a.store.write(ctx, func(t *tx) {
+		now := t.time().UnixMicro()
+		if t.get(`
 			SELECT key, payload, tries FROM alerts a
 			WHERE `+within+` AND sent_at IS NULL AND tried_at + wait <= $2 AND (job = '' OR EXISTS (
 				SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))
-			ORDER BY tries, created_at LIMIT 1`, []any{list, now.UnixMicro()}, &w.key, &w.payload, &w.tries)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		} else if err != nil {
-			return err
+			ORDER BY tries, created_at LIMIT 1`, []any{list, now}, &w.key, &w.payload, &w.tries) {
+			t.exec(`UPDATE alerts SET tries = tries + 1, tried_at = $2, wait = $3 WHERE key = $1`, w.key, now, alertClaim.Microseconds())
 		}
-		_, err = t.exec(`UPDATE alerts SET tries = tries + 1, tried_at = $2, wait = $3 WHERE key = $1`,
-			w.key, now.UnixMicro(), alertClaim.Microseconds())
-		return err
 	})
 	return w, err
 }
@@ -282,23 +243,18 @@ func (a *alerter) note(ctx context.Context, w waiting, wait time.Duration, probl
 	if wait == 0 {
 		a.failures = 0
 	}
-	return a.store.write(ctx, func(t tx) error {
-		now, err := t.time()
-		if err != nil {
-			return err
-		}
+	return a.store.write(ctx, func(t *tx) {
+		now := t.time()
 		if problem == nil {
-			_, err = t.exec(`UPDATE alerts SET sent_at = $2, error = '' WHERE key = $1`, w.key, now.UnixMicro())
-			return err
+			t.exec(`UPDATE alerts SET sent_at = $2, error = '' WHERE key = $1`, w.key, now.UnixMicro())
+			return
 		}
 		own := cmp.Or(wait, min(alertMinRetry<<min(w.tries, 10), alertMaxRetry))
-		if _, err = t.exec(`UPDATE alerts SET tried_at = $2, wait = $3, error = $4 WHERE key = $1`,
-			w.key, now.UnixMicro(), own.Microseconds(), text(problem.Error(), reasonLimit)); err != nil || wait == 0 {
-			return err
+		t.exec(`UPDATE alerts SET tried_at = $2, wait = $3, error = $4 WHERE key = $1`,
+			w.key, now.UnixMicro(), own.Microseconds(), text(problem.Error(), reasonLimit))
+		if wait > 0 {
+			t.exec(`UPDATE alerts SET tried_at = $1, wait = $2 WHERE sent_at IS NULL AND tried_at + wait < $3`,
+				now.UnixMicro(), wait.Microseconds(), now.Add(wait).UnixMicro())
 		}
-		_, err = t.exec(`
-			UPDATE alerts SET tried_at = $1, wait = $2 WHERE sent_at IS NULL AND tried_at + wait < $3`,
-			now.UnixMicro(), wait.Microseconds(), now.Add(wait).UnixMicro())
-		return err
 	})
 }

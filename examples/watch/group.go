@@ -56,18 +56,18 @@ func (a alert) answer() string {
 
 // describe makes an alert from the last attempt of the events for which a condition
 // holds.
-func (t tx) describe(kind, condition string, args ...any) (a alert, err error) {
-	a.Kind, a.Events = kind, 1
+func (t *tx) describe(kind, condition string, args ...any) alert {
+	a := alert{Kind: kind, counted: counted{Events: 1}}
 	var created int64
 	var reason, body string
-	err = t.get(`
+	t.get(`
 		SELECT l.integration, COALESCE(i.name, ''), l.job, l.attempt, l.status, l.reason, l.body, l.created_at
 		FROM (SELECT key FROM events WHERE `+condition+` ORDER BY last_at DESC LIMIT 1) e
 		JOIN logs l ON l.key = e.key LEFT JOIN integrations i ON i.id = l.integration`, args,
 		&a.Integration, &a.Name, &a.Job, &a.Attempts, &a.Status, &reason, &body, &created)
 	a.Name, a.Since = cmp.Or(a.Name, a.Integration), fromMicros(created)
 	a.Answer = text(strings.TrimSpace(cmp.Or(strings.TrimSpace(body), reason)), alertAnswer)
-	return a, err
+	return a
 }
 
 // group is what alerts know of the undelivered events of an integration with a status.
@@ -89,119 +89,82 @@ const lastSuccess = `COALESCE((SELECT MAX(created_at) FROM logs WHERE integratio
 
 // enqueueGroups writes an alert for each group of events that begins to fail or has
 // recovered, and reminds of those that go on failing.
-func (a *alerter) enqueueGroups(t tx, l read, now time.Time) error {
+func (a *alerter) enqueueGroups(t *tx, l read, now time.Time) {
 	var begun []group
 	var g group
 	var first, last, succeeded int64
 	limit := l.at.Add(-a.grace).UnixMicro()
-	if err := t.each(`
+	t.each(`
 		SELECT integration, status, n, first, last, `+fmt.Sprintf(lastSuccess, "g.integration")+` FROM (
 			SELECT integration, status, COUNT(*) AS n, MIN(last_at) AS first, MAX(last_at) AS last
 			FROM events WHERE `+due+` GROUP BY 1, 2) g`,
 		[]any{l.list, limit}, []any{&g.integration, &g.status, &g.n, &first, &last, &succeeded}, func() {
 			g.first, g.last, g.succeeded = fromMicros(first), fromMicros(last), fromMicros(succeeded)
 			begun = append(begun, g)
-		}); err != nil {
-		return err
-	}
+		})
 	for _, g := range begun {
-		if err := a.begin(t, g, l, now); err != nil {
-			return err
-		}
+		a.begin(t, g, l, now)
 	}
 	if len(begun) > 0 {
-		if _, err := t.exec(`UPDATE events SET alerted = TRUE WHERE `+due, l.list, limit); err != nil {
-			return err
-		}
+		t.exec(`UPDATE events SET alerted = TRUE WHERE `+due, l.list, limit)
 	}
-	return a.followUp(t, l, now)
+	a.followUp(t, l, now)
 }
 
 // begin counts events to an incident, and opens one if there is none. What was over
 // before it was seen, such as on the first run, needs no alert.
-func (a *alerter) begin(t tx, g group, l read, now time.Time) error {
-	known, err := t.exec(`UPDATE incidents SET fresh = fresh + $3 WHERE integration = $1 AND status = $2`,
-		g.integration, g.status, g.n)
-	if err != nil || known > 0 || g.over(l.at) {
-		return err
+func (a *alerter) begin(t *tx, g group, l read, now time.Time) {
+	known := t.exec(`UPDATE incidents SET fresh = fresh + $3 WHERE integration = $1 AND status = $2`, g.integration, g.status, g.n)
+	if known > 0 || g.over(l.at) {
+		return
 	}
-	if _, err := t.exec(`INSERT INTO incidents (integration, status, since, posted_at, fresh) VALUES ($1, $2, $3, $4, 0)`,
-		g.integration, g.status, g.first.UnixMicro(), now.UnixMicro()); err != nil {
-		return err
-	}
-	return a.tell(t, kindFailing, g, now)
+	t.exec(`INSERT INTO incidents (integration, status, since, posted_at, fresh) VALUES ($1, $2, $3, $4, 0)`,
+		g.integration, g.status, g.first.UnixMicro(), now.UnixMicro())
+	a.tell(t, kindFailing, g, now)
 }
 
 // followUp ends the incidents of a list that are over, and reminds of others that have
 // new events, once in an hour.
-func (a *alerter) followUp(t tx, l read, now time.Time) error {
-	type incident struct {
-		group
-		posted time.Time
-		fresh  int
-	}
-	var all []incident
-	var in incident
-	var since, posted, last, succeeded int64
-	if err := t.each(`
+func (a *alerter) followUp(t *tx, l read, now time.Time) {
+	var over, lasting []group
+	var g group
+	var since, posted, fresh, last, succeeded int64
+	t.each(`
 		SELECT integration, status, since, posted_at, fresh, `+fmt.Sprintf(lastSuccess, "i.integration")+`,
 			(SELECT COUNT(*) FROM events e WHERE e.integration = i.integration AND e.status = i.status AND NOT e.succeeded),
 			(SELECT COALESCE(MAX(last_at), 0) FROM events e WHERE e.integration = i.integration AND e.status = i.status AND NOT e.succeeded)
 		FROM incidents i WHERE `+within, []any{l.list},
-		[]any{&in.integration, &in.status, &since, &posted, &in.fresh, &succeeded, &in.n, &last}, func() {
-			in.first, in.last, in.succeeded = fromMicros(since), fromMicros(last), fromMicros(succeeded)
-			in.posted = fromMicros(posted)
-			all = append(all, in)
-		}); err != nil {
-		return err
-	}
-	for _, in := range all {
-		var err error
-		switch {
-		case in.n == 0 || in.over(l.at):
-			err = a.end(t, in.group, now)
-		case in.fresh > 0 && now.Sub(in.posted) >= remindEvery:
-			if _, err = t.exec(`UPDATE incidents SET posted_at = $3, fresh = 0 WHERE integration = $1 AND status = $2`,
-				in.integration, in.status, now.UnixMicro()); err == nil {
-				err = a.tell(t, kindReminder, in.group, now)
+		[]any{&g.integration, &g.status, &since, &posted, &fresh, &succeeded, &g.n, &last}, func() {
+			g.first, g.last, g.succeeded = fromMicros(since), fromMicros(last), fromMicros(succeeded)
+			switch {
+			case g.n == 0 || g.over(l.at):
+				over = append(over, g)
+			case fresh > 0 && now.Sub(fromMicros(posted)) >= remindEvery:
+				lasting = append(lasting, g)
 			}
+		})
+	for _, g := range lasting {
+		t.exec(`UPDATE incidents SET posted_at = $3, fresh = 0 WHERE integration = $1 AND status = $2`, g.integration, g.status, now.UnixMicro())
+		a.tell(t, kindReminder, g, now)
+	}
+	for _, g := range over {
+		t.exec(`DELETE FROM incidents WHERE integration = $1 AND status = $2`, g.integration, g.status)
+		if t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND kind = '`+kindFailing+`' AND job = '' AND sent_at IS NULL`,
+			g.integration, g.status) == 0 { // else nobody was told that it fails
+			a.tell(t, kindRecovered, g, now)
 		}
-		if err != nil {
-			return err
-		}
 	}
-	return nil
-}
-
-// end tells that a group has recovered, if anybody was told that it fails.
-func (a *alerter) end(t tx, g group, now time.Time) error {
-	if _, err := t.exec(`DELETE FROM incidents WHERE integration = $1 AND status = $2`, g.integration, g.status); err != nil {
-		return err
-	}
-	withdrawn, err := t.exec(`
-		DELETE FROM alerts WHERE integration = $1 AND status = $2 AND kind = '`+kindFailing+`' AND job = '' AND sent_at IS NULL`,
-		g.integration, g.status)
-	if err != nil || withdrawn > 0 {
-		return err
-	}
-	return a.tell(t, kindRecovered, g, now)
 }
 
 // tell writes an alert about a group to the outbox, in place of one that was not sent.
-func (a *alerter) tell(t tx, kind string, g group, now time.Time) error {
+func (a *alerter) tell(t *tx, kind string, g group, now time.Time) {
 	alert := alert{Kind: kind, Integration: g.integration, Status: g.status}
-	_, err := t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND job = '' AND sent_at IS NULL`, g.integration, g.status)
-	if err != nil {
-		return err
-	}
+	t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND job = '' AND sent_at IS NULL`, g.integration, g.status)
 	if g.n > 0 {
-		alert, err = t.describe(kind, `integration = $1 AND status = $2 AND NOT succeeded`, g.integration, g.status)
+		alert = t.describe(kind, `integration = $1 AND status = $2 AND NOT succeeded`, g.integration, g.status)
 	} else {
-		err = t.get(`SELECT COALESCE(MAX(name), '') FROM integrations WHERE id = $1`, []any{g.integration}, &alert.Name)
+		t.get(`SELECT name FROM integrations WHERE id = $1`, []any{g.integration}, &alert.Name)
 		alert.Name = cmp.Or(alert.Name, g.integration)
-	}
-	if err != nil {
-		return err
 	}
 	alert.counted, alert.Since = counted{Events: g.n}, g.first
 	alert.URL = a.public + listPath(g.integration, g.status)
@@ -217,15 +180,13 @@ func (a *alerter) tell(t tx, kind string, g group, now time.Time) error {
 			alert.Name, events(g.n), statusText(g.status), since)
 	default:
 		var other int
-		if err := t.get(`SELECT COUNT(*) FROM events WHERE integration = $1 AND NOT succeeded`, []any{g.integration}, &other); err != nil {
-			return err
-		}
+		t.get(`SELECT COUNT(*) FROM events WHERE integration = $1 AND NOT succeeded`, []any{g.integration}, &other)
 		alert.Text = fmt.Sprintf("%s: no event fails with %s any more", alert.Name, statusText(g.status))
 		if other > 0 {
 			alert.Text += fmt.Sprintf("; %s still undelivered with another answer", events(other))
 		}
 	}
-	return a.enqueue(t, alert, rand.Text(), now)
+	a.enqueue(t, alert, rand.Text(), now)
 }
 
 // events counts events in words.

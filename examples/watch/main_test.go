@@ -50,12 +50,10 @@ func open(t testing.TB, location string) *store {
 	s, err := connect(location)
 	require.NoError(t, err)
 	// Whatever store it is of; that of the environment if it is new.
-	require.NoError(t, s.write(t.Context(), func(x tx) error {
-		if err := x.setUp(identityOf(os.Getenv("EPCC_API_BASE_URL")), false); err != nil {
-			require.ErrorContains(t, err, "that of another store")
-		}
-		return nil
-	}))
+	err = s.write(t.Context(), func(x *tx) { x.setUp(identityOf(os.Getenv("EPCC_API_BASE_URL")), false) })
+	if err != nil {
+		require.ErrorContains(t, err, "that of another store")
+	}
 	t.Cleanup(func() { assert.NoError(t, s.close()) })
 	return s
 }
@@ -195,8 +193,8 @@ func stored(t *testing.T, s *store) map[string]logRow {
 	t.Helper()
 	all := make(map[string]logRow)
 	var r logRow
-	require.NoError(t, s.read(t.Context(), func(x tx) error {
-		return x.each(`
+	require.NoError(t, s.read(t.Context(), func(x *tx) {
+		x.each(`
 			SELECT key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at, dated FROM logs`, nil,
 			[]any{
 				&r.Key, &r.ID, &r.Integration, &r.Job, &r.Attempt, &r.Succeeded, &r.Status,

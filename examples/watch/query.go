@@ -155,11 +155,8 @@ type alertSummary struct {
 func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, error) {
 	w := f.window(now)
 	v := &summary{From: w.from, To: w.to, Statuses: []statusCount{}, Integrations: []*integrationSummary{}}
-	return v, s.read(ctx, func(t tx) error {
-		names, err := t.names()
-		if err != nil {
-			return err
-		}
+	return v, s.read(ctx, func(t *tx) {
+		names := t.names()
 		known := make(map[string]*integrationSummary)
 		of := func(id string) *integrationSummary {
 			if known[id] == nil {
@@ -171,20 +168,16 @@ func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, er
 		if f.Integration != "" {
 			of(f.Integration)
 		}
-		for _, read := range []func(tx, filter, window, func(string) *integrationSummary) error{v.count, v.group, v.since} {
-			if err := read(t, f, w, of); err != nil {
-				return err
-			}
+		v.count(t, f, w, of)
+		v.group(t, f, w, of)
+		for _, in := range v.Integrations {
+			in.complete(t)
 		}
 		slices.SortFunc(v.Integrations, urgent)
-		if v.Alerts, err = t.alerts(); err != nil {
-			return err
-		}
-		newest, err := t.newest()
-		if !newest.IsZero() {
+		v.Alerts = t.alerts()
+		if newest := t.newest(); !newest.IsZero() {
 			v.Newest = &newest
 		}
-		return err
 	})
 }
 
@@ -203,25 +196,25 @@ func urgent(a, b *integrationSummary) int {
 		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-func (t tx) names() (map[string]string, error) {
+func (t *tx) names() map[string]string {
 	names := make(map[string]string)
 	var id, name string
-	err := t.each(`SELECT id, name FROM integrations`, nil, []any{&id, &name}, func() { names[id] = name })
-	return names, err
+	t.each(`SELECT id, name FROM integrations`, nil, []any{&id, &name}, func() { names[id] = name })
+	return names
 }
 
 // chosen is the condition of a filter: $1 and $2 are the time, $3 is the integration.
 const chosen = ` AND ($3 = '' OR integration = $3) `
 
 // count reads the attempts.
-func (v *summary) count(t tx, f filter, w window, of func(string) *integrationSummary) error {
+func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationSummary) {
 	v.Slots = make([]slot, w.to.Sub(w.from)/w.slot)
 	for i := range v.Slots {
 		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
 	}
 	var one sumRow
 	statuses := make(map[int]int)
-	err := t.each(`
+	t.each(`
 		SELECT start, integration, succeeded, status, bucket, n FROM sums
 		WHERE grain = $4 AND start >= $1 AND start < $2`+chosen,
 		[]any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)},
@@ -244,18 +237,14 @@ func (v *summary) count(t tx, f filter, w window, of func(string) *integrationSu
 	slices.SortFunc(v.Statuses, func(a, b statusCount) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Status, b.Status))
 	})
-	for _, in := range v.Integrations {
-		in.Times = Times{percentile(in.buckets, 50), percentile(in.buckets, 95)}
-	}
-	return err
 }
 
 // group reads the undelivered events.
-func (v *summary) group(t tx, f filter, w window, of func(string) *integrationSummary) error {
+func (v *summary) group(t *tx, f filter, w window, of func(string) *integrationSummary) {
 	var id string
 	var g answerGroup
 	var first, last int64
-	if err := t.each(`
+	t.each(`
 		SELECT integration, status, answer, COUNT(*), MIN(last_at), MAX(last_at) FROM events
 		WHERE NOT succeeded AND last_at >= $1 AND last_at < $2`+chosen+`GROUP BY 1, 2, 3 ORDER BY 4 DESC, 6 DESC`,
 		[]any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration},
@@ -265,62 +254,53 @@ func (v *summary) group(t tx, f filter, w window, of func(string) *integrationSu
 			in.Groups = append(in.Groups, g)
 			in.Undelivered += g.Count
 			v.Undelivered += g.Count
-		}); err != nil {
-		return err
-	}
+		})
 	var n int
-	return t.each(`SELECT integration, COUNT(*) FROM events WHERE NOT succeeded AND last_at < $1 AND ($2 = '' OR integration = $2) GROUP BY 1`,
+	t.each(`SELECT integration, COUNT(*) FROM events WHERE NOT succeeded AND last_at < $1 AND ($2 = '' OR integration = $2) GROUP BY 1`,
 		[]any{w.from.UnixMicro(), f.Integration}, []any{&id, &n}, func() {
 			of(id).Older = n
 			v.Older += n
 		})
 }
 
-// since reads since when integrations fail. Of each it reads one entry of an index.
-func (v *summary) since(t tx, _ filter, _ window, _ func(string) *integrationSummary) error {
-	for _, in := range v.Integrations {
-		var success, failures, failure int64
-		if err := t.get(`SELECT `+fmt.Sprintf(lastSuccess, "$1"), []any{in.ID}, &success); err != nil {
-			return err
-		}
-		if success > 0 {
-			at := fromMicros(success)
-			in.LastSuccess = &at
-		}
-		if in.Undelivered == 0 {
-			continue
-		}
-		if err := t.get(`SELECT COUNT(*), COALESCE(MIN(created_at), 0) FROM (SELECT created_at FROM logs
-			WHERE integration = $1 AND succeeded = FALSE AND created_at > $2 ORDER BY created_at LIMIT 2) l`,
-			[]any{in.ID, success}, &failures, &failure); err != nil {
-			return err
-		}
-		in.Down = failures > 1 // a single one is not yet an outage
-		since := fromMicros(failure)
-		if !in.Down {
-			since = slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) }).First
-		}
-		in.FailingSince = &since
+// complete reads since when an integration fails, with a look at an index.
+func (in *integrationSummary) complete(t *tx) {
+	in.Times = Times{percentile(in.buckets, 50), percentile(in.buckets, 95)}
+	var success, failures, failure int64
+	t.get(`SELECT `+fmt.Sprintf(lastSuccess, "$1"), []any{in.ID}, &success)
+	if success > 0 {
+		at := fromMicros(success)
+		in.LastSuccess = &at
 	}
-	return nil
+	if in.Undelivered == 0 {
+		return
+	}
+	t.get(`SELECT COUNT(*), COALESCE(MIN(created_at), 0) FROM (SELECT created_at FROM logs
+		WHERE integration = $1 AND succeeded = FALSE AND created_at > $2 ORDER BY created_at LIMIT 2) l`,
+		[]any{in.ID, success}, &failures, &failure)
+	since := fromMicros(failure)
+	in.Down = failures > 1 // a single one is not yet an outage
+	if !in.Down {
+		since = slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) }).First
+	}
+	in.FailingSince = &since
 }
 
 // newest returns the zero time when there is no record.
-func (t tx) newest() (time.Time, error) {
+func (t *tx) newest() time.Time {
 	var newest int64
-	err := t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &newest)
-	return fromMicros(newest), err
+	t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &newest)
+	return fromMicros(newest)
 }
 
-func (t tx) alerts() (sum alertSummary, err error) {
-	if err := t.get(`SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`, nil, &sum.Sent); err != nil {
-		return sum, err
-	}
-	return sum, t.get(`
+func (t *tx) alerts() (sum alertSummary) {
+	t.get(`SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`, nil, &sum.Sent)
+	t.get(`
 		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM alerts a
 		WHERE sent_at IS NULL AND (job = '' OR EXISTS (
 			SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))`,
 		nil, &sum.Waiting, &sum.Failing, &sum.Error)
+	return sum
 }
 
 // undelivered is an event whose last attempt failed.
@@ -379,12 +359,10 @@ func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*l
 	l := &list{Events: []undelivered{}}
 	var e undelivered
 	var at int64
-	return l, s.read(ctx, func(t tx) error {
-		if err := t.get(`SELECT COUNT(*) FROM events WHERE `+where, args, &l.Total); err != nil {
-			return err
-		}
+	return l, s.read(ctx, func(t *tx) {
+		t.get(`SELECT COUNT(*) FROM events WHERE `+where, args, &l.Total)
 		limits := fmt.Sprintf(` ORDER BY last_at DESC, key LIMIT %d OFFSET %d`, size, size*max(c.Page-1, 0))
-		return t.each(`
+		t.each(`
 			SELECT u.job, u.integration, COALESCE(i.name, ''), u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
 			FROM (SELECT * FROM events WHERE `+where+limits+`) u
 			JOIN logs l ON l.key = u.key LEFT JOIN integrations i ON i.id = u.integration
@@ -422,45 +400,35 @@ const maxAttempts = 1000 // on a page
 
 // event reads all attempts of a job; nothing if there is none.
 func (s *store) event(ctx context.Context, job string) (all []*deliveries, err error) {
-	err = s.read(ctx, func(t tx) error {
+	err = s.read(ctx, func(t *tx) {
+		names := t.names()
 		var d try
-		err := t.each(`
+		t.each(`
 			SELECT key, id, integration, job, attempt, succeeded, status, reason, substr(body, 1, 5000), processing, created_at, dated
 			FROM logs WHERE job = $1 ORDER BY integration, attempt DESC, created_at DESC LIMIT $2`, []any{job, maxAttempts},
 			[]any{&d.Key, &d.ID, &d.Integration, &d.Job, &d.Attempt, &d.Succeeded, &d.Status, &d.Reason, &d.Body, &d.Processing, &d.CreatedAt, &d.Dated},
 			func() {
 				d.At = fromMicros(d.CreatedAt)
 				if len(all) == 0 || all[len(all)-1].Integration.ID != d.Integration {
-					all = append(all, &deliveries{Integration: integrationRow{ID: d.Integration}})
+					all = append(all, &deliveries{Integration: integrationRow{d.Integration, nameOf(names, d.Integration)}})
 				}
 				last := all[len(all)-1]
 				last.Attempts = append(last.Attempts, d)
 			})
-		if err != nil {
-			return err
-		}
-		names, err := t.names()
 		for _, d := range all {
-			if err != nil {
-				return err
-			}
-			d.Integration.Name = nameOf(names, d.Integration.ID)
-			err = t.alertsOf(d, job)
+			d.addAlerts(t, job)
 		}
-		return err
 	})
 	return all, err
 }
 
-// alertsOf reads the alerts that may be about an event: its own, and those about the
+// addAlerts reads the alerts that may be about an event: its own, and those about the
 // events of the integration with its status.
-func (t tx) alertsOf(d *deliveries, job string) error {
-	if err := t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, []any{d.Integration.ID, job}, &d.Alerted); err != nil {
-		return err
-	}
+func (d *deliveries) addAlerts(t *tx, job string) {
+	t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, []any{d.Integration.ID, job}, &d.Alerted)
 	var p posted
 	var sent int64
-	return t.each(`
+	t.each(`
 		SELECT kind, error, COALESCE(sent_at, 0) FROM alerts
 		WHERE integration = $1 AND (job = $2 OR job = '' AND status = $3 AND created_at >= $4) ORDER BY created_at DESC LIMIT 5`,
 		[]any{d.Integration.ID, job, d.Attempts[0].Status, d.Attempts[len(d.Attempts)-1].CreatedAt}, []any{&p.Kind, &p.Error, &sent}, func() {
@@ -478,33 +446,23 @@ type totals struct {
 
 func (s *store) totals(ctx context.Context) (t totals, err error) {
 	t.undelivered = make(map[integrationRow]int)
-	err = s.read(ctx, func(tx tx) error {
+	err = s.read(ctx, func(tx *tx) {
 		var in integrationRow
 		var n int
-		if err := tx.each(`
+		tx.each(`
 			SELECT i.id, i.name, COALESCE(u.n, 0) FROM integrations i LEFT JOIN (
 				SELECT integration, COUNT(*) AS n FROM events WHERE NOT succeeded GROUP BY 1) u ON u.integration = i.id`,
-			nil, []any{&in.ID, &in.Name, &n}, func() { t.undelivered[in] = n }); err != nil {
-			return err
-		}
-		if t.alerts, err = tx.alerts(); err != nil {
-			return err
-		}
-		t.newest, err = tx.newest()
-		return err
+			nil, []any{&in.ID, &in.Name, &n}, func() { t.undelivered[in] = n })
+		t.alerts, t.newest = tx.alerts(), tx.newest()
 	})
 	return t, err
 }
 
 // forgetSums deletes what is counted more exactly than any page shows.
 func (s *store) forgetSums(ctx context.Context, now time.Time) error {
-	return s.write(ctx, func(t tx) error {
+	return s.write(ctx, func(t *tx) {
 		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours} {
-			if _, err := t.exec(`DELETE FROM sums WHERE grain = $1 AND start < $2`,
-				int64(grain/time.Second), now.Add(-kept-days).UnixMicro()); err != nil {
-				return err
-			}
+			t.exec(`DELETE FROM sums WHERE grain = $1 AND start < $2`, int64(grain/time.Second), now.Add(-kept-days).UnixMicro())
 		}
-		return nil
 	})
 }

@@ -46,7 +46,7 @@ func openStore(ctx context.Context, location, identity string, adopt bool) (*sto
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	if err := s.write(ctx, func(t tx) error { return t.setUp(identity, adopt) }); err != nil {
+	if err := s.write(ctx, func(t *tx) { t.setUp(identity, adopt) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up the database: %w", err), s.db.Close())
 	}
 	return s, nil
@@ -81,36 +81,26 @@ func connect(location string) (s *store, err error) {
 }
 
 // setUp makes what the database lacks, and refuses that of another store.
-func (t tx) setUp(identity string, adopt bool) error {
+func (t *tx) setUp(identity string, adopt bool) {
 	var old sql.NullInt64
-	if err := t.get(t.own["old"], nil, &old); err != nil {
-		return err
-	}
-	if old.Int64 > 0 {
-		return errors.New("an older release made it, and did not keep what this one shows: use a new one")
+	if t.get(t.own["old"], nil, &old); old.Int64 > 0 {
+		t.fail(errors.New("an older release made it, and did not keep what this one shows: use a new one"))
 	}
 	for statement := range strings.SplitSeq(strings.TrimRight(t.own["schema"], ";\n"), ";") {
-		if _, err := t.exec(statement); err != nil {
-			return err
-		}
+		t.exec(statement)
 	}
 	var named int
 	var found string
-	if err := t.get(`SELECT COUNT(*), COALESCE(MAX(store), '') FROM watch`, nil, &named, &found); err != nil {
-		return err
-	}
+	t.get(`SELECT COUNT(*), COALESCE(MAX(store), '') FROM watch`, nil, &named, &found)
 	switch {
 	case named == 0:
-		_, err := t.exec(`INSERT INTO watch (store) VALUES ($1)`, identity)
-		return err
-	case found == identity:
-		return nil
-	case adopt:
-		_, err := t.exec(`UPDATE watch SET store = $1`, identity)
-		return err
+		t.exec(`INSERT INTO watch (store) VALUES ($1)`, identity)
+	case found != identity && adopt:
+		t.exec(`UPDATE watch SET store = $1`, identity)
+	case found != identity:
+		t.fail(fmt.Errorf("it is that of another store: of %s, not of %s; "+
+			"use another one, or add -adopt if the store is the same and only its key or its URL is new", found, identity))
 	}
-	return fmt.Errorf("it is that of another store: of %s, not of %s; "+
-		"use another one, or add -adopt if the store is the same and only its key or its URL is new", found, identity)
 }
 
 func isPostgres(location string) bool {
@@ -156,99 +146,112 @@ func prepareFile(path string) (location string, err error) {
 
 func (s *store) close() error { return s.db.Close() }
 
-// tx is a transaction.
+// tx is a transaction. Once a statement has failed, the others do nothing, and the
+// transaction returns the error.
 type tx struct {
 	*store
+	sql *sql.Tx
 	ctx context.Context
-	*sql.Tx
+	err error
 }
 
 // write runs f in a transaction, after all others that write.
-func (s *store) write(ctx context.Context, f func(tx) error) error {
-	return s.transact(ctx, nil, func(t tx) error {
-		if _, err := t.exec(t.own["lock"]); err != nil {
-			return err
-		}
-		return f(t)
+func (s *store) write(ctx context.Context, f func(*tx)) error {
+	return s.transact(ctx, nil, func(t *tx) {
+		t.exec(t.own["lock"])
+		f(t)
 	})
 }
 
 // read runs f in a transaction that sees one state of the database.
-func (s *store) read(ctx context.Context, f func(tx) error) error {
+func (s *store) read(ctx context.Context, f func(*tx)) error {
 	return s.transact(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, f)
 }
 
-func (s *store) transact(ctx context.Context, opts *sql.TxOptions, f func(tx) error) error {
+func (s *store) transact(ctx context.Context, opts *sql.TxOptions, f func(*tx)) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	err := s.begin(ctx, opts, f)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	t := &tx{store: s, ctx: ctx}
+	if t.sql, t.err = s.db.BeginTx(ctx, opts); t.err == nil {
+		if f(t); t.err != nil {
+			_ = t.sql.Rollback() // whatever comes of it, nothing was committed
+		} else {
+			t.err = t.sql.Commit()
+		}
+	}
+	if t.err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		s.db.SetMaxIdleConns(0) // closes the other connections, which may be as silent
 		s.db.SetMaxIdleConns(connections)
-		err = fmt.Errorf("not done within %v: %w", s.timeout, err)
+		return fmt.Errorf("not done within %v: %w", s.timeout, t.err)
 	}
-	return err
+	return t.err
 }
 
-func (s *store) begin(ctx context.Context, opts *sql.TxOptions, f func(tx) error) error {
-	t, err := s.db.BeginTx(ctx, opts)
-	if err != nil {
-		return err
+// fail notes an error, if none is noted yet.
+func (t *tx) fail(err error) {
+	if t.err == nil {
+		t.err = err
 	}
-	if err := f(tx{s, ctx, t}); err != nil {
-		_ = t.Rollback() // whatever comes of it, nothing was committed
-		return err
-	}
-	return t.Commit()
 }
 
 // exec returns the number of rows that changed.
-func (t tx) exec(query string, args ...any) (int64, error) {
-	result, err := t.ExecContext(t.ctx, query, args...)
-	if err != nil {
-		return 0, err
+func (t *tx) exec(query string, args ...any) (n int64) {
+	if t.err != nil {
+		return 0
 	}
-	return result.RowsAffected()
+	result, err := t.sql.ExecContext(t.ctx, query, args...)
+	if err == nil {
+		n, err = result.RowsAffected()
+	}
+	t.fail(err)
+	return n
 }
 
-// get reads the one row of a query.
-func (t tx) get(query string, args []any, dest ...any) error {
-	return t.QueryRowContext(t.ctx, query, args...).Scan(dest...)
+// get reads the first row of a query, if there is one.
+func (t *tx) get(query string, args []any, dest ...any) (found bool) {
+	if t.err != nil {
+		return false
+	}
+	err := t.sql.QueryRowContext(t.ctx, query, args...).Scan(dest...)
+	if !errors.Is(err, sql.ErrNoRows) {
+		t.fail(err)
+	}
+	return err == nil
 }
 
 // each calls f for each row of a query, once its columns are in dest.
-func (t tx) each(query string, args, dest []any, f func()) (err error) {
-	rows, err := t.QueryContext(t.ctx, query, args...)
+func (t *tx) each(query string, args, dest []any, f func()) {
+	if t.err != nil {
+		return
+	}
+	rows, err := t.sql.QueryContext(t.ctx, query, args...)
 	if err != nil {
-		return err
+		t.fail(err)
+		return
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := rows.Scan(dest...); err != nil {
-			return err
+	for t.err == nil && rows.Next() {
+		if t.fail(rows.Scan(dest...)); t.err == nil {
+			f()
 		}
-		f()
 	}
-	return rows.Err()
+	t.fail(errors.Join(rows.Err(), rows.Close()))
 }
 
-// insert runs a statement of the database with rows, as a JSON array.
-func (t tx) insert(name string, rows any) error {
+// rows writes rows for a statement.
+func (t *tx) rows(rows any) string {
 	text, err := json.Marshal(rows)
-	if err == nil {
-		_, err = t.exec(t.own[name], string(text))
-	}
-	return err
+	t.fail(err)
+	return string(text)
 }
 
 // time returns the time that the processes agree on.
-func (t tx) time() (now time.Time, err error) {
+func (t *tx) time() time.Time {
 	if t.clock != nil {
-		return t.clock(), nil
+		return t.clock()
 	}
 	var micros int64
-	err = t.get(t.own["time"], nil, &micros)
-	return fromMicros(micros), err
+	t.get(t.own["time"], nil, &micros)
+	return fromMicros(micros)
 }
 
 // place is how far a list is in the database. Its zero value is that of a list that
@@ -262,31 +265,22 @@ type place struct {
 // without the other. Records that are there already stay as they are; the others are
 // returned.
 func (s *store) save(ctx context.Context, list string, rows []logRow, p place, now time.Time) (added []logRow, err error) {
-	err = s.write(ctx, func(t tx) error {
+	err = s.write(ctx, func(t *tx) {
 		if len(rows) > 0 {
-			if added, err = t.saveRows(rows, now); err != nil {
-				return err
-			}
+			added = t.saveRows(rows, now)
 		}
-		_, err := t.exec(`
+		t.exec(`
 			INSERT INTO lists (list, cursor, read_at) VALUES ($1, $2, $3)
 			ON CONFLICT (list) DO UPDATE SET cursor = excluded.cursor, read_at = excluded.read_at`,
 			list, p.cursor, toMicros(p.caughtUp))
-		return err
 	})
 	return added, err
 }
 
-func (t tx) saveRows(rows []logRow, now time.Time) (added []logRow, err error) {
-	text, err := json.Marshal(rows)
-	if err != nil {
-		return nil, err
-	}
+func (t *tx) saveRows(rows []logRow, now time.Time) (added []logRow) {
 	fresh := make(map[string]bool, len(rows))
 	var key string
-	if err := t.each(t.own["insert logs"], []any{string(text)}, []any{&key}, func() { fresh[key] = true }); err != nil {
-		return nil, err
-	}
+	t.each(t.own["insert logs"], []any{t.rows(rows)}, []any{&key}, func() { fresh[key] = true })
 	for _, r := range rows {
 		if fresh[r.Key] {
 			added = append(added, r)
@@ -294,13 +288,10 @@ func (t tx) saveRows(rows []logRow, now time.Time) (added []logRow, err error) {
 		}
 	}
 	events, integrations := lastAttempts(rows, now)
-	if err := t.insert("upsert events", events); err != nil {
-		return nil, err
-	}
-	if err := t.insert("upsert integrations", integrations); err != nil {
-		return nil, err
-	}
-	return added, t.insert("upsert sums", sumUp(added, now))
+	t.exec(t.own["upsert events"], t.rows(events))
+	t.exec(t.own["upsert integrations"], t.rows(integrations))
+	t.exec(t.own["upsert sums"], t.rows(sumUp(added, now)))
+	return added
 }
 
 // forget deletes attempts from before a day, the oldest first and up to limit; with the
@@ -311,19 +302,16 @@ func (s *store) forget(ctx context.Context, before time.Time, limit int64) (more
 		SELECT key, integration, job FROM logs WHERE created_at < $1 ORDER BY created_at, key LIMIT $2) `
 	var n int64
 	day := before.UTC().Truncate(24 * time.Hour).UnixMicro()
-	err = s.write(ctx, func(t tx) error {
+	err = s.write(ctx, func(t *tx) {
 		for _, statement := range []string{
 			`DELETE FROM events WHERE (integration, job, key) IN (SELECT integration, job, key FROM old)`,
 			`DELETE FROM alerts WHERE (integration, job) IN (SELECT integration, job FROM old)
 				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = alerts.integration AND e.job = alerts.job)`,
 			`DELETE FROM logs WHERE key IN (SELECT key FROM old)`,
 		} {
-			if n, err = t.exec(old+statement, day, limit); err != nil {
-				return err
-			}
+			n = t.exec(old+statement, day, limit)
 		}
-		_, err := t.exec(`DELETE FROM sums WHERE start < $1`, day)
-		return err
+		t.exec(`DELETE FROM sums WHERE start < $1`, day)
 	})
 	return n == limit, err
 }
@@ -331,12 +319,7 @@ func (s *store) forget(ctx context.Context, before time.Time, limit int64) (more
 // place returns how far a list is in the database.
 func (s *store) place(ctx context.Context, list string) (p place, err error) {
 	var at int64
-	err = s.read(ctx, func(t tx) error {
-		return t.get(`SELECT cursor, read_at FROM lists WHERE list = $1`, []any{list}, &p.cursor, &at)
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return place{}, nil
-	}
+	err = s.read(ctx, func(t *tx) { t.get(`SELECT cursor, read_at FROM lists WHERE list = $1`, []any{list}, &p.cursor, &at) })
 	p.caughtUp = fromMicros(at)
 	return p, err
 }
@@ -353,7 +336,7 @@ func (s *store) saveIntegrations(ctx context.Context, all []epcclogs.Integration
 	for _, in := range all {
 		rows = append(rows, integrationRow{text(in.ID, idLimit), text(in.Name, idLimit)})
 	}
-	return s.write(ctx, func(t tx) error { return t.insert("upsert integrations", rows) })
+	return s.write(ctx, func(t *tx) { t.exec(t.own["upsert integrations"], t.rows(rows)) })
 }
 
 // toMicros returns 0 for the zero time.
