@@ -28,6 +28,7 @@ type answer struct {
 	value any
 	err   error
 	until time.Time // set before done is closed, under the lock
+	next  *answer   // that is being made to replace it
 }
 
 func newCache(keep time.Duration) *cache {
@@ -51,21 +52,29 @@ func shared[T any](ctx context.Context, c *cache, question any, make func(contex
 	}
 }
 
+// find returns an answer. When one has just become too old it is still returned, and the
+// next one is made meanwhile.
 func (c *cache) find(question any, fill func(*answer)) *answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	for q, a := range c.answers {
-		if !a.until.IsZero() && (now.After(a.until) || len(c.answers) > maxAnswers) {
+		if !a.until.IsZero() && (now.After(a.until.Add(2*c.keep)) || a.err != nil && now.After(a.until) || len(c.answers) > maxAnswers) {
 			delete(c.answers, q)
 		}
 	}
 	a := c.answers[question]
-	if a != nil {
-		return a
+	if a == nil {
+		a = c.start(question, fill)
+		c.answers[question] = a
+	} else if !a.until.IsZero() && now.After(a.until) && a.next == nil {
+		a.next = c.start(question, fill)
 	}
-	a = &answer{done: make(chan struct{})}
-	c.answers[question] = a
+	return a
+}
+
+func (c *cache) start(question any, fill func(*answer)) *answer {
+	a := &answer{done: make(chan struct{})}
 	go func() {
 		fill(a)
 		keep := c.keep
@@ -74,6 +83,7 @@ func (c *cache) find(question any, fill func(*answer)) *answer {
 		}
 		c.mu.Lock()
 		a.until = time.Now().Add(keep)
+		c.answers[question] = a
 		c.mu.Unlock()
 		close(a.done)
 	}()

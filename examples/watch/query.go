@@ -212,25 +212,23 @@ func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationS
 	for i := range v.Slots {
 		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
 	}
+	args := []any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)}
+	const these = ` WHERE grain = $4 AND start >= $1 AND start < $2` + chosen
 	var one sumRow
 	statuses := make(map[int]int)
-	t.each(`
-		SELECT start, integration, succeeded, status, bucket, n FROM sums
-		WHERE grain = $4 AND start >= $1 AND start < $2`+chosen,
-		[]any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)},
-		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.Bucket, &one.N}, func() {
-			in, slot := of(one.Integration), &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
+	t.each(`SELECT start, integration, succeeded, status, n FROM sums`+these, args,
+		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.N}, func() {
+			slot := &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
 			v.add(one.N, one.Succeeded)
-			in.add(one.N, one.Succeeded)
-			if one.Bucket > 0 {
-				in.buckets[one.Bucket] += one.N
-			}
+			of(one.Integration).add(one.N, one.Succeeded)
 			slot.Attempts += one.N
 			if !one.Succeeded {
 				slot.Failures += one.N
 				statuses[one.Status] += one.N
 			}
 		})
+	t.each(`SELECT integration, bucket, SUM(n) FROM times`+these+`GROUP BY 1, 2`, args,
+		[]any{&one.Integration, &one.Bucket, &one.N}, func() { of(one.Integration).buckets[one.Bucket] = one.N })
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
@@ -462,7 +460,9 @@ func (s *store) totals(ctx context.Context) (t totals, err error) {
 func (s *store) forgetSums(ctx context.Context, now time.Time) error {
 	return s.write(ctx, func(t *tx) {
 		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours} {
-			t.exec(`DELETE FROM sums WHERE grain = $1 AND start < $2`, int64(grain/time.Second), now.Add(-kept-days).UnixMicro())
+			for _, table := range []string{"sums", "times"} {
+				t.exec(`DELETE FROM `+table+` WHERE grain = $1 AND start < $2`, int64(grain/time.Second), now.Add(-kept-days).UnixMicro())
+			}
 		}
 	})
 }

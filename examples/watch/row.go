@@ -140,59 +140,64 @@ func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations
 // Grains are how exactly attempts are counted, and for how long; 0: for ever.
 const (
 	minutes, keepMinutes = time.Minute, 48 * time.Hour
-	hours, keepHours     = time.Hour, 40 * 24 * time.Hour
+	hours, keepHours     = time.Hour, 15 * 24 * time.Hour
 	days                 = 24 * time.Hour
 )
 
-// sum is a row of the table sums, but for its number.
-type sum struct {
+// slice is the key of the tables sums and times: a time, and what is counted in it.
+type slice struct {
 	Grain       int64  `json:"grain"`
 	Start       int64  `json:"start"`
 	Integration string `json:"integration"`
-	Succeeded   bool   `json:"succeeded"`
-	Status      int    `json:"status"`
-	Bucket      int    `json:"bucket"`
+	Succeeded   bool   `json:"succeeded"` // of sums
+	Status      int    `json:"status"`    // of sums; 0 if succeeded
+	Bucket      int    `json:"bucket"`    // of times
 }
 
+// sumRow is a row of one of these tables.
 type sumRow struct {
-	sum
+	slice
 	N int `json:"n"`
 }
 
-// sumUp counts attempts.
-func sumUp(rows []logRow, now time.Time) []sumRow {
-	counts := make(map[sum]int)
+// sumUp counts attempts for the tables sums and times.
+func sumUp(rows []logRow, now time.Time) (sums, times []sumRow) {
+	results, buckets := make(map[slice]int), make(map[slice]int)
 	for _, r := range rows {
 		at := time.UnixMicro(r.CreatedAt)
-		one := sum{Integration: r.Integration, Succeeded: r.Succeeded, Status: r.Status, Bucket: bucketOf(r.Processing)}
-		if r.Succeeded {
-			one.Status = 0
-		}
 		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours, days: 0} {
-			if kept == 0 || now.Sub(at) < kept {
-				one.Grain, one.Start = int64(grain/time.Second), at.Truncate(grain).UnixMicro()
-				counts[one]++
+			if kept > 0 && now.Sub(at) >= kept {
+				continue
 			}
+			one := slice{Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(), Integration: r.Integration}
+			if r.Processing > 0 {
+				took := one
+				took.Bucket = bucketOf(r.Processing)
+				buckets[took]++
+			}
+			if one.Succeeded = r.Succeeded; !r.Succeeded {
+				one.Status = r.Status
+			}
+			results[one]++
 		}
 	}
-	all := make([]sumRow, 0, len(counts))
+	return sumRows(results), sumRows(buckets)
+}
+
+func sumRows(counts map[slice]int) []sumRow {
+	rows := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
 	for one, n := range counts {
-		all = append(all, sumRow{one, n})
+		rows = append(rows, sumRow{one, n})
 	}
-	return all
+	return rows
 }
 
 // There are 20 buckets for processing times between one and ten units, so that what is
-// said of them is at most 6 % wrong. The first is for those that were not sent.
-func bucketOf(micros int64) int {
-	if micros <= 0 {
-		return 0
-	}
-	return 1 + int(20*math.Log10(float64(micros)))
-}
+// said of them is at most 6 % wrong.
+func bucketOf(micros int64) int { return int(20 * math.Log10(float64(micros))) }
 
 // bucketSeconds is a time in the middle of a bucket.
-func bucketSeconds(bucket int) float64 { return math.Pow(10, (float64(bucket)-0.5)/20) / 1e6 }
+func bucketSeconds(bucket int) float64 { return math.Pow(10, (float64(bucket)+0.5)/20) / 1e6 }
 
 // percentile returns the time in seconds that p of 100 deliveries took at most, by the
 // nearest rank; buckets are their numbers by bucket. It is 0 when there are none.

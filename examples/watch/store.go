@@ -290,7 +290,9 @@ func (t *tx) saveRows(rows []logRow, now time.Time) (added []logRow) {
 	events, integrations := lastAttempts(rows, now)
 	t.exec(t.own["upsert events"], t.rows(events))
 	t.exec(t.own["upsert integrations"], t.rows(integrations))
-	t.exec(t.own["upsert sums"], t.rows(sumUp(added, now)))
+	sums, times := sumUp(added, now)
+	t.exec(t.own["upsert sums"], t.rows(sums))
+	t.exec(t.own["upsert times"], t.rows(times))
 	return added
 }
 
@@ -312,6 +314,7 @@ func (s *store) forget(ctx context.Context, before time.Time, limit int64) (more
 			n = t.exec(old+statement, day, limit)
 		}
 		t.exec(`DELETE FROM sums WHERE start < $1`, day)
+		t.exec(`DELETE FROM times WHERE start < $1`, day)
 	})
 	return n == limit, err
 }
