@@ -77,7 +77,7 @@ func (f *follower) run(ctx context.Context) error {
 // perhaps with another client.
 func (f *follower) follow(ctx context.Context, cursor string, entries chan<- entry) error {
 	client, limit := f.api.current(), pageLimit
-	for {
+	for ctx.Err() == nil {
 		options := &epcclogs.ListOptions{Limit: limit}
 		pager := client.StoreLogs(options)
 		if f.list != wholeStore {
@@ -87,19 +87,18 @@ func (f *follower) follow(ctx context.Context, cursor string, entries chan<- ent
 			pager.Since(f.since)
 		}
 		f.pager.Store(pager.Concurrent(max(1, pagesAhead*limit/pageLimit)).Resume(cursor))
-		err := f.read(ctx, limit, entries)
+		problem := f.read(ctx, limit, entries)
 		cursor = pager.Cursor()
 		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, epcclogs.ErrResponseTooLarge):
+		case errors.Is(problem, epcclogs.ErrResponseTooLarge):
 			limit = max(limit/4, minPage)
-		case pauseOf(err) > f.api.wait:
+		case pauseOf(problem) > f.api.wait:
 			client = f.api.probe(ctx, client)
-		default:
-			return fmt.Errorf("follow the logs of %s: %w", f.list, err)
+		case ctx.Err() == nil:
+			return fmt.Errorf("follow the logs of %s: %w", f.list, problem)
 		}
 	}
+	return nil
 }
 
 // read sends what the pager brings until it cannot go on.

@@ -138,17 +138,16 @@ func (set *settings) check() error {
 		}
 	}
 	location := os.Getenv("DATABASE_URL")
+	for name, d := range map[string]time.Duration{"grace": set.alerts.grace, "since": set.since, "keep": set.keep} {
+		if d < 0 {
+			return fmt.Errorf("-%s %v is negative", name, d)
+		}
+	}
 	switch {
 	case set.interval < 100*time.Millisecond:
 		return fmt.Errorf("-interval %v is less than 100ms", set.interval)
 	case set.rate < 0:
 		return fmt.Errorf("-rate %v is negative", set.rate)
-	case set.alerts.grace < 0:
-		return fmt.Errorf("-grace %v is negative", set.alerts.grace)
-	case set.since < 0:
-		return fmt.Errorf("-since %v is negative", set.since)
-	case set.keep < 0:
-		return fmt.Errorf("-keep %v is negative", set.keep)
 	case location != "" && set.database != "":
 		return errors.New("-db and DATABASE_URL are both set; unset one")
 	case location != "" && !isPostgres(location):
@@ -159,6 +158,10 @@ func (set *settings) check() error {
 	if _, _, err := net.SplitHostPort(set.addr); err != nil {
 		return fmt.Errorf("-addr %q is not host:port: %w", set.addr, err)
 	}
+	return set.checkURLs()
+}
+
+func (set *settings) checkURLs() error {
 	if set.alerts.url = os.Getenv("ALERT_URL"); set.alerts.url != "" && !isWeb(set.alerts.url) {
 		return errors.New("ALERT_URL is not an http or https URL") // and may be a secret
 	}
@@ -205,9 +208,11 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 	if err != nil {
 		return err
 	}
+	//nolint:contextcheck // a client is made for all calls, not for one
+	dial := func() (*epcclogs.Client, error) { return epcclogs.NewClientFromEnv(options...) }
 	p := &program{
 		settings: set, store: db, metrics: m, logger: logger,
-		api: newAPI(s.Client, func() (*epcclogs.Client, error) { return epcclogs.NewClientFromEnv(options...) }, logger),
+		api: newAPI(s.Client, dial, logger),
 	}
 	return errors.Join(p.run(ctx, title, messages), db.close())
 }

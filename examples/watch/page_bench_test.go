@@ -46,7 +46,9 @@ func BenchmarkPage(b *testing.B) {
 			}
 			ask := func(path string) (time.Duration, string) {
 				began := time.Now()
-				resp, err := http.Get(base + path)
+				req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, base+path, nil)
+				require.NoError(b, err)
+				resp, err := http.DefaultClient.Do(req)
 				require.NoError(b, err)
 				defer resp.Body.Close()
 				body, err := io.ReadAll(resp.Body)

@@ -47,7 +47,7 @@ func TestSilentConnection(t *testing.T) {
 	require.NoError(t, err)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	var silent atomic.Pointer[atomic.Bool] // that of the connections there are
 	silent.Store(new(atomic.Bool))
 	server := net.JoinHostPort(location.Hostname(), location.Port())
@@ -63,7 +63,7 @@ func TestSilentConnection(t *testing.T) {
 			}
 			out, err := new(net.Dialer).DialContext(context.WithoutCancel(t.Context()), network, server)
 			if err != nil {
-				in.Close()
+				_ = in.Close()
 				continue
 			}
 			quiet := silent.Load()
@@ -72,7 +72,7 @@ func TestSilentConnection(t *testing.T) {
 				for {
 					n, err := from.Read(buffer)
 					if err != nil {
-						to.Close()
+						_ = to.Close()
 						return
 					}
 					if !quiet.Load() {

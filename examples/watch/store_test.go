@@ -262,8 +262,12 @@ func TestOtherStore(t *testing.T) {
 			adopt   bool
 			problem string
 		}{
-			{"A", false, ""}, {"A", false, ""}, {"B", false, "it is that of another store: of A, not of B"},
-			{"B", true, ""}, {"B", false, ""}, {"A", false, "it is that of another store: of B, not of A"},
+			{"A", false, ""},
+			{"A", false, ""},
+			{"B", false, "it is that of another store: of A, not of B"},
+			{"B", true, ""},
+			{"B", false, ""},
+			{"A", false, "it is that of another store: of B, not of A"},
 		} {
 			s, err := openStore(t.Context(), location, step.store, step.adopt)
 			if step.problem != "" {
@@ -370,8 +374,12 @@ func TestWindows(t *testing.T) {
 	for _, tc := range []struct {
 		ago, length, slot time.Duration
 	}{
-		{2 * time.Hour, time.Hour, minutes}, {60 * time.Hour, time.Hour, hours}, {50 * days, time.Hour, days},
-		{14 * days, 11 * days, days}, {9 * days, 9 * days, 3 * hours}, {364 * days, 364 * days, 7 * days},
+		{2 * time.Hour, time.Hour, minutes},
+		{60 * time.Hour, time.Hour, hours},
+		{50 * days, time.Hour, days},
+		{14 * days, 11 * days, days},
+		{9 * days, 9 * days, 3 * hours},
+		{364 * days, 364 * days, 7 * days},
 	} {
 		w := filter{From: now.Add(-tc.ago), To: now.Add(tc.length - tc.ago)}.window(now)
 		assert.Equal(t, tc.slot, w.slot, tc)

@@ -242,27 +242,32 @@ func TestImpossibleID(t *testing.T) {
 // that asked first has gone. That one is no error.
 func TestShared(t *testing.T) {
 	c := newCache(time.Minute)
+	errOdd := errors.New("odd")
 	var made atomic.Int32
 	ready := make(chan struct{})
 	answer := func(context.Context) (int, error) {
 		made.Add(1)
 		<-ready
-		return 7, nil
+		return 7, errOdd
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := shared(gone, c, "question", answer)
 	require.ErrorIs(t, err, context.Canceled)
+	answered := make(chan error, 12)
 	var all sync.WaitGroup
 	for range 12 {
 		all.Go(func() {
 			n, err := shared(t.Context(), c, "question", answer)
-			assert.NoError(t, err)
 			assert.Equal(t, 7, n)
+			answered <- err
 		})
 	}
 	close(ready)
 	all.Wait()
+	for range 12 {
+		require.ErrorIs(t, <-answered, errOdd)
+	}
 	assert.Equal(t, int32(1), made.Load())
 	for i := range 3 * maxAnswers {
 		_, err := shared(t.Context(), c, i, func(context.Context) (int, error) { return i, nil })
