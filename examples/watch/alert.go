@@ -2,24 +2,26 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
 const (
-	alertEvery    = time.Second // how often the outbox is looked at
-	alertBatch    = 100         // alerts that are written or posted in one look
+	alertEvery    = time.Second // how often there is a look for what is due
 	alertTimeout  = 10 * time.Second
-	alertMinRetry = 5 * time.Second // doubles with each failure
+	alertClaim    = 30 * time.Second // more than posting and noting take
+	alertMinRetry = 5 * time.Second  // doubles with each failure
 	alertMaxRetry = 5 * time.Minute
+	alertMaxPause = time.Hour // of a Retry-After
+	skew          = time.Minute
 )
 
 // alertClient follows no redirects: most of them turn a POST into a GET without a
@@ -28,176 +30,231 @@ var alertClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// alerter posts each undelivered event to a URL, once. An event is first written
-// to the outbox, the table alerts, with its key and its payload; it leaves it when
-// the receiver has answered 2xx. A program that is killed between that answer and
-// the note of it posts again, with the same Idempotency-Key.
+// alerter posts what fails to a URL. An alert is first written to the outbox, the table
+// alerts, and leaves it when the receiver has answered 2xx. Before it posts one, a
+// process claims it there, so that others leave it alone for a while. A program that is
+// killed between the answer and the note of it posts again, with the same
+// Idempotency-Key.
 type alerter struct {
-	url     string
-	grace   time.Duration // that a later attempt has to succeed
-	started time.Time     // see known
+	alertSettings
+	public  string // URL of the page; empty: not known
 	store   *store
-	now     func() time.Time
+	lists   func() []read
 	metrics *metrics
 	logger  *slog.Logger
+
+	failures int       // of the receiver in a row
+	quiet    time.Time // until then
 }
 
-// alert is what is posted.
-type alert struct {
-	key           string
-	Text          string    `json:"text"` // the rest in words, as chat services show it
-	Job           string    `json:"job"`
-	Integration   string    `json:"integration"`
-	Name          string    `json:"integration_name"`
-	Attempts      int       `json:"attempts"`
-	Status        int       `json:"status"` // 0: no answer
-	Reason        string    `json:"reason"`
-	LastAttemptAt time.Time `json:"last_attempt_at"`
+// read says that all that was in a list at a time is in the database. Of other lists
+// nothing is known: a later attempt may have succeeded while the program did not run.
+type read struct {
+	list string
+	at   time.Time
 }
 
-// waiting is a row of the outbox that is due.
+// within is the condition that a row is of the list $1.
+const within = `($1 = '` + wholeStore + `' OR integration = $1)`
+
+// waiting is a row of the outbox that this process has claimed.
 type waiting struct {
-	integration, job, key, payload string
-	tries                          int
+	key, payload string
+	tries        int
 }
-
-// known is the condition that the program knows the attempts of an event e: since
-// its start, at $1, it has read all of a list c that has them. Before that, a later
-// attempt may have succeeded while the program did not run.
-const known = `c.read_at >= $1 AND c.list IN ('` + wholeStore + `', e.integration)`
 
 func (a *alerter) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := a.enqueue(ctx)
-		if err == nil {
-			err = a.post(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
+		wait := alertEvery
+		if err := a.look(ctx); err != nil && ctx.Err() == nil {
 			a.logger.Error("alerts not handled", "error", err)
+			wait = alertMinRetry
 		}
-		pause(ctx, alertEvery)
+		pause(ctx, wait)
 	}
 }
 
-// enqueue writes the undelivered events to the outbox that have stayed so for the
-// grace period.
-func (a *alerter) enqueue(ctx context.Context) error {
-	due, err := a.due(ctx)
-	if err != nil || len(due) == 0 {
-		return err
-	}
-	now := a.now().UnixMicro()
-	return a.store.write(ctx, func(tx *sql.Tx) error {
-		for _, e := range due {
-			payload, err := json.Marshal(e)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `
-				INSERT INTO alerts (integration, job, key, payload, created_at, next_at) VALUES ($1, $2, $3, $4, $5, $5)
-				ON CONFLICT (integration, job) DO NOTHING`, e.Integration, e.Job, e.key, string(payload), now); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `UPDATE events SET alerted = TRUE WHERE integration = $1 AND job = $2`,
-				e.Integration, e.Job); err != nil {
-				return err
-			}
-		}
+// look does what is due.
+func (a *alerter) look(ctx context.Context) error {
+	lists := a.lists()
+	if len(lists) == 0 {
 		return nil
-	})
-}
-
-// due returns events without an alert whose last attempt failed, with no later one
-// within the grace period. It goes by the time up to which the list is in the
-// database, not by the clock: nobody knows of later attempts that are not read.
-func (a *alerter) due(ctx context.Context) ([]alert, error) {
-	var due []alert
-	var e alert
-	var lastAt int64
-	err := each(ctx, a.store.db, `
-		SELECT e.key, e.integration, COALESCE(i.name, e.integration), e.job, e.attempt, l.status, l.reason, e.last_at
-		FROM lists c CROSS JOIN events e JOIN logs l ON l.key = e.key LEFT JOIN integrations i ON i.id = e.integration
-		WHERE `+known+` AND NOT e.succeeded AND NOT e.alerted AND e.seen_at <= c.read_at - $2
-		ORDER BY e.seen_at LIMIT $3`, []any{a.started.UnixMicro(), a.grace.Microseconds(), alertBatch},
-		[]any{&e.key, &e.Integration, &e.Name, &e.Job, &e.Attempts, &e.Status, &e.Reason, &lastAt}, func() {
-			e.LastAttemptAt = fromMicros(lastAt)
-			e.Text = fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s",
-				e.Name, e.Job, e.Attempts, statusText(e.Status))
-			due = append(due, e)
-		})
-	return due, err
-}
-
-// post posts what is due. The first failure ends the round, so that a receiver
-// that is down gets one request in each.
-func (a *alerter) post(ctx context.Context) error {
-	var due []waiting
-	var w waiting
-	err := each(ctx, a.store.db, `
-		SELECT a.integration, a.job, a.key, a.payload, a.tries
-		FROM lists c CROSS JOIN alerts a JOIN events e ON e.integration = a.integration AND e.job = a.job
-		WHERE `+known+` AND a.sent_at IS NULL AND a.next_at <= $2 AND NOT e.succeeded
-		ORDER BY a.next_at LIMIT $3`, []any{a.started.UnixMicro(), a.now().UnixMicro(), alertBatch},
-		[]any{&w.integration, &w.job, &w.key, &w.payload, &w.tries}, func() { due = append(due, w) })
-	if err != nil {
+	}
+	if err := a.store.write(ctx, func(t *tx) {
+		now := t.time()
+		t.mendTimes(now)
+		for _, l := range lists {
+			if a.each {
+				a.enqueueEvents(t, l, now)
+			} else {
+				a.enqueueGroups(t, l, now)
+			}
+		}
+	}); err != nil {
 		return err
 	}
-	// What has begun is finished, and noted, also while the program ends.
-	whole := context.WithoutCancel(ctx)
-	for _, w := range due {
-		select {
-		case <-ctx.Done():
-			return nil
-		default:
+	return a.post(ctx, lists)
+}
+
+// mendTimes is for a clock that was ahead: what was noted then waits from now on, and
+// not until the clock shows that time again.
+func (t *tx) mendTimes(now time.Time) {
+	for _, statement := range []string{
+		`UPDATE events SET seen_at = $1 WHERE NOT succeeded AND NOT alerted AND seen_at > $2`,
+		`UPDATE incidents SET posted_at = $1 WHERE posted_at > $2`,
+		`UPDATE alerts SET tried_at = $1 WHERE sent_at IS NULL AND tried_at > $2`,
+	} {
+		t.exec(statement, now.UnixMicro(), now.Add(skew).UnixMicro())
+	}
+}
+
+// due is the condition that an event of the list $1 has no alert, and that no later
+// attempt came within the grace period, before $2. That is time up to which the list
+// was read, not that of the clock: nobody knows of attempts that are not read.
+const due = within + ` AND NOT succeeded AND NOT alerted AND seen_at <= $2`
+
+// enqueueEvents writes an alert for each event that is due and never had one.
+func (a *alerter) enqueueEvents(t *tx, l read, now time.Time) {
+	var events []eventRow
+	var e eventRow
+	t.each(`SELECT integration, job, key FROM events WHERE `+due+` ORDER BY seen_at LIMIT 100`,
+		[]any{l.list, l.at.Add(-a.grace).UnixMicro()}, []any{&e.Integration, &e.Job, &e.Key}, func() { events = append(events, e) })
+	for _, e := range events {
+		alert := t.describe(kindEvent, `key = $1`, e.Key)
+		alert.URL = a.public + eventPath(e.Job)
+		alert.Text = fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s",
+			alert.Name, e.Job, alert.Attempts, alert.answer())
+		a.enqueue(t, alert, e.Key, now)
+		t.exec(`UPDATE events SET alerted = TRUE WHERE integration = $1 AND job = $2`, e.Integration, e.Job)
+	}
+}
+
+// enqueue writes an alert to the outbox, unless its event had one, and a link to
+// its text.
+func (a *alerter) enqueue(t *tx, alert alert, key string, now time.Time) {
+	if a.public == "" {
+		alert.URL = ""
+	} else {
+		alert.Text += "\n" + alert.URL
+	}
+	t.exec(`
+		INSERT INTO alerts (key, integration, job, status, kind, payload, created_at)
+		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS BIGINT)
+		WHERE $3 = '' OR NOT EXISTS (SELECT 1 FROM alerts WHERE integration = $2 AND job = $3)`,
+		key, alert.Integration, alert.Job, alert.Status, alert.Kind, t.rows(alert), now.UnixMicro())
+}
+
+// post posts what is due. A receiver that cannot take anything is left alone for a
+// while; an alert that it does not want holds up no others.
+func (a *alerter) post(ctx context.Context, lists []read) error {
+	for _, l := range lists {
+		for ctx.Err() == nil && time.Now().After(a.quiet) {
+			w, err := a.claim(ctx, l.list)
+			if err != nil || w.key == "" {
+				if err != nil {
+					return err
+				}
+				break
+			}
+			// What has begun is finished, and noted, also while the program ends.
+			whole := context.WithoutCancel(ctx)
+			wait, problem := a.send(whole, w)
+			if err := a.note(whole, w, wait, problem); err != nil {
+				return fmt.Errorf("note the outcome of an alert: %w", err)
+			}
 		}
-		problem := a.send(whole, w)
-		if err := a.note(whole, w, problem); err != nil {
-			return fmt.Errorf("note the outcome of an alert: %w", err)
-		}
-		if problem != nil {
-			a.metrics.alerts.WithLabelValues("failed").Inc()
-			a.logger.Warn("alert not posted", "key", w.key, "tries", w.tries+1, "error", problem)
-			return nil
-		}
-		a.metrics.alerts.WithLabelValues("sent").Inc()
 	}
 	return nil
 }
 
-func (a *alerter) send(ctx context.Context, w waiting) error {
+// claim takes one alert that is due from the outbox: nobody else does so before the
+// claim is over. The key is empty when none is due. An event that was delivered
+// meanwhile needs no alert any more.
+func (a *alerter) claim(ctx context.Context, list string) (w waiting, err error) {
+	err = a.store.write(ctx, func(t *tx) {
+		now := t.time().UnixMicro()
+		if t.get(`
+			SELECT key, payload, tries FROM alerts a
+			WHERE `+within+` AND sent_at IS NULL AND tried_at + wait <= $2 AND (job = '' OR EXISTS (
+				SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))
+			ORDER BY tries, created_at LIMIT 1`, []any{list, now}, &w.key, &w.payload, &w.tries) {
+			t.exec(`UPDATE alerts SET tries = tries + 1, tried_at = $2, wait = $3 WHERE key = $1`, w.key, now, alertClaim.Microseconds())
+		}
+	})
+	return w, err
+}
+
+// send posts an alert. It also returns for how long the receiver wants none.
+func (a *alerter) send(ctx context.Context, w waiting) (wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, alertTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader([]byte(w.payload)))
 	if err != nil {
-		return err
+		return 0, errors.New("the URL of the receiver cannot be used")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", w.key)
 	resp, err := alertClient.Do(req)
-	if wrapped := new(url.Error); errors.As(err, &wrapped) {
-		return wrapped.Err // without the URL, which is a secret with many receivers
-	} else if err != nil {
-		return err
+	if err != nil {
+		if wrapped := new(url.Error); errors.As(err, &wrapped) {
+			err = wrapped.Err // without the URL, which is a secret with many receivers
+		}
+		return a.backOff(), err
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("the receiver answered %s", resp.Status)
+	if resp.StatusCode/100 == 2 {
+		return 0, nil
 	}
-	return nil
+	err = fmt.Errorf("the receiver answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	wait = retryAfter(resp.Header, time.Now())
+	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
+		wait = max(wait, a.backOff())
+	}
+	return wait, err
 }
 
-func (a *alerter) note(ctx context.Context, w waiting, problem error) error {
-	now := a.now()
-	if problem == nil {
-		_, err := a.store.db.ExecContext(ctx, `
-			UPDATE alerts SET sent_at = $3, tries = tries + 1, error = '' WHERE integration = $1 AND job = $2`,
-			w.integration, w.job, now.UnixMicro())
-		return err
+// backOff returns how long to wait for a receiver that can take nothing.
+func (a *alerter) backOff() time.Duration {
+	return min(alertMinRetry<<min(a.failures, 10), alertMaxRetry)
+}
+
+// retryAfter returns the wait that a receiver asks for; 0 if it asks for none.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	var wait time.Duration
+	if seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31); err == nil {
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(h.Get("Retry-After")); err == nil {
+		wait = at.Sub(now)
 	}
-	wait := min(alertMinRetry<<min(w.tries, 10), alertMaxRetry)
-	_, err := a.store.db.ExecContext(ctx, `
-		UPDATE alerts SET next_at = $3, tries = tries + 1, error = $4 WHERE integration = $1 AND job = $2`,
-		w.integration, w.job, now.Add(wait).UnixMicro(), text(problem.Error()))
-	return err
+	return min(max(wait, 0), alertMaxPause)
+}
+
+// note writes down what came of a post, and for how long the receiver wants none.
+func (a *alerter) note(ctx context.Context, w waiting, wait time.Duration, problem error) error {
+	result := "sent"
+	if problem != nil {
+		result = "failed"
+		a.logger.Warn("alert not posted", "key", w.key, "tries", w.tries+1, "error", problem)
+	}
+	a.metrics.alerts.WithLabelValues(result).Inc()
+	a.failures++
+	a.quiet = time.Now().Add(wait)
+	if wait == 0 {
+		a.failures = 0
+	}
+	return a.store.write(ctx, func(t *tx) {
+		now := t.time()
+		if problem == nil {
+			t.exec(`UPDATE alerts SET sent_at = $2, error = '' WHERE key = $1`, w.key, now.UnixMicro())
+			return
+		}
+		own := cmp.Or(wait, min(alertMinRetry<<min(w.tries, 10), alertMaxRetry))
+		t.exec(`UPDATE alerts SET tried_at = $2, wait = $3, error = $4 WHERE key = $1`,
+			w.key, now.UnixMicro(), own.Microseconds(), text(problem.Error(), reasonLimit))
+		if wait > 0 {
+			t.exec(`UPDATE alerts SET tried_at = $1, wait = $2 WHERE sent_at IS NULL AND tried_at + wait < $3`,
+				now.UnixMicro(), wait.Microseconds(), now.Add(wait).UnixMicro())
+		}
+	})
 }

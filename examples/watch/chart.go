@@ -1,76 +1,39 @@
 package main
 
-import (
-	"html/template"
-	"math"
-	"strings"
-	"time"
+import "math"
 
-	"github.com/go-analyze/charts"
-)
+// bar is a slot of the chart.
+type bar struct {
+	slot
+	Bad, Good float64 // heights, in percent of the chart
+	Link      string  // to the events that were lost then
+}
 
-// The chart is drawn in these colours, which are then replaced by the colours of
-// the page, so that one chart serves its light and its dark scheme.
-var (
-	chartText   = charts.Color{R: 1, A: 255}
-	chartGrid   = charts.Color{R: 2, A: 255}
-	chartFailed = charts.Color{R: 3, A: 255}
-	chartGood   = charts.Color{R: 4, A: 255}
+// chart is deliveries over time: failed attempts, and on top of them successful ones.
+type chart struct {
+	Bars  []bar
+	Steps []int // of the scale, the largest first
+	Dates bool  // whether slots are days, in UTC
+	Every int   // so many slots have one label
+}
 
-	pageColours = strings.NewReplacer(
-		"rgb(1,0,0)", "var(--muted)",
-		"rgb(2,0,0)", "var(--line)",
-		"rgb(3,0,0)", "var(--bad)",
-		"rgb(4,0,0)", "var(--good)",
-		"font-family:'Roboto Medium',sans-serif", "font-family:inherit",
-	)
-)
-
-// drawChart returns deliveries over time as SVG: failed attempts, and on top of
-// them the successful ones. A narrow one has fewer labels.
-func drawChart(p period, slots []slot, width, height int) (template.HTML, error) {
-	failed, good, names := make([]float64, len(slots)), make([]float64, len(slots)), make([]string, len(slots))
-	highest, every := 1.0, p.every
-	if width < 500 {
-		every *= 2
+func newChart(w window, slots []slot, link func(slot) string) chart {
+	highest := 1
+	for _, s := range slots {
+		highest = max(highest, s.Attempts)
 	}
-	for i, s := range slots {
-		failed[i], good[i] = float64(s.Failures), float64(s.Attempts-s.Failures)
-		highest = max(highest, float64(s.Attempts))
-		if i%every == 0 {
-			names[i] = s.Start.Format(p.timeLayout())
-		}
+	top, steps := niceScale(float64(highest))
+	c := chart{Dates: w.slot >= days, Every: (len(slots) + 5) / 6}
+	for i := steps; i >= 0; i-- {
+		c.Steps = append(c.Steps, int(math.Round(top*float64(i)/float64(steps))))
 	}
-	style := charts.FontStyle{FontSize: 9, FontColor: chartText}
-	top, steps := niceScale(highest)
-	opt := charts.NewBarChartOptionWithData([][]float64{failed, good})
-	opt.StackSeries = charts.Ptr(true)
-	opt.BarSize = 0.75
-	opt.Padding = charts.NewBox(0, 8, 4, 0)
-	opt.Legend.Show = charts.Ptr(false)
-	opt.Theme = charts.GetTheme(charts.ThemeLight).
-		WithBackgroundColor(charts.ColorTransparent).
-		WithXAxisColor(chartGrid).WithYAxisColor(chartGrid).WithAxisSplitLineColor(chartGrid).
-		WithTextColor(chartText).
-		WithSeriesColors([]charts.Color{chartFailed, chartGood})
-	opt.CategoryAxis.Labels = names
-	opt.CategoryAxis.LabelCount = len(names)
-	opt.CategoryAxis.LabelFontStyle = style
-	opt.ValueAxis = []charts.ValueAxisOption{{
-		Min: charts.Ptr(0.0), Max: charts.Ptr(top), LabelCount: steps + 1, LabelFontStyle: style,
-		RangeValuePaddingScale: charts.Ptr(0.0),
-	}}
-	opt.ValueFormatter = func(v float64) string { return count(int(math.Round(v))) }
-	painter := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: width, Height: height})
-	if err := painter.BarChart(opt); err != nil {
-		return "", err
+	for _, s := range slots {
+		c.Bars = append(c.Bars, bar{
+			slot: s, Link: link(s),
+			Bad: 100 * float64(s.Failures) / top, Good: 100 * float64(s.Attempts-s.Failures) / top,
+		})
 	}
-	svg, err := painter.Bytes()
-	if err != nil {
-		return "", err
-	}
-	// Nothing in it comes from a record: the labels are times and numbers.
-	return template.HTML(pageColours.Replace(string(svg))), nil
+	return c
 }
 
 // niceScale returns a round number that is not below highest, and into how many
@@ -86,12 +49,4 @@ func niceScale(highest float64) (top float64, steps int) {
 		}
 	}
 	return 4, 4
-}
-
-// timeLayout is how the slots of a chart are named.
-func (p period) timeLayout() string {
-	if time.Duration(p.slots)*p.slot <= 24*time.Hour {
-		return "15:04"
-	}
-	return "2 Jan"
 }

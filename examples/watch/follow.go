@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/epcclogs/epcclogs"
@@ -13,42 +14,41 @@ import (
 
 const (
 	batchSize   = 5000                   // records in one transaction at most
+	batchBytes  = 8 << 20                // and about how much memory they take
 	batchTime   = 500 * time.Millisecond // how long the first of them waits for others
-	pagesAhead  = 16                     // see Pager.Concurrent
+	waitingRows = 500                    // that were read and are in no batch yet
+	pagesAhead  = 8                      // see Pager.Concurrent
+	pageLimit   = 100                    // records on a page; fewer when pages are too large
+	minPage     = 4                      // the pager may ask for 16 more, which it knows
+	pageBytes   = 32 << 20               // see WithMaxResponseSize; there is as much in memory for each page ahead
 	saveRetry   = 2 * time.Second        // while the database fails
 	namesEvery  = 5 * time.Minute
 	lastSave    = 5 * time.Second // for the records at hand when the program ends
-	forgetEvery = time.Minute     // how often old records are looked for
+	tidyEvery   = time.Minute     // how often old records are looked for
 )
 
 // wholeStore is the name of the list of all logs; other lists have the id of an
 // integration for a name.
 const wholeStore = "store"
 
+type logPager = epcclogs.Pager[epcclogs.IntegrationLog]
+
 // follower brings one list of logs from the API into the database.
 type follower struct {
 	list     string
-	pager    *epcclogs.Pager[epcclogs.IntegrationLog]
+	since    time.Time // of a list that was never read; zero: all of it
+	api      *api
 	store    *store
 	interval time.Duration
 	metrics  *metrics
 	logger   *slog.Logger
+	pager    atomic.Pointer[logPager]
 	reading  reading
-}
-
-func newFollower(
-	client *epcclogs.Client, list string, s *store, interval time.Duration, m *metrics, logger *slog.Logger,
-) *follower {
-	pager := client.StoreLogs(nil)
-	if list != wholeStore {
-		pager = client.IntegrationLogs(list, nil)
-	}
-	return &follower{list: list, pager: pager, store: s, interval: interval, metrics: m, logger: logger}
 }
 
 // entry is a record, and the place in the list behind it.
 type entry struct {
-	log    epcclogs.IntegrationLog
+	row    logRow
 	cursor string
 }
 
@@ -58,44 +58,70 @@ func (f *follower) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the cursor: %w", err)
 	}
-	f.reading.stored(start.caughtUp)
-	f.pager.Concurrent(pagesAhead).Resume(start.cursor)
-
-	entries := make(chan entry, batchSize)
+	if start.caughtUp.After(time.Now()) { // an earlier run had another idea of the time
+		start.caughtUp = time.Time{}
+	}
+	f.reading.stored(start.caughtUp, false)
+	entries := make(chan entry, waitingRows)
 	ended := make(chan error, 1)
 	go func() {
 		defer close(entries)
-		ended <- f.follow(ctx, entries)
+		ended <- f.follow(ctx, start.cursor, entries)
 	}()
 	f.saveAll(ctx, entries, start)
 	return <-ended
 }
 
-// follow sends what the list brings, until ctx ends or the pager was misused.
-func (f *follower) follow(ctx context.Context, entries chan<- entry) error {
-	var problem error
-	for record, err := range f.pager.Follow(ctx, f.interval) {
-		if problem = err; err != nil {
-			if ctx.Err() == nil {
-				f.reading.failed(err)
-				f.logger.Warn("logs not read", "list", f.list, "error", err)
+// follow sends what the list brings, until ctx ends or it cannot be followed. When
+// pages are too large for memory it goes on with shorter ones, and after a long pause
+// perhaps with another client.
+func (f *follower) follow(ctx context.Context, cursor string, entries chan<- entry) error {
+	client, limit := f.api.current(), pageLimit
+	for ctx.Err() == nil {
+		options := &epcclogs.ListOptions{Limit: limit}
+		pager := client.StoreLogs(options)
+		if f.list != wholeStore {
+			pager = client.IntegrationLogs(f.list, options)
+		}
+		if cursor == "" {
+			pager.Since(f.since)
+		}
+		f.pager.Store(pager.Concurrent(max(1, pagesAhead*limit/pageLimit)).Resume(cursor))
+		problem := f.read(ctx, limit, entries)
+		cursor = pager.Cursor()
+		switch {
+		case errors.Is(problem, epcclogs.ErrResponseTooLarge):
+			limit = max(limit/4, minPage)
+		case pauseOf(problem) > f.api.wait:
+			client = f.api.probe(ctx, client)
+		case ctx.Err() == nil:
+			return fmt.Errorf("follow the logs of %s: %w", f.list, problem)
+		}
+	}
+	return nil
+}
+
+// read sends what the pager brings until it cannot go on.
+func (f *follower) read(ctx context.Context, limit int, entries chan<- entry) (problem error) {
+	pager := f.pager.Load()
+	for record, err := range pager.Follow(ctx, f.interval) {
+		if problem = err; err == nil {
+			select {
+			case entries <- entry{newLogRow(record, time.Now()), pager.Cursor()}:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 			continue
 		}
-		select {
-		case entries <- entry{record, f.pager.Cursor()}:
-		case <-ctx.Done():
-			return nil
+		if ctx.Err() == nil {
+			f.reading.failed(err)
+			f.logger.Warn("logs not read", "list", f.list, "error", err)
+		}
+		if errors.Is(err, epcclogs.ErrResponseTooLarge) && limit > minPage || pauseOf(err) > f.api.wait {
+			return err
 		}
 	}
-	if ctx.Err() == nil {
-		problem = fmt.Errorf("follow the logs of %s: %w", f.list, problem)
-		if errors.Is(problem, epcclogs.ErrInvalidArgument) {
-			problem = fmt.Errorf("%w (is the database that of another store?)", problem)
-		}
-		return problem
-	}
-	return nil
+	return problem
 }
 
 // saveAll stores the entries in batches until there are no more, or until ctx ends
@@ -106,19 +132,17 @@ func (f *follower) saveAll(ctx context.Context, entries <-chan entry, last place
 	tick := time.NewTicker(wait)
 	defer tick.Stop()
 	for {
-		var batch []entry
+		var batch []logRow
+		next := last
 		select {
 		case first, ok := <-entries:
 			if !ok {
 				return
 			}
-			batch = gather(first, entries, wait)
+			batch, next.cursor = gather(first, entries, wait)
 		case <-tick.C:
 		}
-		next := place{last.cursor, f.caughtUp(entries, last.caughtUp)}
-		if len(batch) > 0 {
-			next.cursor = batch[len(batch)-1].cursor
-		}
+		next.caughtUp = f.caughtUp(entries, last.caughtUp)
 		if len(batch) > 0 || next != last {
 			if !f.save(ctx, batch, next) {
 				return
@@ -133,59 +157,62 @@ func (f *follower) saveAll(ctx context.Context, entries <-chan entry, last place
 // before the pager's time is in entries, or was taken: so first the time, then the
 // length.
 func (f *follower) caughtUp(entries <-chan entry, last time.Time) time.Time {
-	at := f.pager.CaughtUp()
+	pager := f.pager.Load()
+	if pager == nil {
+		return last
+	}
+	at := pager.CaughtUp()
 	if at.IsZero() || len(entries) > 0 {
 		return last
 	}
 	return at
 }
 
-// gather returns a batch: what comes within a time, up to a limit.
-func gather(first entry, entries <-chan entry, wait time.Duration) []entry {
-	batch := append(make([]entry, 0, batchSize), first)
+// gather returns a batch and the cursor behind it: what comes within a time, up to a
+// number of records and bytes.
+func gather(first entry, entries <-chan entry, wait time.Duration) (batch []logRow, cursor string) {
+	batch, cursor = append(batch, first.row), first.cursor
+	size := first.row.size()
 	enough := time.After(wait)
-	for len(batch) < batchSize {
+	for len(batch) < batchSize && size < batchBytes {
 		select {
 		case e, ok := <-entries:
 			if !ok {
-				return batch
+				return batch, cursor
 			}
-			batch = append(batch, e)
+			batch, cursor = append(batch, e.row), e.cursor
+			size += e.row.size()
 		case <-enough:
-			return batch
+			return batch, cursor
 		}
 	}
-	return batch
+	return batch, cursor
 }
 
 // save stores a batch and the place behind it, again and again until they are
 // stored. Reading waits meanwhile. When ctx ends there is one last try, and save
 // reports whether it succeeded: what is not stored then is read again at the next
 // start, with all that came after it.
-func (f *follower) save(ctx context.Context, batch []entry, p place) (stored bool) {
-	logs := make([]epcclogs.IntegrationLog, len(batch))
-	for i, e := range batch {
-		logs[i] = e.log
-	}
+func (f *follower) save(ctx context.Context, batch []logRow, p place) (stored bool) {
 	for {
 		attempt, cancel := ctx, context.CancelFunc(func() {})
 		if ctx.Err() != nil {
 			attempt, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastSave)
 		}
-		err := f.store.save(attempt, f.list, logs, p, time.Now())
+		added, err := f.store.save(attempt, f.list, batch, p, time.Now())
 		cancel()
 		if err == nil {
-			f.metrics.stored(logs)
-			f.reading.stored(p.caughtUp)
+			f.metrics.stored(added)
+			f.reading.stored(p.caughtUp, !f.pager.Load().CaughtUp().IsZero())
 			return true
 		}
 		if ctx.Err() != nil && attempt != ctx {
-			f.logger.Error("records not stored", "list", f.list, "records", len(logs), "error", err)
+			f.logger.Error("records not stored", "list", f.list, "records", len(batch), "error", err)
 			return false
 		}
 		if ctx.Err() == nil {
-			f.reading.failed(fmt.Errorf("store %d records: %w", len(logs), err))
-			f.logger.Error("records not stored, trying again", "list", f.list, "records", len(logs), "error", err)
+			f.reading.failed(fmt.Errorf("store %d records: %w", len(batch), err))
+			f.logger.Error("records not stored, trying again", "list", f.list, "records", len(batch), "error", err)
 			pause(ctx, saveRetry)
 		}
 	}
@@ -203,11 +230,11 @@ func pause(ctx context.Context, d time.Duration) {
 
 // learnNames keeps the names of the integrations until ctx ends. Without them the
 // page shows ids.
-func learnNames(ctx context.Context, client *epcclogs.Client, s *store, logger *slog.Logger) {
+func learnNames(ctx context.Context, api *api, s *store, logger *slog.Logger) {
 	for ctx.Err() == nil {
 		var all []epcclogs.Integration
 		var err error
-		for in, problem := range client.Integrations(nil).All(ctx) {
+		for in, problem := range api.current().Integrations(nil).All(ctx) {
 			if err = problem; err == nil {
 				all = append(all, in)
 			}
@@ -224,17 +251,20 @@ func learnNames(ctx context.Context, client *epcclogs.Client, s *store, logger *
 	}
 }
 
-// forgetOld deletes what is older than a time from the database until ctx ends, in
-// batches, so that others can write in between.
-func forgetOld(ctx context.Context, s *store, keep time.Duration, logger *slog.Logger) {
+// tidy deletes what no page shows any more until ctx ends, and of the records what is
+// older than keep, if that is not 0: in batches, so that others can write in between.
+func tidy(ctx context.Context, s *store, keep time.Duration, logger *slog.Logger) {
 	for ctx.Err() == nil {
-		more, err := s.forget(ctx, time.Now().Add(-keep), batchSize)
+		wait := tidyEvery
+		err := s.forgetSums(ctx, time.Now())
+		if err == nil && keep > 0 {
+			var more bool
+			if more, err = s.forget(ctx, time.Now().Add(-keep), batchSize); more {
+				wait = batchTime
+			}
+		}
 		if err != nil && ctx.Err() == nil {
 			logger.Error("old records not deleted", "error", err)
-		}
-		wait := forgetEvery
-		if more {
-			wait = batchTime
 		}
 		pause(ctx, wait)
 	}
@@ -242,15 +272,16 @@ func forgetOld(ctx context.Context, s *store, keep time.Duration, logger *slog.L
 
 // reading is how far a list is in the database, and what has failed since.
 type reading struct {
-	mu  sync.Mutex
-	at  time.Time // all that was in the list then is in the database
-	err error     // nil when nothing has failed since records, or at, were stored
+	mu   sync.Mutex
+	at   time.Time // all that was in the list then is in the database
+	live bool      // whether this run has read that
+	err  error     // nil when nothing has failed since records, or at, were stored
 }
 
-func (r *reading) stored(at time.Time) {
+func (r *reading) stored(at time.Time, live bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.at, r.err = at, nil
+	r.at, r.live, r.err = at, r.live || live, nil
 }
 
 func (r *reading) failed(err error) {
@@ -263,4 +294,16 @@ func (r *reading) last() (at time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.at, r.err
+}
+
+// caughtUp returns what last does, once this run has read the list. Of a clock that was
+// changed since, it returns what that would have shown.
+func (r *reading) caughtUp(now time.Time) (at time.Time, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.live {
+		return time.Time{}, false
+	}
+	age := now.Sub(r.at) // by the clock that nobody changes
+	return now.Round(0).Add(-max(age, 0)), true
 }

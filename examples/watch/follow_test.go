@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,10 +74,18 @@ func (w *watching) start() {
 		epcclogs.WithBaseURL(w.api.URL), epcclogs.WithToken("example-token"),
 		epcclogs.WithHTTPClient(&http.Client{Transport: &w.network}), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
 	require.NoError(w, err)
-	w.alerter = newAlerter(w.store, w.receiver, &clock{time.Now()})
-	w.alerter.grace, w.alerter.now = 200*time.Millisecond, time.Now
-	f := newFollower(client, wholeStore, w.store, 100*time.Millisecond, newMetrics(), silent)
+	w.alerter = newAlerter(w.store, w.receiver, nil)
+	w.alerter.grace = 200 * time.Millisecond
+	api := newAPI(client, func() (*epcclogs.Client, error) {
+		return epcclogs.NewClient(epcclogs.WithBaseURL(w.api.URL), epcclogs.WithToken("example-token"))
+	}, silent)
+	api.wait = 200 * time.Millisecond
+	f := &follower{
+		list: wholeStore, api: api, store: w.store, interval: 100 * time.Millisecond,
+		metrics: newMetrics(), logger: silent,
+	}
 	w.follower = f
+	w.alerter.lists = (&web{followers: []*follower{f}}).caughtUp
 	ctx, cancel := context.WithCancel(w.Context())
 	ended := make(chan error)
 	go func() { ended <- f.run(ctx) }()
@@ -90,11 +99,11 @@ func (w *watching) start() {
 
 func (w *watching) rows() int { return number(w.T, w.store.db, `SELECT COUNT(*) FROM logs`) }
 
-// add brings thousands of new logs, the last of which tells that an event was
+// add brings n new logs, and behind them one that tells that an event was
 // delivered after all.
-func (w *watching) add(logs ...epcclogs.IntegrationLog) {
+func (w *watching) add(n int, logs ...epcclogs.IntegrationLog) {
 	hook := epcclogstest.SampleIntegration(0).ID
-	for i := range 3000 {
+	for i := range n {
 		logs = append(logs, epcclogstest.Log(hook, fmt.Sprint("other-", i), 1, time.Now()))
 	}
 	w.api.AddLogs(hook, append(logs, epcclogstest.Log(hook, "recovers", 2, time.Now()))...)
@@ -126,7 +135,7 @@ func (w *watching) databaseWorks() {
 // quiet checks that no alert is posted.
 func (w *watching) quiet() {
 	w.Helper()
-	w.alerter.look(w.T)
+	require.NoError(w, w.alerter.look(w.Context()))
 	assert.Empty(w, w.receiver.bodies)
 }
 
@@ -137,7 +146,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 		"after a stop": func(w *watching) {
 			w.stop()
 			w.wait()
-			w.add()
+			w.add(3000)
 			w.start()
 			eventually(w.T, func() bool { return w.rows() > 1000 })
 			w.quiet()
@@ -146,7 +155,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 			w.network.down.Store(true)
 			eventually(w.T, func() bool { _, err := w.follower.reading.last(); return err != nil })
 			w.wait()
-			w.add()
+			w.add(3000)
 			w.quiet()
 			w.network.down.Store(false)
 			eventually(w.T, func() bool { return w.rows() > 1000 })
@@ -156,9 +165,10 @@ func TestAlertsAfterOutage(t *testing.T) {
 			w.fast()
 			w.databaseFails()
 			hook := epcclogstest.SampleIntegration(0).ID
-			w.add(epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
+			w.add(waitingRows/2, epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
 			added := time.Now()
-			eventually(w.T, func() bool { return w.follower.pager.CaughtUp().After(added) })
+			eventually(w.T, func() bool { return w.follower.pager.Load().CaughtUp().After(added) })
+			eventually(w.T, func() bool { _, problem := w.follower.reading.last(); return problem != nil })
 			at, problem := w.follower.reading.last()
 			assert.True(w, at.Before(added))
 			require.ErrorContains(w, problem, "store ")
@@ -172,7 +182,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 				w := watchTwo(t, location)
 				outage(w)
 				w.fast()
-				eventually(t, func() bool { w.alerter.look(t); return len(w.receiver.bodies) > 0 })
+				eventually(t, func() bool { require.NoError(t, w.alerter.look(t.Context())); return len(w.receiver.bodies) > 0 })
 				require.Len(t, w.receiver.bodies, 1)
 				assert.Contains(t, w.receiver.bodies[0], `"job":"lost"`)
 				_, problem := w.follower.reading.last()
@@ -192,13 +202,13 @@ func TestStopInOutage(t *testing.T) {
 		hook := epcclogstest.SampleIntegration(0).ID
 		w.api.AddLogs(hook, epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
 		eventually(t, func() bool { _, err := w.follower.reading.last(); return err != nil })
-		w.add()
+		w.add(waitingRows / 2)
 		added := time.Now()
-		eventually(t, func() bool { return w.follower.pager.CaughtUp().After(added) })
+		eventually(t, func() bool { return w.follower.pager.Load().CaughtUp().After(added) })
 		w.stop()
 		w.databaseWorks()
 		w.start()
-		eventually(t, func() bool { return w.rows() == 2+2+3001 })
+		eventually(t, func() bool { return w.rows() == 2+2+waitingRows/2+1 })
 	})
 }
 
@@ -209,14 +219,56 @@ func TestCaughtUp(t *testing.T) {
 	defer api.Close()
 	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
 	require.NoError(t, err)
-	f := newFollower(client, wholeStore, nil, time.Second, nil, silent)
+	pager := client.StoreLogs(nil)
+	f := &follower{}
+	f.pager.Store(pager)
 	entries, last := make(chan entry, 2), time.Now().Add(-time.Hour)
 	assert.Equal(t, last, f.caughtUp(entries, last), "the end of the list was not reached yet")
-	for _, err := range f.pager.All(t.Context()) {
+	for _, err := range pager.All(t.Context()) {
 		require.NoError(t, err)
 	}
 	entries <- entry{}
 	assert.Equal(t, last, f.caughtUp(entries, last), "a record waits")
 	<-entries
-	assert.Equal(t, f.pager.CaughtUp(), f.caughtUp(entries, last))
+	assert.Equal(t, pager.CaughtUp(), f.caughtUp(entries, last))
+}
+
+// Bodies of any size are read, with little of them in memory at a time.
+func TestLargeBodies(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		hook := epcclogstest.SampleIntegration(0)
+		logs := epcclogstest.SampleLogs(hook.ID, 240)
+		for i := range logs {
+			logs[i].Body = strings.Repeat("x", 60<<10)
+			if i >= 200 {
+				logs[i].Body = strings.Repeat("y", 1<<20)
+			}
+		}
+		api := epcclogstest.NewServer(epcclogstest.WithIntegration(hook, logs...))
+		defer api.Close()
+		setenv(t, api)
+		start(t, append(use(t, location), "-interval", "100ms")...)
+		s := open(t, location)
+		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 240 })
+		assert.Equal(t, asRows(logs), stored(t, s))
+		assert.Equal(t, 40, number(t, s.db, fmt.Sprintf(`SELECT COUNT(*) FROM logs WHERE LENGTH(body) = %d`, bodyLimit)))
+	})
+	// A batch ends once it holds many bytes.
+	entries := make(chan entry, 100)
+	for range 100 {
+		entries <- entry{row: logRow{Body: strings.Repeat("x", 1<<20)}, cursor: "c"}
+	}
+	batch, cursor := gather(<-entries, entries, time.Minute)
+	assert.Len(t, batch, 8)
+	assert.Equal(t, "c", cursor)
+}
+
+// The API asks for a pause of an hour and is back after a minute: reading goes on after
+// the first question.
+func TestLongPause(t *testing.T) {
+	w := watchTwo(t, databases["sqlite"](t))
+	w.fast()
+	w.api.Fail(3, epcclogstest.Status(http.StatusTooManyRequests, "").WithHeader("Retry-After", "3600"))
+	w.add(1)
+	eventually(t, func() bool { return w.rows() == 4 })
 }

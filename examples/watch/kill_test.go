@@ -18,8 +18,8 @@ import (
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
-// program starts this test binary as the program.
-func program(t testing.TB, location string, args ...string) (*exec.Cmd, *output) {
+// process starts this test binary as the program.
+func process(t testing.TB, location string, args ...string) (*exec.Cmd, *output) {
 	t.Helper()
 	args = append([]string{"-addr", "127.0.0.1:0"}, args...)
 	if !isPostgres(location) {
@@ -43,11 +43,7 @@ func TestKill(t *testing.T) {
 			"oldest first": nil, "newest first": {epcclogstest.WithNewestFirst()},
 		} {
 			t.Run(name, func(t *testing.T) { killTwentyTimes(t, location, order) })
-			s := open(t, location)
-			for _, table := range []string{"logs", "events", "lists"} {
-				_, err := s.db.ExecContext(t.Context(), `DELETE FROM `+table)
-				require.NoError(t, err)
-			}
+			empty(t, open(t, location))
 		}
 	})
 }
@@ -80,7 +76,7 @@ func killTwentyTimes(t *testing.T, location string, options []epcclogstest.Optio
 	rows := func() int { return number(t, s.db, `SELECT COUNT(*) FROM logs`) }
 	var found []int
 	for range 20 {
-		cmd, out := program(t, location, "-interval", "100ms")
+		cmd, out := process(t, location, "-interval", "100ms")
 		before := rows()
 		eventually(t, func() bool { return rows() > before })
 		time.Sleep(rand.N(700 * time.Millisecond)) // any moment will do
@@ -92,7 +88,7 @@ func killTwentyTimes(t *testing.T, location string, options []epcclogstest.Optio
 	arriving.Wait()
 	t.Logf("records after each kill: %v of %d", found, len(all))
 
-	cmd, out := program(t, location, "-interval", "100ms")
+	cmd, out := process(t, location, "-interval", "100ms")
 	eventually(t, func() bool { return rows() >= len(all) })
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait(), out)

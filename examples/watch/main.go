@@ -51,13 +51,21 @@ func main() {
 // settings are what the user has asked for.
 type settings struct {
 	addr         string
+	publicURL    string
 	database     string
+	adopt        bool
+	keep         time.Duration
+	since        time.Duration // what the first run reads; 0: all
 	interval     time.Duration
 	rate         float64
-	alertURL     string
-	grace        time.Duration
-	keep         time.Duration
 	integrations []string
+	alerts       alertSettings
+}
+
+type alertSettings struct {
+	url   string // empty: none
+	each  bool
+	grace time.Duration
 }
 
 var errUsage = errors.New("usage")
@@ -94,7 +102,8 @@ Copies the logs of the whole store, or of the integrations named, into a databas
 and serves a page that shows them. The store is that of EPCC_CLIENT_ID and
 EPCC_CLIENT_SECRET, at EPCC_API_BASE_URL (`+epcclogs.EUWest+`
 unless set); with none of them set, it is an embedded one with made-up data.
-DATABASE_URL names a PostgreSQL database to use in place of a file.
+DATABASE_URL names a PostgreSQL database to use in place of a file, and ALERT_URL
+an address to post to when deliveries begin to fail and when they have recovered.
 
 `)
 		flags.PrintDefaults()
@@ -103,9 +112,12 @@ DATABASE_URL names a PostgreSQL database to use in place of a file.
 	flags.StringVar(&set.database, "db", "", "SQLite `file` (default watch.db; a temporary file for the embedded store)")
 	flags.DurationVar(&set.interval, "interval", 10*time.Second, "`time` between two readings, at least 100ms")
 	flags.Float64Var(&set.rate, "rate", 0, "`requests` a second to the API at most; 0 means 100")
-	flags.StringVar(&set.alertURL, "alert-url", "", "`URL` to post undelivered events to")
-	flags.DurationVar(&set.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
-	flags.DurationVar(&set.keep, "keep", 0, "`time` that a delivery attempt stays in the database; 0 means for ever")
+	flags.StringVar(&set.publicURL, "public-url", "", "`URL` at which people open the page, for links in alerts")
+	flags.BoolVar(&set.adopt, "adopt", false, "take over the database of the store under another key or URL")
+	flags.BoolVar(&set.alerts.each, "alert-each", false, "post each undelivered event, not what they have in common")
+	flags.DurationVar(&set.alerts.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
+	flags.DurationVar(&set.since, "since", 0, "`time` from which on the first run reads, such as 720h for 30 days; 0 means all")
+	flags.DurationVar(&set.keep, "keep", 0, "`time` that a delivery attempt stays in the database, in whole days; 0 means for ever")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil, err
 	} else if err != nil {
@@ -126,15 +138,16 @@ func (set *settings) check() error {
 		}
 	}
 	location := os.Getenv("DATABASE_URL")
+	for name, d := range map[string]time.Duration{"grace": set.alerts.grace, "since": set.since, "keep": set.keep} {
+		if d < 0 {
+			return fmt.Errorf("-%s %v is negative", name, d)
+		}
+	}
 	switch {
 	case set.interval < 100*time.Millisecond:
 		return fmt.Errorf("-interval %v is less than 100ms", set.interval)
 	case set.rate < 0:
 		return fmt.Errorf("-rate %v is negative", set.rate)
-	case set.grace < 0:
-		return fmt.Errorf("-grace %v is negative", set.grace)
-	case set.keep < 0:
-		return fmt.Errorf("-keep %v is negative", set.keep)
 	case location != "" && set.database != "":
 		return errors.New("-db and DATABASE_URL are both set; unset one")
 	case location != "" && !isPostgres(location):
@@ -145,15 +158,22 @@ func (set *settings) check() error {
 	if _, _, err := net.SplitHostPort(set.addr); err != nil {
 		return fmt.Errorf("-addr %q is not host:port: %w", set.addr, err)
 	}
-	return checkURL(set.alertURL)
+	return set.checkURLs()
 }
 
-func checkURL(alertURL string) error {
-	u, err := url.Parse(alertURL)
-	if alertURL != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "") {
-		return fmt.Errorf("-alert-url %q is not an http or https URL", alertURL)
+func (set *settings) checkURLs() error {
+	if set.alerts.url = os.Getenv("ALERT_URL"); set.alerts.url != "" && !isWeb(set.alerts.url) {
+		return errors.New("ALERT_URL is not an http or https URL") // and may be a secret
+	}
+	if set.publicURL = strings.TrimRight(set.publicURL, "/"); set.publicURL != "" && !isWeb(set.publicURL) {
+		return fmt.Errorf("-public-url %q is not an http or https URL", set.publicURL)
 	}
 	return nil
+}
+
+func isWeb(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // watch watches a store until ctx ends or something cannot go on.
@@ -161,18 +181,22 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 	m := newMetrics()
 	made, end := context.WithCancel(ctx) // as long as data are made up
 	defer end()
-	s, err := service.Connect(cmp.Or(set.integrations...), func() *epcclogstest.Server { return startDemo(made) },
-		epcclogs.WithLogger(slog.New(requestLog{logger.Handler(), m})),
+	options := []epcclogs.Option{
+		epcclogs.WithLogger(logger),
+		epcclogs.WithOnAttempt(m.attempt),
 		epcclogs.WithRateLimit(set.rate),
+		epcclogs.WithMaxResponseSize(pageBytes),
 		epcclogs.WithUserAgent("epcclogs-watch"),
-	)
+	}
+	s, err := service.Connect(cmp.Or(set.integrations...), func() *epcclogstest.Server { return startDemo(made) }, options...)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	title := strings.TrimPrefix(cmp.Or(os.Getenv("EPCC_API_BASE_URL"), epcclogs.EUWest), "https://")
+	identity := identityOf(title)
 	if s.Embedded != nil {
-		title = "embedded store, made-up data"
+		title, identity = "embedded store, made-up data", "the embedded store"
 		directory, err := os.MkdirTemp("", "watch-")
 		if err != nil {
 			return err
@@ -180,34 +204,66 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 		defer func() { _ = os.RemoveAll(directory) }()
 		set.database = cmp.Or(set.database, filepath.Join(directory, "watch.db"))
 	}
-	set.database = cmp.Or(set.database, "watch.db")
-	return monitor(ctx, set, s.Client, title, m, logger, messages)
-}
-
-// monitor runs the parts of the program.
-func monitor(
-	ctx context.Context, set *settings, client *epcclogs.Client, title string,
-	m *metrics, logger *slog.Logger, messages *log.Logger,
-) (err error) {
-	s, err := openStore(ctx, set.database)
+	db, err := openStore(ctx, cmp.Or(set.database, "watch.db"), identity, set.adopt)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	//nolint:contextcheck // a client is made for all calls, not for one
+	dial := func() (*epcclogs.Client, error) { return epcclogs.NewClientFromEnv(options...) }
+	p := &program{
+		settings: set, store: db, metrics: m, logger: logger,
+		api: newAPI(s.Client, dial, logger),
+	}
+	return errors.Join(p.run(ctx, title, messages), db.close())
+}
 
-	w := &web{store: s, metrics: m, interval: set.interval, title: title, alerting: set.alertURL != "", logger: logger}
-	lists := set.integrations
+// identityOf tells the stores of a region apart, which have the same URL.
+func identityOf(title string) string {
+	return fmt.Sprintf("%s with the key %s", title, os.Getenv("EPCC_CLIENT_ID"))
+}
+
+// program is the parts that run side by side.
+type program struct {
+	*settings
+	store   *store
+	api     *api
+	metrics *metrics
+	logger  *slog.Logger
+	web     *web
+}
+
+// newWeb makes the pages, and what brings each list into the database.
+func (p *program) newWeb(title string) {
+	p.web = &web{
+		store: p.store, metrics: p.metrics, cache: newCache(min(p.interval, time.Minute)), interval: p.interval,
+		title: title, alerting: p.alerts.url != "", logger: p.logger,
+	}
+	host, _, _ := net.SplitHostPort(p.addr)
+	public, _ := url.Parse(p.publicURL)
+	p.web.hosts = []string{strings.ToLower(host), strings.ToLower(public.Hostname())}
+	lists := p.integrations
 	if len(lists) == 0 {
 		lists = []string{wholeStore}
 	}
-	for _, list := range lists {
-		w.followers = append(w.followers, newFollower(client, list, s, set.interval, m, logger))
+	var since time.Time
+	if p.since > 0 {
+		since = time.Now().Add(-p.since)
 	}
-	handler, err := w.handler()
+	for _, list := range lists {
+		p.web.followers = append(p.web.followers, &follower{
+			list: list, since: since, api: p.api, store: p.store, interval: p.interval, metrics: p.metrics, logger: p.logger,
+		})
+	}
+}
+
+// run returns when ctx ends, or when a part cannot go on.
+func (p *program) run(ctx context.Context, title string, messages *log.Logger) error {
+	p.newWeb(title)
+	handler, err := p.web.handler()
 	if err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", set.addr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.addr)
 	if err != nil {
 		return err
 	}
@@ -217,29 +273,25 @@ func monitor(
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var work sync.WaitGroup
-	for _, f := range w.followers {
+	part := func(f func(context.Context) error) {
 		work.Go(func() {
-			if err := f.run(running); err != nil {
+			if err := f(running); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	work.Go(func() { learnNames(running, client, s, logger) })
-	if set.keep > 0 {
-		work.Go(func() { forgetOld(running, s, set.keep, logger) })
+	for _, f := range p.web.followers {
+		part(f.run)
 	}
-	if set.alertURL != "" {
+	work.Go(func() { learnNames(running, p.api, p.store, p.logger) })
+	work.Go(func() { tidy(running, p.store, p.keep, p.logger) })
+	if p.alerts.url != "" {
 		a := &alerter{
-			url: set.alertURL, grace: set.grace, started: time.Now(), store: s, now: time.Now,
-			metrics: m, logger: logger,
+			alertSettings: p.alerts, public: p.publicURL, store: p.store, lists: p.web.caughtUp, metrics: p.metrics, logger: p.logger,
 		}
 		work.Go(func() { a.run(running) })
 	}
-	work.Go(func() {
-		if err := serve(running, listener, handler); err != nil {
-			cancel(err)
-		}
-	})
+	part(func(ctx context.Context) error { return serve(ctx, listener, handler) })
 	<-running.Done()
 	work.Wait()
 	if ctx.Err() == nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -46,8 +47,13 @@ func onEach(t *testing.T, test func(t *testing.T, location string)) {
 
 func open(t testing.TB, location string) *store {
 	t.Helper()
-	s, err := openStore(t.Context(), location)
+	s, err := connect(location)
 	require.NoError(t, err)
+	// Whatever store it is of; that of the environment if it is new.
+	err = s.write(t.Context(), func(x *tx) { x.setUp(identityOf(os.Getenv("EPCC_API_BASE_URL")), false) })
+	if err != nil {
+		require.ErrorContains(t, err, "that of another store")
+	}
 	t.Cleanup(func() { assert.NoError(t, s.close()) })
 	return s
 }
@@ -86,6 +92,23 @@ func (o *output) url(t *testing.T) string {
 	return match[1]
 }
 
+// rowsOf is what the program makes of logs that it reads.
+func rowsOf(logs []epcclogs.IntegrationLog, now time.Time) []logRow {
+	rows := make([]logRow, len(logs))
+	for i, l := range logs {
+		rows[i] = newLogRow(l, now)
+	}
+	return rows
+}
+
+// save stores logs as the program does, and returns how many were new.
+func save(t testing.TB, s *store, list string, logs []epcclogs.IntegrationLog, p place, now time.Time) int {
+	t.Helper()
+	added, err := s.save(t.Context(), list, rowsOf(logs, now), p, now)
+	require.NoError(t, err)
+	return len(added)
+}
+
 // eventually waits for a condition that other goroutines or processes bring about.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
@@ -100,7 +123,7 @@ func eventually(t *testing.T, condition func() bool) {
 // when that is nil.
 func setenv(t testing.TB, api *epcclogstest.Server) {
 	t.Helper()
-	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL", "DATABASE_URL"} {
+	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL", "DATABASE_URL", "ALERT_URL"} {
 		t.Setenv(name, "")
 	}
 	if api != nil {
@@ -150,7 +173,16 @@ func get(t *testing.T, url string) (status int, body string) {
 	return resp.StatusCode, string(content)
 }
 
-func number(t *testing.T, db *sql.DB, query string) (n int) {
+// empty deletes what a test has left.
+func empty(t *testing.T, s *store) {
+	t.Helper()
+	for _, table := range []string{"watch", "logs", "sums", "times", "events", "lists"} {
+		_, err := s.db.ExecContext(t.Context(), `DELETE FROM `+table)
+		require.NoError(t, err)
+	}
+}
+
+func number(t testing.TB, db *sql.DB, query string) (n int) {
 	t.Helper()
 	require.NoError(t, db.QueryRowContext(t.Context(), query).Scan(&n))
 	return n
@@ -161,12 +193,14 @@ func stored(t *testing.T, s *store) map[string]logRow {
 	t.Helper()
 	all := make(map[string]logRow)
 	var r logRow
-	require.NoError(t, each(t.Context(), s.db, `
-		SELECT key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at FROM logs`, nil,
-		[]any{
-			&r.Key, &r.ID, &r.Integration, &r.Job, &r.Attempt, &r.Succeeded, &r.Status,
-			&r.Reason, &r.Body, &r.Processing, &r.CreatedAt,
-		}, func() { all[r.Key] = r }))
+	require.NoError(t, s.read(t.Context(), func(x *tx) {
+		x.each(`
+			SELECT key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at, dated FROM logs`, nil,
+			[]any{
+				&r.Key, &r.ID, &r.Integration, &r.Job, &r.Attempt, &r.Succeeded, &r.Status,
+				&r.Reason, &r.Body, &r.Processing, &r.CreatedAt, &r.Dated,
+			}, func() { all[r.Key] = r })
+	}))
 	return all
 }
 
@@ -174,7 +208,7 @@ func stored(t *testing.T, s *store) map[string]logRow {
 func asRows(logs []epcclogs.IntegrationLog) map[string]logRow {
 	all := make(map[string]logRow)
 	for _, l := range logs {
-		r := newLogRow(l, time.Time{})
+		r := newLogRow(l, time.Now())
 		all[r.Key] = r
 	}
 	return all
@@ -211,12 +245,35 @@ func TestRun(t *testing.T) {
 			status, out := end()
 			assert.Zero(t, status)
 			assert.Contains(t, out, "Ended.")
-			_, err := s.db.ExecContext(t.Context(), `DELETE FROM logs`)
-			require.NoError(t, err)
-			_, err = s.db.ExecContext(t.Context(), `DELETE FROM lists`)
-			require.NoError(t, err)
+			empty(t, s)
 		}
 	})
+}
+
+// The first run reads what is newer than -since; the next one goes on where that ended.
+func TestSince(t *testing.T) {
+	hook := epcclogstest.SampleIntegration(0)
+	var logs []epcclogs.IntegrationLog
+	for i := range 2000 {
+		logs = append(logs, epcclogstest.Log(hook.ID, strconv.Itoa(i), 1, time.Now().Add(time.Duration(i-2000)*time.Hour)))
+	}
+	for name, order := range map[string][]epcclogstest.Option{"oldest first": nil, "newest first": {epcclogstest.WithNewestFirst()}} {
+		t.Run(name, func(t *testing.T) {
+			api := epcclogstest.NewServer(append(order, epcclogstest.WithIntegration(hook, logs...))...)
+			defer api.Close()
+			setenv(t, api)
+			location := databases["sqlite"](t)
+			args := []string{"-db", location, "-interval", "100ms", "-since", "100h30m"}
+			url, end := start(t, args...)
+			s := open(t, location)
+			eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusOK })
+			assert.Equal(t, 100, number(t, s.db, `SELECT COUNT(*) FROM logs`))
+			end()
+			api.AddLogs(hook.ID, epcclogstest.Log(hook.ID, "new", 1, time.Now()))
+			start(t, args...)
+			eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 101 })
+		})
+	}
 }
 
 // While the API fails, the page says so and keeps the last good data; /healthz
@@ -266,11 +323,14 @@ func TestSettings(t *testing.T) {
 		{"-interval soon", none, 2, `invalid value "soon" for flag -interval`},
 		{"-colour", none, 2, "flag provided but not defined: -colour"},
 		{"-grace -1s", none, 2, "-grace -1s is negative"},
+		{"-since -1h", none, 2, "-since -1h0m0s is negative"},
 		{"-keep -1h", none, 2, "-keep -1h0m0s is negative"},
 		{"-interval 1s some-id some-id", none, 2, "the integration some-id is named twice"},
 		{"-rate -1", none, 2, "-rate -1 is negative"},
 		{"-addr 8080", none, 2, `-addr "8080" is not host:port`},
-		{"-alert-url hooks.example", none, 2, `-alert-url "hooks.example" is not an http or https URL`},
+		{"-alert-url hooks.example", none, 2, "flag provided but not defined: -alert-url"},
+		{"", map[string]string{"ALERT_URL": "hooks.example/a-secret"}, 2, "ALERT_URL is not an http or https URL"},
+		{"-public-url watch.example", none, 2, `-public-url "watch.example" is not an http or https URL`},
 		{"some-id -interval 1s", none, 2, "the flag -interval stands behind an integration id"},
 		{"-db x.db", map[string]string{"DATABASE_URL": "postgres://localhost/x"}, 2, "-db and DATABASE_URL are both set"},
 		{"", map[string]string{"DATABASE_URL": "mysql://localhost/x"}, 2, "DATABASE_URL does not start with postgres://"},
@@ -287,6 +347,7 @@ func TestSettings(t *testing.T) {
 		assert.Equal(t, tc.status, status, tc.args)
 		assert.Contains(t, out.String(), tc.message)
 		assert.NotContains(t, out.String(), "panic")
+		assert.NotContains(t, out.String(), "a-secret")
 	}
 }
 
@@ -305,19 +366,18 @@ func TestSpoiltCursor(t *testing.T) {
 	api := epcclogstest.NewServer()
 	defer api.Close()
 	location := filepath.Join(t.TempDir(), "watch.db")
-	s := open(t, location)
-	require.NoError(t, s.save(t.Context(), wholeStore, nil, place{cursor: "spoilt"}, time.Now()))
 	setenv(t, api)
+	save(t, open(t, location), wholeStore, nil, place{cursor: "spoilt"}, time.Now())
 	out := &output{}
 	assert.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", location}, out))
-	assert.Contains(t, out.String(), "is the database that of another store?")
+	assert.Contains(t, out.String(), "follow the logs of store: ")
 }
 
 func TestFilePermissions(t *testing.T) {
 	location := filepath.Join(t.TempDir(), "a % b?.db")
 	require.NoError(t, os.WriteFile(location, nil, 0o644))
 	s := open(t, location)
-	require.NoError(t, s.save(t.Context(), wholeStore, epcclogstest.SampleLogs("x", 3), place{}, time.Now()))
+	save(t, s, wholeStore, epcclogstest.SampleLogs("x", 3), place{}, time.Now())
 	files, err := filepath.Glob(filepath.Dir(location) + "/*")
 	require.NoError(t, err)
 	assert.Len(t, files, 3)

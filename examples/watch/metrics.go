@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/epcclogs/epcclogs"
 )
+
+const scrapeTimeout = 5 * time.Second // less than Prometheus waits
 
 // metrics are for Prometheus. Counters begin at the start of the program; what is
 // counted in the database is read at each scrape.
@@ -40,43 +42,49 @@ func newMetrics() *metrics {
 	return m
 }
 
+// attempt counts a request.
+func (m *metrics) attempt(_ context.Context, a epcclogs.Attempt) {
+	status := "error"
+	if a.StatusCode != 0 {
+		status = strconv.Itoa(a.StatusCode)
+	}
+	m.requests.WithLabelValues(status).Inc()
+}
+
 // stored counts records that are in the database now.
-func (m *metrics) stored(logs []epcclogs.IntegrationLog) {
-	for _, l := range logs {
+func (m *metrics) stored(rows []logRow) {
+	for _, l := range rows {
 		result := "failed"
 		if l.Succeeded {
 			result = "succeeded"
 		}
-		m.attempts.WithLabelValues(text(l.IntegrationID()), result).Inc()
+		m.attempts.WithLabelValues(l.Integration, result).Inc()
 	}
 }
 
-// handler answers scrapes.
-func (m *metrics) handler(s *store, fresh func() time.Time, logger *slog.Logger) http.Handler {
-	m.registry.MustRegister(&gauges{store: s, fresh: fresh, logger: logger})
+// handler answers scrapes. While the database fails, it answers with the rest.
+func (m *metrics) handler(w *web) http.Handler {
+	m.registry.MustRegister(&gauges{w})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
 var (
 	undeliveredDesc = prometheus.NewDesc("watch_undelivered_events",
-		"Events whose last attempt failed, of all time.", []string{"integration"}, nil)
+		"Events whose last attempt failed, of all time.", []string{"integration", "name"}, nil)
 	waitingDesc = prometheus.NewDesc("watch_alerts_waiting",
 		"Alerts that the receiver has not taken yet.", nil, nil)
 	newestDesc = prometheus.NewDesc("watch_newest_record_timestamp_seconds",
 		"When the newest record was written by the API.", nil, nil)
 	readDesc = prometheus.NewDesc("watch_last_reading_timestamp_seconds",
 		"When the last reading of all that is new began that is in the database; of several lists, the oldest.", nil, nil)
+	databaseDesc = prometheus.NewDesc("watch_database_up", "Whether the database can be read.", nil, nil)
 )
 
 // gauges reads the database when Prometheus asks.
-type gauges struct {
-	store  *store
-	fresh  func() time.Time
-	logger *slog.Logger
-}
+type gauges struct{ web *web }
 
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{undeliveredDesc, waitingDesc, newestDesc, readDesc} {
+	for _, d := range []*prometheus.Desc{undeliveredDesc, waitingDesc, newestDesc, readDesc, databaseDesc} {
 		ch <- d
 	}
 }
@@ -85,51 +93,25 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	if at := g.fresh(); !at.IsZero() {
+	if at := g.web.condition(time.Now()).ReadAt; !at.IsZero() {
 		gauge(readDesc, seconds(at))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	t, err := g.store.totals(ctx)
+	t, err := shared(ctx, g.web.cache, "totals", g.web.store.totals)
 	if err != nil {
-		g.logger.Error("metrics not read", "error", err)
-		ch <- prometheus.NewInvalidMetric(undeliveredDesc, err)
+		g.web.logger.Error("metrics not read", "error", err)
+		gauge(databaseDesc, 0)
 		return
 	}
-	for id, n := range t.undelivered {
-		gauge(undeliveredDesc, float64(n), id)
+	gauge(databaseDesc, 1)
+	for in, n := range t.undelivered {
+		gauge(undeliveredDesc, float64(n), in.ID, in.Name)
 	}
-	gauge(waitingDesc, float64(t.waiting))
+	gauge(waitingDesc, float64(t.alerts.Waiting))
 	if !t.newest.IsZero() {
 		gauge(newestDesc, seconds(t.newest))
 	}
-}
-
-// requestLog is the handler of the client's logger: it counts the requests, and
-// passes on only what a user wants to see.
-type requestLog struct {
-	slog.Handler
-	metrics *metrics
-}
-
-func (h requestLog) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h requestLog) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelDebug {
-		r.Attrs(func(a slog.Attr) bool { // other records have neither
-			switch a.Key {
-			case "status":
-				h.metrics.requests.WithLabelValues(a.Value.String()).Inc()
-			case "error":
-				h.metrics.requests.WithLabelValues("error").Inc()
-			}
-			return true
-		})
-	}
-	if !h.Handler.Enabled(ctx, r.Level) {
-		return nil
-	}
-	return h.Handler.Handle(ctx, r)
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

@@ -3,17 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
-
-// filter chooses what is shown.
-type filter struct {
-	Integration string // an id; empty: all
-	Period      period
-}
 
 // period is a time up to now, in slots for the chart.
 type period struct {
@@ -21,36 +14,72 @@ type period struct {
 	Label string
 	slot  time.Duration
 	slots int
-	every int // so many slots have one label between them
 }
 
 var periods = []period{
-	{"1h", "1 hour", time.Minute, 60, 10},
-	{"24h", "24 hours", 30 * time.Minute, 48, 6},
-	{"7d", "7 days", 3 * time.Hour, 56, 8},
-	{"30d", "30 days", 12 * time.Hour, 60, 10},
-	{"1y", "1 year", 7 * 24 * time.Hour, 53, 8},
+	{"1h", "1 hour", time.Minute, 60},
+	{"24h", "24 hours", time.Hour, 24},
+	{"7d", "7 days", 3 * time.Hour, 56},
+	{"30d", "30 days", days, 30},
+	{"1y", "1 year", 7 * days, 53},
 }
 
 const defaultPeriod = "24h"
 
-// start is when the first slot begins. Slots begin at round times, so the last
-// one is not over.
-func (p period) start(now time.Time) time.Time {
-	return now.UTC().Truncate(p.slot).Add(-time.Duration(p.slots-1) * p.slot)
+// filter chooses what is shown: a period, or a time of its own from From to To.
+type filter struct {
+	Integration string // an id; empty: all
+	Period      period
+	From, To    time.Time
+}
+
+// window is the time that a filter means, at a time.
+type window struct {
+	from, to time.Time
+	slot     time.Duration
+	grain    time.Duration // of the table sums
+}
+
+// window begins and ends at round times. So the last slot of a period is not over.
+func (f filter) window(now time.Time) window {
+	w := window{slot: f.Period.slot, from: f.From.UTC(), to: f.To.UTC()}
+	if w.slot > 0 {
+		w.to = now.UTC().Truncate(w.slot).Add(w.slot)
+		w.from = w.to.Add(-time.Duration(f.Period.slots) * w.slot)
+	} else {
+		w.slot = 7 * days
+		for _, slot := range []time.Duration{minutes, hours, 3 * hours, days} {
+			kept := slot >= days || now.Sub(w.from) < keepHours && slot >= hours || now.Sub(w.from) < keepMinutes
+			if kept && w.to.Sub(w.from) <= 80*slot {
+				w.slot = slot
+				break
+			}
+		}
+		w.from, w.to = w.from.Truncate(w.slot), w.to.Add(w.slot-1).Truncate(w.slot)
+	}
+	switch {
+	case w.slot < hours:
+		w.grain = minutes
+	case w.slot < days:
+		w.grain = hours
+	default:
+		w.grain = days
+	}
+	return w
 }
 
 // summary is what the page and /api/summary show. Its numbers are of one moment.
 type summary struct {
-	From         time.Time            `json:"from"`
-	Integration  string               `json:"integration,omitempty"` // the filter
-	Newest       *time.Time           `json:"newest_record"`         // null: there is none
-	Undelivered  int                  `json:"undelivered"`           // events
-	Counts                            // of attempts
-	Statuses     []statusCount        `json:"failures_by_status"`
-	Integrations []integrationSummary `json:"integrations"`
-	Slots        []slot               `json:"slots"`
-	Alerts       alertSummary         `json:"alerts"`
+	From         time.Time             `json:"from"`
+	To           time.Time             `json:"to"`
+	Newest       *time.Time            `json:"newest_record"` // null: there is none
+	Undelivered  int                   `json:"undelivered"`   // events
+	Older        int                   `json:"undelivered_before"`
+	Counts                             // of attempts
+	Statuses     []statusCount         `json:"failures_by_status"`
+	Integrations []*integrationSummary `json:"integrations"` // what fails first
+	Slots        []slot                `json:"slots"`
+	Alerts       alertSummary          `json:"alerts"`
 }
 
 // Counts are of delivery attempts.
@@ -77,9 +106,36 @@ type integrationSummary struct {
 	ID          string `json:"id"`
 	Name        string `json:"name"` // the id when it is not known
 	Undelivered int    `json:"undelivered"`
+	Older       int    `json:"undelivered_before"`
 	Counts
-	Median       float64 `json:"processing_median"` // seconds; 0 when not sent
+	Times
+	State
+	Groups []answerGroup `json:"groups"` // of undelivered events, the largest first
+
+	buckets map[int]int // of processing times
+}
+
+// Times are processing times in seconds, at most 6 % wrong; 0 when not sent.
+type Times struct {
+	Median       float64 `json:"processing_median"`
 	Percentile95 float64 `json:"processing_95th_percentile"`
+}
+
+// State tells since when an integration fails. Down means that no attempt has succeeded
+// since then; else it is the last attempt of the oldest undelivered event.
+type State struct {
+	Down         bool       `json:"down"`
+	FailingSince *time.Time `json:"failing_since"` // null: all is delivered
+	LastSuccess  *time.Time `json:"last_success"`  // null: never
+}
+
+// answerGroup is undelivered events that got the same status and about the same answer.
+type answerGroup struct {
+	Status int       `json:"status"`
+	Answer string    `json:"answer"`
+	Count  int       `json:"count"`
+	First  time.Time `json:"first_at"`
+	Last   time.Time `json:"last_at"`
 }
 
 type slot struct {
@@ -95,278 +151,318 @@ type alertSummary struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// undelivered is an event whose last attempt failed.
-type undelivered struct {
-	Job           string     `json:"job"`
-	Integration   string     `json:"integration"`
-	Name          string     `json:"integration_name"`
-	Attempts      int        `json:"attempts"`
-	Status        int        `json:"status"` // 0: no answer
-	Reason        string     `json:"reason"`
-	Body          string     `json:"body"`
-	LastAttemptAt time.Time  `json:"last_attempt_at"`
-	AgeSeconds    int64      `json:"age_seconds"`
-	AlertedAt     *time.Time `json:"alerted_at,omitempty"`
-	AlertError    string     `json:"alert_error,omitempty"`
-}
-
-// view is all that a page shows.
-type view struct {
-	summary
-	Events []undelivered
-	Known  []integrationSummary // all integrations, to choose from; only id and name are set
-}
-
-// look reads everything in one transaction; at most limit events.
-func (s *store) look(ctx context.Context, f filter, now time.Time, limit int) (*view, error) {
-	v := &view{}
-	err := s.read(ctx, func(tx *sql.Tx) error {
-		names, err := readNames(ctx, tx)
-		if err != nil {
-			return err
+// look reads a summary.
+func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, error) {
+	w := f.window(now)
+	v := &summary{From: w.from, To: w.to, Statuses: []statusCount{}, Integrations: []*integrationSummary{}}
+	return v, s.read(ctx, func(t *tx) {
+		names := t.names()
+		known := make(map[string]*integrationSummary)
+		of := func(id string) *integrationSummary {
+			if known[id] == nil {
+				known[id] = &integrationSummary{ID: id, Name: nameOf(names, id), Groups: []answerGroup{}, buckets: make(map[int]int)}
+				v.Integrations = append(v.Integrations, known[id])
+			}
+			return known[id]
 		}
 		if f.Integration != "" {
-			names[f.Integration] = cmp.Or(names[f.Integration], f.Integration)
+			of(f.Integration)
 		}
-		if err := v.count(ctx, tx, f, now, names); err != nil {
-			return err
+		v.count(t, f, w, of)
+		v.group(t, f, w, of)
+		for _, in := range v.Integrations {
+			in.complete(t)
 		}
-		if v.Alerts, err = readAlerts(ctx, tx); err != nil {
-			return err
+		slices.SortFunc(v.Integrations, urgent)
+		v.Alerts = t.alerts()
+		if newest := t.newest(); !newest.IsZero() {
+			v.Newest = &newest
 		}
-		if v.Events, err = readUndelivered(ctx, tx, f, now, limit, names); err != nil {
-			return err
-		}
-		for id, name := range names {
-			v.Known = append(v.Known, integrationSummary{ID: id, Name: name})
-		}
-		slices.SortFunc(v.Known, byName)
-		return nil
 	})
-	return v, err
 }
 
-func byName(a, b integrationSummary) int {
-	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+// urgent says which of two integrations is to be seen first.
+func urgent(a, b *integrationSummary) int {
+	down := func(s *integrationSummary) int {
+		switch {
+		case s.Undelivered == 0:
+			return 0
+		case s.Down:
+			return 2
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(down(b), down(a)), cmp.Compare(b.Undelivered, a.Undelivered),
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-func readNames(ctx context.Context, tx *sql.Tx) (map[string]string, error) {
+func (t *tx) names() map[string]string {
 	names := make(map[string]string)
 	var id, name string
-	err := each(ctx, tx, `SELECT id, name FROM integrations`, nil, []any{&id, &name}, func() {
-		names[id] = cmp.Or(name, id)
-	})
-	return names, err
+	t.each(`SELECT id, name FROM integrations`, nil, []any{&id, &name}, func() { names[id] = name })
+	return names
 }
 
-// querier is a database or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
+// chosen is the condition of a filter: $1 and $2 are the time, $3 is the integration.
+const chosen = ` AND ($3 = '' OR integration = $3) `
 
-// each calls f for each row of the query, once its columns are in dest.
-func each(ctx context.Context, q querier, query string, args, dest []any, f func()) (err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := rows.Scan(dest...); err != nil {
-			return err
-		}
-		f()
-	}
-	return rows.Err()
-}
-
-// chosen is the condition of a filter: $1 is the start of the period, $2 the
-// integration.
-const chosen = ` AND ($2 = '' OR integration = $2) `
-
-func (v *summary) count(ctx context.Context, tx *sql.Tx, f filter, now time.Time, names map[string]string) error {
-	from := f.Period.start(now)
-	v.From, v.Integration = from, f.Integration
-	v.Slots = make([]slot, f.Period.slots)
+// count reads the attempts.
+func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationSummary) {
+	v.Slots = make([]slot, w.to.Sub(w.from)/w.slot)
 	for i := range v.Slots {
-		v.Slots[i].Start = from.Add(time.Duration(i) * f.Period.slot)
+		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
 	}
-	args := []any{from.UnixMicro(), f.Integration}
-	integrations := make(map[string]*integrationSummary)
-	of := func(id string) *integrationSummary {
-		in := integrations[id]
-		if in == nil {
-			in = &integrationSummary{ID: id, Name: cmp.Or(names[id], id)}
-			integrations[id] = in
-		}
-		return in
-	}
-
-	var id string
-	var succeeded bool
-	var slot, status, n int
+	args := []any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)}
+	const these = ` WHERE grain = $4 AND start >= $1 AND start < $2` + chosen
+	var one sumRow
 	statuses := make(map[int]int)
-	err := each(ctx, tx, `
-		SELECT integration, (created_at - $1) / $3, succeeded, CASE WHEN succeeded THEN 0 ELSE status END, COUNT(*)
-		FROM logs WHERE created_at >= $1`+chosen+`GROUP BY 1, 2, 3, 4`,
-		append(args, f.Period.slot.Microseconds()), []any{&id, &slot, &succeeded, &status, &n}, func() {
-			v.add(n, succeeded)
-			of(id).add(n, succeeded)
-			slot = min(slot, len(v.Slots)-1) // the API's clock may be ahead
-			v.Slots[slot].Attempts += n
-			if !succeeded {
-				v.Slots[slot].Failures += n
-				statuses[status] += n
+	t.each(`SELECT start, integration, succeeded, status, n FROM sums`+these, args,
+		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.N}, func() {
+			slot := &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
+			v.add(one.N, one.Succeeded)
+			of(one.Integration).add(one.N, one.Succeeded)
+			slot.Attempts += one.N
+			if !one.Succeeded {
+				slot.Failures += one.N
+				statuses[one.Status] += one.N
 			}
 		})
-	if err != nil {
-		return err
-	}
-	v.Statuses = []statusCount{} // not nil, which is null in JSON
+	t.each(`SELECT integration, bucket, SUM(n) FROM times`+these+`GROUP BY 1, 2`, args,
+		[]any{&one.Integration, &one.Bucket, &one.N}, func() { of(one.Integration).buckets[one.Bucket] = one.N })
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
 	slices.SortFunc(v.Statuses, func(a, b statusCount) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Status, b.Status))
 	})
+}
 
-	// A histogram is enough for exact percentiles, and small: the service sends
-	// tenths of milliseconds, and waits for ten seconds at most.
-	var micros int64
-	times := make(map[string][]bar)
-	err = each(ctx, tx, `
-		SELECT integration, processing, COUNT(*)
-		FROM logs WHERE created_at >= $1 AND processing > 0`+chosen+`GROUP BY 1, 2 ORDER BY 1, 2`,
-		args, []any{&id, &micros, &n}, func() { times[id] = append(times[id], bar{micros, n}) })
-	if err != nil {
-		return err
-	}
-	for id, bars := range times {
-		of(id).Median, of(id).Percentile95 = percentile(bars, 50), percentile(bars, 95)
-	}
-
-	err = each(ctx, tx, `
-		SELECT integration, COUNT(*) FROM events
-		WHERE NOT succeeded AND last_at >= $1`+chosen+`GROUP BY 1`,
-		args, []any{&id, &n}, func() {
-			v.Undelivered += n
-			of(id).Undelivered = n
+// group reads the undelivered events.
+func (v *summary) group(t *tx, f filter, w window, of func(string) *integrationSummary) {
+	var id string
+	var g answerGroup
+	var first, last int64
+	t.each(`
+		SELECT integration, status, answer, COUNT(*), MIN(last_at), MAX(last_at) FROM events
+		WHERE NOT succeeded AND last_at >= $1 AND last_at < $2`+chosen+`GROUP BY 1, 2, 3 ORDER BY 4 DESC, 6 DESC`,
+		[]any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration},
+		[]any{&id, &g.Status, &g.Answer, &g.Count, &first, &last}, func() {
+			g.First, g.Last = fromMicros(first), fromMicros(last)
+			in := of(id)
+			in.Groups = append(in.Groups, g)
+			in.Undelivered += g.Count
+			v.Undelivered += g.Count
 		})
-	if err != nil {
-		return err
-	}
-	v.Integrations = []integrationSummary{}
-	for _, in := range integrations {
-		v.Integrations = append(v.Integrations, *in)
-	}
-	slices.SortFunc(v.Integrations, byName)
-
-	newest, err := readNewest(ctx, tx)
-	if !newest.IsZero() {
-		v.Newest = &newest
-	}
-	return err
-}
-
-// readNewest returns the zero time when there is no record.
-func readNewest(ctx context.Context, tx *sql.Tx) (time.Time, error) {
-	var newest sql.NullInt64
-	err := tx.QueryRowContext(ctx, `SELECT MAX(created_at) FROM logs`).Scan(&newest)
-	return fromMicros(newest.Int64), err
-}
-
-func readAlerts(ctx context.Context, tx *sql.Tx) (alertSummary, error) {
-	var sum alertSummary
-	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`).Scan(&sum.Sent); err != nil {
-		return sum, err
-	}
-	var failing bool
 	var n int
-	var problem string
-	return sum, each(ctx, tx, `
-		SELECT a.error <> '', COUNT(*), MAX(a.error)
-		FROM alerts a JOIN events e ON e.integration = a.integration AND e.job = a.job
-		WHERE a.sent_at IS NULL AND NOT e.succeeded GROUP BY 1`, nil, []any{&failing, &n, &problem}, func() {
-		sum.Waiting += n
-		if failing {
-			sum.Failing, sum.Error = n, problem
-		}
+	t.each(`SELECT integration, COUNT(*) FROM events WHERE NOT succeeded AND last_at < $1 AND ($2 = '' OR integration = $2) GROUP BY 1`,
+		[]any{w.from.UnixMicro(), f.Integration}, []any{&id, &n}, func() {
+			of(id).Older = n
+			v.Older += n
+		})
+}
+
+// complete reads since when an integration fails, with a look at an index.
+func (in *integrationSummary) complete(t *tx) {
+	in.Times = Times{percentile(in.buckets, 50), percentile(in.buckets, 95)}
+	var success, failures, failure int64
+	t.get(`SELECT `+fmt.Sprintf(lastSuccess, "$1"), []any{in.ID}, &success)
+	if success > 0 {
+		at := fromMicros(success)
+		in.LastSuccess = &at
+	}
+	if in.Undelivered == 0 {
+		return
+	}
+	t.get(`SELECT COUNT(*), COALESCE(MIN(created_at), 0) FROM (SELECT created_at FROM logs
+		WHERE integration = $1 AND succeeded = FALSE AND created_at > $2 ORDER BY created_at LIMIT 2) l`,
+		[]any{in.ID, success}, &failures, &failure)
+	since := fromMicros(failure)
+	in.Down = failures > 1 // a single one is not yet an outage
+	if !in.Down {
+		since = slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) }).First
+	}
+	in.FailingSince = &since
+}
+
+// newest returns the zero time when there is no record.
+func (t *tx) newest() time.Time {
+	var newest int64
+	t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &newest)
+	return fromMicros(newest)
+}
+
+func (t *tx) alerts() (sum alertSummary) {
+	t.get(`SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`, nil, &sum.Sent)
+	t.get(`
+		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM alerts a
+		WHERE sent_at IS NULL AND (job = '' OR EXISTS (
+			SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))`,
+		nil, &sum.Waiting, &sum.Failing, &sum.Error)
+	return sum
+}
+
+// undelivered is an event whose last attempt failed.
+type undelivered struct {
+	Job         string `json:"job"`
+	Integration string `json:"integration"`
+	Name        string `json:"integration_name"`
+	Attempts    int    `json:"attempts"`
+	Status      int    `json:"status"` // 0: no answer
+	Reason      string `json:"reason"`
+	Body        string `json:"body"`
+	LastAttempt        // when it was
+	AgeSeconds  int64  `json:"age_seconds"`
+	Alerted     bool   `json:"alerted"` // an alert covers it, perhaps together with others
+}
+
+// LastAttempt is the time of an attempt, or that of reading if it was sent without one.
+type LastAttempt struct {
+	At    time.Time `json:"last_attempt_at"`
+	Dated bool      `json:"last_attempt_dated"`
+}
+
+const anyStatus = -1
+
+// choice is a part of the undelivered events of a filter.
+type choice struct {
+	filter
+	Status int    // anyStatus: any
+	Answer string // empty: any
+	Older  bool   // also those from before the period
+	Page   int    // from 1
+}
+
+// list is a page of undelivered events, the latest first.
+type list struct {
+	Total  int           `json:"total"`
+	Events []undelivered `json:"events"`
+}
+
+func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*list, error) {
+	w := c.window(now)
+	from := w.from.UnixMicro()
+	if c.Older {
+		from = 0
+	}
+	where := `NOT succeeded AND last_at >= $1 AND last_at < $2` + chosen
+	args := []any{from, w.to.UnixMicro(), c.Integration}
+	if c.Status != anyStatus {
+		args = append(args, c.Status)
+		where += fmt.Sprintf(` AND status = $%d`, len(args))
+	}
+	if c.Answer != "" {
+		args = append(args, c.Answer)
+		where += fmt.Sprintf(` AND answer = $%d`, len(args))
+	}
+	l := &list{Events: []undelivered{}}
+	var e undelivered
+	var at int64
+	return l, s.read(ctx, func(t *tx) {
+		t.get(`SELECT COUNT(*) FROM events WHERE `+where, args, &l.Total)
+		limits := fmt.Sprintf(` ORDER BY last_at DESC, key LIMIT %d OFFSET %d`, size, size*max(c.Page-1, 0))
+		t.each(`
+			SELECT u.job, u.integration, COALESCE(i.name, ''), u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
+			FROM (SELECT * FROM events WHERE `+where+limits+`) u
+			JOIN logs l ON l.key = u.key LEFT JOIN integrations i ON i.id = u.integration
+			ORDER BY u.last_at DESC, u.key`, args,
+			[]any{&e.Job, &e.Integration, &e.Name, &e.Attempts, &e.Status, &e.Reason, &e.Body, &at, &e.Dated, &e.Alerted}, func() {
+				e.Name, e.At = cmp.Or(e.Name, e.Integration), fromMicros(at)
+				e.AgeSeconds = max(0, int64(now.Sub(e.At)/time.Second))
+				l.Events = append(l.Events, e)
+			})
 	})
 }
 
-func readUndelivered(ctx context.Context, tx *sql.Tx, f filter, now time.Time, limit int, names map[string]string) ([]undelivered, error) {
-	events := []undelivered{}
-	var e undelivered
-	var lastAt int64
-	var sentAt sql.NullInt64
-	err := each(ctx, tx, `
-		SELECT u.job, u.integration, u.attempt, l.status, l.reason, l.body, u.last_at, a.sent_at, COALESCE(a.error, '')
-		FROM (
-			SELECT * FROM events WHERE NOT succeeded AND last_at >= $1`+chosen+`ORDER BY last_at DESC LIMIT $3
-		) u JOIN logs l ON l.key = u.key
-		LEFT JOIN alerts a ON u.alerted AND a.integration = u.integration AND a.job = u.job
-		ORDER BY u.last_at DESC, u.key`,
-		[]any{f.Period.start(now).UnixMicro(), f.Integration, limit},
-		[]any{&e.Job, &e.Integration, &e.Attempts, &e.Status, &e.Reason, &e.Body, &lastAt, &sentAt, &e.AlertError},
-		func() {
-			e.Name = cmp.Or(names[e.Integration], e.Integration)
-			e.LastAttemptAt = fromMicros(lastAt)
-			e.AgeSeconds = max(0, int64(now.Sub(e.LastAttemptAt)/time.Second))
-			e.AlertedAt = nil
-			if sentAt.Valid {
-				at := fromMicros(sentAt.Int64)
-				e.AlertedAt = &at
-			}
-			events = append(events, e)
+// try is an attempt on an event's page.
+type try struct {
+	logRow
+	At time.Time
+}
+
+// deliveries are the attempts to deliver an event to one integration, and the alerts
+// about it.
+type deliveries struct {
+	Integration integrationRow
+	Attempts    []try
+	Alerted     bool
+	Alerts      []posted
+}
+
+// posted is an alert.
+type posted struct {
+	Kind, Error string
+	SentAt      time.Time // zero: not yet
+}
+
+const maxAttempts = 1000 // on a page
+
+// event reads all attempts of a job; nothing if there is none.
+func (s *store) event(ctx context.Context, job string) (all []*deliveries, err error) {
+	err = s.read(ctx, func(t *tx) {
+		names := t.names()
+		var d try
+		t.each(`
+			SELECT key, id, integration, job, attempt, succeeded, status, reason, substr(body, 1, 5000), processing, created_at, dated
+			FROM logs WHERE job = $1 ORDER BY integration, attempt DESC, created_at DESC LIMIT $2`, []any{job, maxAttempts},
+			[]any{&d.Key, &d.ID, &d.Integration, &d.Job, &d.Attempt, &d.Succeeded, &d.Status, &d.Reason, &d.Body, &d.Processing, &d.CreatedAt, &d.Dated},
+			func() {
+				d.At = fromMicros(d.CreatedAt)
+				if len(all) == 0 || all[len(all)-1].Integration.ID != d.Integration {
+					all = append(all, &deliveries{Integration: integrationRow{d.Integration, nameOf(names, d.Integration)}})
+				}
+				last := all[len(all)-1]
+				last.Attempts = append(last.Attempts, d)
+			})
+		for _, d := range all {
+			d.addAlerts(t, job)
+		}
+	})
+	return all, err
+}
+
+// addAlerts reads the alerts that may be about an event: its own, and those about the
+// events of the integration with its status.
+func (d *deliveries) addAlerts(t *tx, job string) {
+	t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, []any{d.Integration.ID, job}, &d.Alerted)
+	var p posted
+	var sent int64
+	t.each(`
+		SELECT kind, error, COALESCE(sent_at, 0) FROM alerts
+		WHERE integration = $1 AND (job = $2 OR job = '' AND status = $3 AND created_at >= $4) ORDER BY created_at DESC LIMIT 5`,
+		[]any{d.Integration.ID, job, d.Attempts[0].Status, d.Attempts[len(d.Attempts)-1].CreatedAt}, []any{&p.Kind, &p.Error, &sent}, func() {
+			p.SentAt = fromMicros(sent)
+			d.Alerts = append(d.Alerts, p)
 		})
-	return events, err
 }
 
 // totals are the gauges for Prometheus.
 type totals struct {
-	undelivered map[string]int // by integration
-	waiting     int            // alerts
+	undelivered map[integrationRow]int
+	alerts      alertSummary
 	newest      time.Time
 }
 
 func (s *store) totals(ctx context.Context) (t totals, err error) {
-	t.undelivered = make(map[string]int)
-	err = s.read(ctx, func(tx *sql.Tx) error {
-		var id string
+	t.undelivered = make(map[integrationRow]int)
+	err = s.read(ctx, func(tx *tx) {
+		var in integrationRow
 		var n int
-		if err := each(ctx, tx, `SELECT integration, COUNT(*) FROM events WHERE NOT succeeded GROUP BY 1`,
-			nil, []any{&id, &n}, func() { t.undelivered[id] = n }); err != nil {
-			return err
-		}
-		alerts, err := readAlerts(ctx, tx)
-		if err != nil {
-			return err
-		}
-		t.waiting = alerts.Waiting
-		t.newest, err = readNewest(ctx, tx)
-		return err
+		tx.each(`
+			SELECT i.id, i.name, COALESCE(u.n, 0) FROM integrations i LEFT JOIN (
+				SELECT integration, COUNT(*) AS n FROM events WHERE NOT succeeded GROUP BY 1) u ON u.integration = i.id`,
+			nil, []any{&in.ID, &in.Name, &n}, func() { t.undelivered[in] = n })
+		t.alerts, t.newest = tx.alerts(), tx.newest()
 	})
 	return t, err
 }
 
-// bar says how many deliveries took a time.
-type bar struct {
-	micros int64
-	n      int
-}
-
-// percentile returns the time in seconds that p of 100 deliveries took at most,
-// by the nearest rank; the bars are in order.
-func percentile(bars []bar, p int) float64 {
-	total := 0
-	for _, b := range bars {
-		total += b.n
-	}
-	rank := (total*p + 99) / 100
-	for _, b := range bars {
-		if rank -= b.n; rank <= 0 {
-			return float64(b.micros) / 1e6
+// forgetSums deletes what is counted more exactly than any page shows.
+func (s *store) forgetSums(ctx context.Context, now time.Time) error {
+	return s.write(ctx, func(t *tx) {
+		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours} {
+			for _, table := range []string{"sums", "times"} {
+				t.exec(`DELETE FROM `+table+` WHERE grain = $1 AND start < $2`, int64(grain/time.Second), now.Add(-kept-days).UnixMicro())
+			}
 		}
-	}
-	return 0
+	})
 }

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -19,191 +22,237 @@ import (
 	"github.com/epcclogs/epcclogs"
 )
 
-// store is the database. All times in it are microseconds since 1970, so that
-// SQLite and PostgreSQL run the same SQL; rows is where the two differ.
+const (
+	queryTimeout = 30 * time.Second // of a transaction: a connection can go silent
+	connections  = 4
+)
+
+//go:embed *.sql
+var dialects embed.FS
+
+// store is the database. All times in it are microseconds since 1970.
 type store struct {
-	db   *sql.DB
-	rows string // a FROM item: the elements of the JSON array $1, as r.value
+	db      *sql.DB
+	own     map[string]string // statements by name, where the databases differ
+	timeout time.Duration
+	clock   func() time.Time // for tests
 }
 
-// schema is safe to run again.
-var schema = []string{
-	// What was read: one row for each attempt to deliver an event.
-	`CREATE TABLE IF NOT EXISTS logs (
-		key         TEXT PRIMARY KEY, -- IntegrationLog.Key
-		id          TEXT NOT NULL,
-		integration TEXT NOT NULL,
-		job         TEXT NOT NULL,
-		attempt     BIGINT NOT NULL,
-		succeeded   BOOLEAN NOT NULL,
-		status      BIGINT NOT NULL, -- 0: no answer
-		reason      TEXT NOT NULL,
-		body        TEXT NOT NULL,
-		processing  BIGINT NOT NULL, -- microseconds; 0: not sent
-		created_at  BIGINT NOT NULL  -- when it was read, if the API did not say
-	)`,
-	// The page reads nothing but this index to count.
-	`CREATE INDEX IF NOT EXISTS logs_counted ON logs (created_at, integration, succeeded, status, processing)`,
-	// One row for each event, with its last attempt.
-	`CREATE TABLE IF NOT EXISTS events (
-		integration TEXT NOT NULL,
-		job         TEXT NOT NULL,
-		attempt     BIGINT NOT NULL,
-		succeeded   BOOLEAN NOT NULL,
-		key         TEXT NOT NULL,   -- of the last attempt, in logs
-		last_at     BIGINT NOT NULL, -- when that was made
-		seen_at     BIGINT NOT NULL, -- when that was read
-		alerted     BOOLEAN NOT NULL DEFAULT FALSE,
-		PRIMARY KEY (integration, job)
-	)`,
-	`CREATE INDEX IF NOT EXISTS events_undelivered ON events (last_at) WHERE NOT succeeded`,
-	`CREATE INDEX IF NOT EXISTS events_to_alert ON events (seen_at) WHERE NOT succeeded AND NOT alerted`,
-	// The outbox: see alert.go.
-	`CREATE TABLE IF NOT EXISTS alerts (
-		integration TEXT NOT NULL,
-		job         TEXT NOT NULL,
-		key         TEXT NOT NULL, -- the Idempotency-Key
-		payload     TEXT NOT NULL,
-		created_at  BIGINT NOT NULL,
-		tries       BIGINT NOT NULL DEFAULT 0,
-		next_at     BIGINT NOT NULL,
-		sent_at     BIGINT,
-		error       TEXT NOT NULL DEFAULT '', -- of the last try
-		PRIMARY KEY (integration, job)
-	)`,
-	`CREATE INDEX IF NOT EXISTS alerts_waiting ON alerts (next_at) WHERE sent_at IS NULL`,
-	`CREATE TABLE IF NOT EXISTS integrations (
-		id   TEXT PRIMARY KEY,
-		name TEXT NOT NULL
-	)`,
-	// How far each list was read: see type place.
-	`CREATE TABLE IF NOT EXISTS lists (
-		list    TEXT PRIMARY KEY,
-		cursor  TEXT NOT NULL,
-		read_at BIGINT NOT NULL
-	)`,
-}
-
-// openStore opens the database at a postgres:// URL, or else the SQLite file of
-// that name, and makes what it lacks.
-func openStore(ctx context.Context, location string) (*store, error) {
-	s := &store{rows: "json_each($1) AS r"}
-	var err error
-	if isPostgres(location) {
-		s.rows = "jsonb_array_elements($1::jsonb) AS r (value)"
-		s.db, err = sql.Open("pgx", location)
-	} else {
-		s.db, err = openSQLite(location)
-	}
+// openStore opens the database at a postgres:// URL, or else the SQLite file of that
+// name, and makes what it lacks. The database of another store is refused, unless
+// adopt says that it is the same one.
+func openStore(ctx context.Context, location, identity string, adopt bool) (*store, error) {
+	s, err := connect(location)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	s.db.SetMaxOpenConns(8)
-	s.db.SetMaxIdleConns(8)
-	if err := s.write(ctx, func(tx *sql.Tx) error {
-		for _, statement := range schema {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
+	if err := s.write(ctx, func(t *tx) { t.setUp(identity, adopt) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up the database: %w", err), s.db.Close())
 	}
 	return s, nil
+}
+
+// comments would hide where a statement ends.
+var comments = regexp.MustCompile(`(?m)\s*--.*$`)
+
+func connect(location string) (s *store, err error) {
+	s = &store{own: make(map[string]string), timeout: queryTimeout}
+	driver, file := "pgx", "postgres.sql"
+	if !isPostgres(location) {
+		driver, file = "sqlite", "sqlite.sql"
+		if location, err = prepareFile(location); err != nil {
+			return nil, err
+		}
+	}
+	statements, err := dialects.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	for part := range strings.SplitSeq(string(statements), "-- name: ") {
+		name, statement, _ := strings.Cut(part, "\n")
+		s.own[name] = comments.ReplaceAllString(statement, "")
+	}
+	if s.db, err = sql.Open(driver, location); err != nil {
+		return nil, err
+	}
+	s.db.SetMaxOpenConns(connections)
+	s.db.SetMaxIdleConns(connections)
+	return s, nil
+}
+
+// setUp makes what the database lacks, and refuses that of another store.
+func (t *tx) setUp(identity string, adopt bool) {
+	var old sql.NullInt64
+	if t.get(t.own["old"], nil, &old); old.Int64 > 0 {
+		t.fail(errors.New("an older release made it, and did not keep what this one shows: use a new one"))
+	}
+	for statement := range strings.SplitSeq(strings.TrimRight(t.own["schema"], ";\n"), ";") {
+		t.exec(statement)
+	}
+	var named int
+	var found string
+	t.get(`SELECT COUNT(*), COALESCE(MAX(store), '') FROM watch`, nil, &named, &found)
+	switch {
+	case named == 0:
+		t.exec(`INSERT INTO watch (store) VALUES ($1)`, identity)
+	case found != identity && adopt:
+		t.exec(`UPDATE watch SET store = $1`, identity)
+	case found != identity:
+		t.fail(fmt.Errorf("it is that of another store: of %s, not of %s; "+
+			"use another one, or add -adopt if the store is the same and only its key or its URL is new", found, identity))
+	}
 }
 
 func isPostgres(location string) bool {
 	return strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://")
 }
 
-// openSQLite opens a file that only its owner can read: bodies of deliveries may
-// hold personal data. Files that SQLite puts beside it get the same permissions.
-func openSQLite(path string) (*sql.DB, error) {
-	path, err := filepath.Abs(path)
+// prepareFile makes a file that only its owner can read, for bodies of deliveries may
+// hold personal data, and returns its location for SQLite. Files that SQLite puts
+// beside it get the same permissions. What is no database stays as it is.
+func prepareFile(path string) (location string, err error) {
+	path, err = filepath.Abs(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	if err := errors.Join(file.Chmod(0o600), file.Close()); err != nil {
-		return nil, err
+	const magic = "SQLite format 3\x00"
+	start, err := io.ReadAll(io.LimitReader(file, int64(len(magic))))
+	if err == nil && len(start) > 0 && string(start) != magic {
+		err = fmt.Errorf("%s is not an SQLite database", path)
+	}
+	if err == nil {
+		err = file.Chmod(0o600)
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return "", err
 	}
 	settings := url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": {
-			"journal_mode(WAL)",   // the page is read while records are written
-			"synchronous(NORMAL)", // a power cut may take back the last batches, records and cursor alike
 			"busy_timeout(10000)",
-			"wal_autocheckpoint(16384)", // 64 MiB: a page that many batches change is written back once
-			"cache_size(-65536)",        // 64 MiB
+			"journal_mode(WAL)",        // the page is read while records are written
+			"synchronous(NORMAL)",      // a power cut may take back the last batches, records and cursor alike
+			"wal_autocheckpoint(8192)", // 32 MiB: a page that many batches change is written back once
+			"cache_size(-16384)",       // 16 MiB a connection
 		},
 	}
-	location := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: settings.Encode()}
-	return sql.Open("sqlite", location.String())
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: settings.Encode()}
+	return u.String(), nil
 }
 
 func (s *store) close() error { return s.db.Close() }
 
-// write runs f in a transaction.
-func (s *store) write(ctx context.Context, f func(*sql.Tx) error) error {
-	return s.transact(ctx, nil, f)
+// tx is a transaction. Once a statement has failed, the others do nothing, and the
+// transaction returns the error.
+type tx struct {
+	*store
+	sql *sql.Tx
+	ctx context.Context
+	err error
+}
+
+// write runs f in a transaction, after all others that write.
+func (s *store) write(ctx context.Context, f func(*tx)) error {
+	return s.transact(ctx, nil, func(t *tx) {
+		t.exec(t.own["lock"])
+		f(t)
+	})
 }
 
 // read runs f in a transaction that sees one state of the database.
-func (s *store) read(ctx context.Context, f func(*sql.Tx) error) error {
+func (s *store) read(ctx context.Context, f func(*tx)) error {
 	return s.transact(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, f)
 }
 
-func (s *store) transact(ctx context.Context, opts *sql.TxOptions, f func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, opts)
+func (s *store) transact(ctx context.Context, opts *sql.TxOptions, f func(*tx)) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	t := &tx{store: s, ctx: ctx}
+	if t.sql, t.err = s.db.BeginTx(ctx, opts); t.err == nil {
+		if f(t); t.err != nil {
+			_ = t.sql.Rollback() // whatever comes of it, nothing was committed
+		} else {
+			t.err = t.sql.Commit()
+		}
+	}
+	if t.err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		s.db.SetMaxIdleConns(0) // closes the other connections, which may be as silent
+		s.db.SetMaxIdleConns(connections)
+		return fmt.Errorf("not done within %v: %w", s.timeout, t.err)
+	}
+	return t.err
+}
+
+// fail notes an error, if none is noted yet.
+func (t *tx) fail(err error) {
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+// exec returns the number of rows that changed.
+func (t *tx) exec(query string, args ...any) (n int64) {
+	if t.err != nil {
+		return 0
+	}
+	result, err := t.sql.ExecContext(t.ctx, query, args...)
+	if err == nil {
+		n, err = result.RowsAffected()
+	}
+	t.fail(err)
+	return n
+}
+
+// get reads the first row of a query, if there is one.
+func (t *tx) get(query string, args []any, dest ...any) (found bool) {
+	if t.err != nil {
+		return false
+	}
+	err := t.sql.QueryRowContext(t.ctx, query, args...).Scan(dest...)
+	if !errors.Is(err, sql.ErrNoRows) {
+		t.fail(err)
+	}
+	return err == nil
+}
+
+// each calls f for each row of a query, once its columns are in dest.
+func (t *tx) each(query string, args, dest []any, f func()) {
+	if t.err != nil {
+		return
+	}
+	rows, err := t.sql.QueryContext(t.ctx, query, args...)
 	if err != nil {
-		return err
+		t.fail(err)
+		return
 	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
+	for t.err == nil && rows.Next() {
+		if t.fail(rows.Scan(dest...)); t.err == nil {
+			f()
+		}
 	}
-	return tx.Commit()
+	t.fail(errors.Join(rows.Err(), rows.Close()))
 }
 
-// logRow and eventRow are how rows travel to the database: as a JSON array, which
-// is one statement for a whole batch.
-type logRow struct {
-	Key         string `json:"key"`
-	ID          string `json:"id"`
-	Integration string `json:"integration"`
-	Job         string `json:"job"`
-	Attempt     int    `json:"attempt"`
-	Succeeded   bool   `json:"succeeded"`
-	Status      int    `json:"status"`
-	Reason      string `json:"reason"`
-	Body        string `json:"body"`
-	Processing  int64  `json:"processing"`
-	CreatedAt   int64  `json:"created_at"`
+// rows writes rows for a statement.
+func (t *tx) rows(rows any) string {
+	text, err := json.Marshal(rows)
+	t.fail(err)
+	return string(text)
 }
 
-const insertLogs = `
-	INSERT INTO logs (key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at)
-	SELECT r.value->>'key', r.value->>'id', r.value->>'integration', r.value->>'job',
-		CAST(r.value->>'attempt' AS BIGINT), CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT),
-		r.value->>'reason', r.value->>'body',
-		CAST(r.value->>'processing' AS BIGINT), CAST(r.value->>'created_at' AS BIGINT)
-	FROM %s WHERE TRUE
-	ON CONFLICT (key) DO NOTHING`
-
-// Attempts come in any order: the highest number is the last, then the latest.
-const upsertEvents = `
-	INSERT INTO events (integration, job, attempt, succeeded, key, last_at, seen_at)
-	SELECT r.value->>'integration', r.value->>'job',
-		CAST(r.value->>'attempt' AS BIGINT), CAST(r.value->>'succeeded' AS BOOLEAN), r.value->>'key',
-		CAST(r.value->>'created_at' AS BIGINT), CAST($2 AS BIGINT)
-	FROM %s WHERE TRUE
-	ON CONFLICT (integration, job) DO UPDATE SET
-		attempt = excluded.attempt, succeeded = excluded.succeeded, key = excluded.key,
-		last_at = excluded.last_at, seen_at = excluded.seen_at
-	WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)`
+// time returns the time that the processes agree on.
+func (t *tx) time() time.Time {
+	if t.clock != nil {
+		return t.clock()
+	}
+	var micros int64
+	t.get(t.own["time"], nil, &micros)
+	return fromMicros(micros)
+}
 
 // place is how far a list is in the database. Its zero value is that of a list that
 // was never read.
@@ -212,100 +261,60 @@ type place struct {
 	caughtUp time.Time // all that was in the list then is in the database
 }
 
-// save stores records together with the place behind them, so that neither is
-// there without the other. Records that are there already stay as they are.
-func (s *store) save(ctx context.Context, list string, logs []epcclogs.IntegrationLog, p place, now time.Time) error {
-	rows := make([]logRow, len(logs))
-	last := make(map[[2]string]int, len(logs)) // the last attempt of each event in the batch
-	for i, l := range logs {
-		rows[i] = newLogRow(l, now)
-		event := [2]string{rows[i].Integration, rows[i].Job}
-		if j, ok := last[event]; !ok || rows[i].after(rows[j]) {
-			last[event] = i
+// save stores records together with the place behind them, so that neither is there
+// without the other. Records that are there already stay as they are; the others are
+// returned.
+func (s *store) save(ctx context.Context, list string, rows []logRow, p place, now time.Time) (added []logRow, err error) {
+	err = s.write(ctx, func(t *tx) {
+		if len(rows) > 0 {
+			added = t.saveRows(rows, now)
 		}
-	}
-	events := make([]logRow, 0, len(last))
-	for i, r := range rows {
-		if last[[2]string{r.Integration, r.Job}] == i {
-			r.ID, r.Reason, r.Body = "", "", ""
-			events = append(events, r)
-		}
-	}
-	logsJSON, err := json.Marshal(rows)
-	if err != nil {
-		return err
-	}
-	eventsJSON, err := json.Marshal(events)
-	if err != nil {
-		return err
-	}
-	return s.write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf(insertLogs, s.rows), string(logsJSON)); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf(upsertEvents, s.rows), string(eventsJSON), now.UnixMicro()); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `
+		t.exec(`
 			INSERT INTO lists (list, cursor, read_at) VALUES ($1, $2, $3)
 			ON CONFLICT (list) DO UPDATE SET cursor = excluded.cursor, read_at = excluded.read_at`,
 			list, p.cursor, toMicros(p.caughtUp))
-		return err
 	})
+	return added, err
 }
 
-func newLogRow(l epcclogs.IntegrationLog, now time.Time) logRow {
-	created := l.CreatedAt()
-	if created.IsZero() {
-		created = now
+func (t *tx) saveRows(rows []logRow, now time.Time) (added []logRow) {
+	fresh := make(map[string]bool, len(rows))
+	var key string
+	t.each(t.own["insert logs"], []any{t.rows(rows)}, []any{&key}, func() { fresh[key] = true })
+	for _, r := range rows {
+		if fresh[r.Key] {
+			added = append(added, r)
+			delete(fresh, r.Key) // a batch may have it twice
+		}
 	}
-	key := l.Key()
-	return logRow{
-		Key:         key,
-		ID:          text(l.ID),
-		Integration: text(l.IntegrationID()),
-		Job:         cmp.Or(text(l.JobID()), key), // without a job, a record is an event of its own
-		Attempt:     l.Attempt,
-		Succeeded:   l.Succeeded,
-		Status:      l.StatusCode,
-		Reason:      text(l.ErrorDetail),
-		Body:        text(l.Body),
-		Processing:  int64(l.ProcessingTime*1e6 + 0.5),
-		CreatedAt:   created.UnixMicro(),
-	}
+	events, integrations := lastAttempts(rows, now)
+	t.exec(t.own["upsert events"], t.rows(events))
+	t.exec(t.own["upsert integrations"], t.rows(integrations))
+	sums, times := sumUp(added, now)
+	t.exec(t.own["upsert sums"], t.rows(sums))
+	t.exec(t.own["upsert times"], t.rows(times))
+	return added
 }
 
-// after says of two attempts to deliver an event which one was the last.
-func (r logRow) after(o logRow) bool {
-	return cmp.Or(cmp.Compare(r.Attempt, o.Attempt), cmp.Compare(r.CreatedAt, o.CreatedAt), cmp.Compare(r.Key, o.Key)) > 0
-}
-
-// text replaces the one character that PostgreSQL cannot store.
-func text(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
-
-// forget deletes attempts from before a time, the oldest first and up to limit, and
-// with the last attempt of an event the event and its alert. It reports whether more
-// may be left.
+// forget deletes attempts from before a day, the oldest first and up to limit; with the
+// last attempt of an event the event and its alerts; and what was counted before that
+// day. It reports whether more may be left.
 func (s *store) forget(ctx context.Context, before time.Time, limit int64) (more bool, err error) {
 	const old = `WITH old AS (
 		SELECT key, integration, job FROM logs WHERE created_at < $1 ORDER BY created_at, key LIMIT $2) `
 	var n int64
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	day := before.UTC().Truncate(24 * time.Hour).UnixMicro()
+	err = s.write(ctx, func(t *tx) {
 		for _, statement := range []string{
 			`DELETE FROM events WHERE (integration, job, key) IN (SELECT integration, job, key FROM old)`,
 			`DELETE FROM alerts WHERE (integration, job) IN (SELECT integration, job FROM old)
 				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = alerts.integration AND e.job = alerts.job)`,
 			`DELETE FROM logs WHERE key IN (SELECT key FROM old)`,
 		} {
-			result, err := tx.ExecContext(ctx, old+statement, before.UnixMicro(), limit)
-			if err != nil {
-				return err
-			}
-			if n, err = result.RowsAffected(); err != nil {
-				return err
-			}
+			n = t.exec(old+statement, day, limit)
 		}
-		return nil
+		t.exec(`DELETE FROM sums WHERE start < $1`, day)
+		t.exec(`DELETE FROM times WHERE start < $1`, day)
 	})
 	return n == limit, err
 }
@@ -313,26 +322,24 @@ func (s *store) forget(ctx context.Context, before time.Time, limit int64) (more
 // place returns how far a list is in the database.
 func (s *store) place(ctx context.Context, list string) (p place, err error) {
 	var at int64
-	err = s.db.QueryRowContext(ctx, `SELECT cursor, read_at FROM lists WHERE list = $1`, list).Scan(&p.cursor, &at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return place{}, nil
-	}
+	err = s.read(ctx, func(t *tx) { t.get(`SELECT cursor, read_at FROM lists WHERE list = $1`, []any{list}, &p.cursor, &at) })
 	p.caughtUp = fromMicros(at)
 	return p, err
 }
 
+// integrationRow is a row of the table integrations.
+type integrationRow struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
 // saveIntegrations keeps the names; those of integrations that are gone stay.
 func (s *store) saveIntegrations(ctx context.Context, all []epcclogs.Integration) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		for _, in := range all {
-			if _, err := tx.ExecContext(ctx, `
-				INSERT INTO integrations (id, name) VALUES ($1, $2)
-				ON CONFLICT (id) DO UPDATE SET name = excluded.name`, text(in.ID), text(in.Name)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	rows := make([]integrationRow, 0, len(all))
+	for _, in := range all {
+		rows = append(rows, integrationRow{text(in.ID, idLimit), text(in.Name, idLimit)})
+	}
+	return s.write(ctx, func(t *tx) { t.exec(t.own["upsert integrations"], t.rows(rows)) })
 }
 
 // toMicros returns 0 for the zero time.
@@ -350,3 +357,6 @@ func fromMicros(micros int64) time.Time {
 	}
 	return time.UnixMicro(micros).UTC()
 }
+
+// nameOf returns what an integration is called.
+func nameOf(names map[string]string, id string) string { return cmp.Or(names[id], id) }

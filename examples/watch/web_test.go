@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +30,7 @@ func serveWeb(t *testing.T, s *store) (w *web, base string) {
 	t.Helper()
 	w = &web{
 		store: s, followers: []*follower{{}}, metrics: newMetrics(), interval: 10 * time.Second,
-		title: "test", alerting: true, logger: silent,
+		title: "test", alerting: true, logger: silent, cache: newCache(0),
 	}
 	handler, err := w.handler()
 	require.NoError(t, err)
@@ -41,20 +46,20 @@ func TestHealth(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, status, "nothing was read yet")
 	assert.JSONEq(t, `{"status":"stale"}`, body)
 
-	r.stored(time.Now().Add(-29 * time.Second))
+	r.stored(time.Now().Add(-29*time.Second), true)
 	r.failed(errors.New("no route"))
 	status, body = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusOK, status)
-	assert.Contains(t, body, `"error":"no route"`)
+	assert.Contains(t, body, `"no route"`)
 
-	r.stored(time.Now().Add(-31 * time.Second))
+	r.stored(time.Now().Add(-31*time.Second), true)
 	status, body = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
 
 	assert.NotContains(t, body, "error")
 
 	// Of several lists, the one that was read longest ago counts.
-	r.stored(time.Now())
+	r.stored(time.Now(), true)
 	w.followers = append(w.followers, &follower{})
 	status, _ = get(t, base+"/healthz")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
@@ -64,28 +69,30 @@ func TestPage(t *testing.T) {
 	s := open(t, databases["sqlite"](t))
 	w, base := serveWeb(t, s)
 	_, body := get(t, base+"/")
-	assert.Contains(t, body, "No deliveries have been read yet.")
+	assert.Contains(t, body, "No deliveries have been read yet")
 	assert.Contains(t, body, "The logs are being read for the first time.")
 
 	now := time.Now()
 	evil := failed("hook", "<job>", 1, now.Add(-72*time.Hour), 500)
 	evil.Body, evil.ErrorDetail = "<script>alert(1)</script>", `"><img src=x>`
-	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{evil}, place{"", now}, now))
+	save(t, s, wholeStore, []epcclogs.IntegrationLog{evil}, place{"", now}, now)
 	require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{{ID: "hook", Name: "<i>Hook</i>"}}))
-	w.followers[0].reading.stored(now.Add(-3 * time.Hour))
+	w.followers[0].reading.stored(now.Add(-3*time.Hour), true)
 	_, body = get(t, base+"/")
 	assert.Contains(t, body, "The figures are complete only up to 3 h ago.")
-	w.followers[0].reading.stored(now)
+	w.followers[0].reading.stored(now, true)
 	_, body = get(t, base+"/")
 	assert.NotContains(t, body, "The figures are")
-	assert.Contains(t, body, "No deliveries in this period")
+	assert.Contains(t, body, "No deliveries in this time")
 	assert.Contains(t, body, "?period=1y")
 	_, body = get(t, base+"/?period=7d")
-	assert.Contains(t, body, "&lt;script&gt;alert(1)&lt;/script&gt;")
+	_, event := get(t, base+eventPath("<job>"))
+	assert.Contains(t, event, "&lt;script&gt;alert(1)&lt;/script&gt;")
+	_, list := get(t, base+"/events?period=7d")
+	body += event + list
 	assert.Contains(t, body, "&lt;i&gt;Hook&lt;/i&gt;")
 	assert.NotContains(t, body, "<script>")
 	assert.NotContains(t, body, "<img")
-	assert.Contains(t, body, "3 days")
 	_, body = get(t, base+"/?period=7d&integration="+url.QueryEscape(`"><b>`))
 	assert.NotContains(t, body, "<b>")
 
@@ -102,13 +109,13 @@ func TestAPI(t *testing.T) {
 	s := open(t, databases["sqlite"](t))
 	w, base := serveWeb(t, s)
 	now := time.Now()
-	require.NoError(t, s.save(t.Context(), wholeStore, []epcclogs.IntegrationLog{
+	save(t, s, wholeStore, []epcclogs.IntegrationLog{
 		failed("one", "a", 1, now, 503), failed("two", "b", 1, now, 0), epcclogstest.Log("two", "c", 1, now),
-	}, place{"", now}, now))
-	w.followers[0].reading.stored(now)
+	}, place{"", now}, now)
+	w.followers[0].reading.stored(now, true)
 
 	_, body := get(t, base+"/api/summary?integration=none")
-	assert.NotContains(t, strings.Replace(body, `"newest_record":null`, "", 1), "null")
+	assert.NotContains(t, regexp.MustCompile(`"(failing_since|last_success)":null`).ReplaceAllString(body, ""), "null")
 	_, body = get(t, base+"/api/summary")
 	var sum summary
 	require.NoError(t, json.Unmarshal([]byte(body), &sum))
@@ -126,10 +133,10 @@ func TestAPI(t *testing.T) {
 	_, body = get(t, base+"/api/undelivered?integration=none")
 	assert.JSONEq(t, `{"total":0,"events":[]}`, body)
 
-	w.metrics.stored([]epcclogs.IntegrationLog{epcclogstest.Log("two", "c", 1, now)})
+	w.metrics.stored(rowsOf([]epcclogs.IntegrationLog{epcclogstest.Log("two", "c", 1, now)}, now))
 	_, body = get(t, base+"/metrics")
 	for _, line := range []string{
-		`watch_undelivered_events{integration="one"} 1`,
+		`watch_undelivered_events{integration="one",name=""} 1`,
 		`watch_delivery_attempts_total{integration="two",result="succeeded"} 1`,
 		"watch_alerts_waiting 0",
 		"watch_last_reading_timestamp_seconds ",
@@ -139,15 +146,13 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-// The client's log has records of other things than requests, too.
 func TestRequestsCounted(t *testing.T) {
 	w, base := serveWeb(t, open(t, databases["sqlite"](t)))
-	logger := slog.New(requestLog{silent.Handler(), w.metrics})
 	api := epcclogstest.NewServer()
 	defer api.Close()
 	api.Fail(1, epcclogstest.Status(http.StatusForbidden, ""))
 	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}), epcclogs.WithLogger(logger))
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}), epcclogs.WithOnAttempt(w.metrics.attempt))
 	require.NoError(t, err)
 	for range 3 {
 		_, _ = client.ListIntegrations(t.Context(), nil)
@@ -155,7 +160,6 @@ func TestRequestsCounted(t *testing.T) {
 	api.Close()
 	_, err = client.ListIntegrations(t.Context(), nil)
 	require.Error(t, err)
-	logger.DebugContext(t.Context(), "epcclogs: pace", "rate", 1)
 	_, body := get(t, base+"/metrics")
 	for status, n := range map[string]int{"200": 2, "403": 1, "error": 1} {
 		assert.Contains(t, body, fmt.Sprintf("\nwatch_api_requests_total{status=%q} %d\n", status, n))
@@ -164,7 +168,7 @@ func TestRequestsCounted(t *testing.T) {
 
 // When the database fails, the page says so and what.
 func TestDatabaseGone(t *testing.T) {
-	s, err := openStore(t.Context(), databases["sqlite"](t))
+	s, err := openStore(t.Context(), databases["sqlite"](t), "test", false)
 	require.NoError(t, err)
 	_, base := serveWeb(t, s)
 	require.NoError(t, s.close())
@@ -173,6 +177,182 @@ func TestDatabaseGone(t *testing.T) {
 	assert.Contains(t, body, "The database cannot be read: sql: database is closed")
 	status, _ = get(t, base+"/api/summary")
 	assert.Equal(t, http.StatusInternalServerError, status)
+}
+
+// Prometheus gets the rest, and that the database is down.
+func TestMetricsWithoutDatabase(t *testing.T) {
+	s, err := openStore(t.Context(), databases["sqlite"](t), "test", false)
+	require.NoError(t, err)
+	w, base := serveWeb(t, s)
+	w.followers[0].reading.stored(time.Now(), true)
+	require.NoError(t, s.close())
+	status, body := get(t, base+"/metrics")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Contains(t, body, "\nwatch_database_up 0\n")
+	assert.Contains(t, body, "\nwatch_last_reading_timestamp_seconds ")
+}
+
+// A page of another site, whose name points to this machine, is refused.
+func TestHosts(t *testing.T) {
+	w, base := serveWeb(t, open(t, databases["sqlite"](t)))
+	w.hosts = []string{"", "watch.example"}
+	for host, want := range map[string]int{
+		"evil.example": 421, "evil.example:8080": 421, "127.0.0.1.evil.example": 421, "watch.example.evil.example": 421,
+		"watch.example": 200, "Watch.Example:443": 200, "127.0.0.1:8080": 200, "[::1]:8080": 200, "localhost:1": 200, "10.1.2.3": 200,
+	} {
+		for _, path := range []string{"/", "/api/undelivered", "/metrics"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+			require.NoError(t, err)
+			req.Host = host
+			resp, err := http.DefaultClient.Do(req)
+			require.NoError(t, err)
+			resp.Body.Close()
+			assert.Equal(t, want, resp.StatusCode, host)
+		}
+	}
+}
+
+// A list that the API does not know says so, and keeps nobody from trusting the others.
+func TestUnknownIntegration(t *testing.T) {
+	hook := epcclogstest.SampleIntegration(0)
+	api := epcclogstest.NewServer(epcclogstest.WithIntegration(hook))
+	defer api.Close()
+	setenv(t, api)
+	url, _ := start(t, "-db", databases["sqlite"](t), "-interval", "100ms", hook.ID, "unknown-one")
+	eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusOK })
+	eventually(t, func() bool { _, body := get(t, url+"healthz"); return strings.Contains(body, `"unknown-one":"`) })
+	status, _ := get(t, url+"healthz")
+	assert.Equal(t, http.StatusOK, status)
+	_, body := get(t, url)
+	assert.Contains(t, body, "New logs of the integration unknown-one do not come in at the moment.")
+}
+
+// An id that no integration can have is named, and nothing else is blamed.
+func TestImpossibleID(t *testing.T) {
+	api := epcclogstest.NewServer()
+	defer api.Close()
+	setenv(t, api)
+	out := &output{}
+	assert.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", databases["sqlite"](t), ".."}, out))
+	assert.Contains(t, out.String(), `follow the logs of ..: `)
+	assert.NotContains(t, out.String(), "database")
+}
+
+// However many ask, an answer is made once, and also for those who come after the one
+// that asked first has gone. That one is no error.
+func TestShared(t *testing.T) {
+	c := newCache(time.Minute)
+	errOdd := errors.New("odd")
+	var made atomic.Int32
+	ready := make(chan struct{})
+	answer := func(context.Context) (int, error) {
+		made.Add(1)
+		<-ready
+		return 7, errOdd
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := shared(gone, c, "question", answer)
+	require.ErrorIs(t, err, context.Canceled)
+	answered := make(chan error, 12)
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() {
+			n, err := shared(t.Context(), c, "question", answer)
+			assert.Equal(t, 7, n)
+			answered <- err
+		})
+	}
+	close(ready)
+	all.Wait()
+	for range 12 {
+		require.ErrorIs(t, <-answered, errOdd)
+	}
+	assert.Equal(t, int32(1), made.Load())
+	for i := range 3 * maxAnswers {
+		_, err := shared(t.Context(), c, i, func(context.Context) (int, error) { return i, nil })
+		require.NoError(t, err)
+	}
+	assert.LessOrEqual(t, len(c.answers), maxAnswers+2)
+}
+
+// A tab that is closed while its page is made is nothing to log.
+func TestClosedTab(t *testing.T) {
+	w, _ := serveWeb(t, open(t, databases["sqlite"](t)))
+	out := &output{}
+	w.logger = slog.New(slog.NewTextHandler(out, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, path := range []string{"/", "/events", "/event/x", "/api/summary"} {
+		handler, err := (&web{store: w.store, metrics: newMetrics(), cache: w.cache, followers: w.followers, logger: w.logger}).handler()
+		require.NoError(t, err)
+		w.cache.slots <- struct{}{} // nothing can be made
+		w.cache.slots <- struct{}{}
+		req := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		req.Host = "localhost"
+		handler.ServeHTTP(httptest.NewRecorder(), req)
+		<-w.cache.slots
+		<-w.cache.slots
+	}
+	assert.Empty(t, out.String())
+}
+
+// The first page tells what is broken since when; the list and the page of an event
+// have the rest.
+func TestWhatIsBroken(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s := open(t, location)
+		now := time.Now().UTC()
+		var logs []epcclogs.IntegrationLog
+		for i := range 60 {
+			l := failed("down", fmt.Sprintf("job/%d?", i), 1, now.Add(time.Duration(i-60)*time.Second), 503)
+			l.Body = fmt.Sprintf("maintenance %08d", i)
+			logs = append(logs, l)
+		}
+		logs = append(logs, epcclogstest.Log("down", "before", 1, now.Add(-10*time.Minute)), failed("down", "older", 1, now.Add(-50*time.Hour), 503),
+			failed("partly", "job", 1, now.Add(-time.Hour), 422), epcclogstest.Log("partly", "good", 1, now), epcclogstest.Log("fine", "good", 1, now))
+		save(t, s, wholeStore, logs, place{"", now}, now)
+		w, base := serveWeb(t, s)
+		w.followers[0].reading.stored(now, true)
+		v, err := s.look(t.Context(), filter{Period: periods[1]}, now)
+		require.NoError(t, err)
+		require.Len(t, v.Integrations, 3)
+		down, partly := v.Integrations[0], v.Integrations[1]
+		assert.Equal(t, []any{"down", true, 60, 1}, []any{down.ID, down.Down, down.Undelivered, down.Older})
+		assert.Equal(t, now.Add(-60*time.Second).Truncate(time.Microsecond), *down.FailingSince)
+		assert.Equal(t, now.Add(-10*time.Minute).Truncate(time.Microsecond), *down.LastSuccess)
+		require.Len(t, down.Groups, 1)
+		assert.Equal(t, "maintenance …", down.Groups[0].Answer)
+		assert.Equal(t, []any{"partly", false, 1}, []any{partly.ID, partly.Down, partly.Undelivered})
+		assert.Nil(t, v.Integrations[2].FailingSince)
+		assert.Equal(t, 1, v.Older)
+
+		_, body := get(t, base)
+		assert.Contains(t, body, "2 integrations have undelivered events")
+		assert.Contains(t, body, "60 events undelivered")
+		assert.Contains(t, body, "1 older one</a>")
+		link := regexp.MustCompile(`/events\?[^"]*status=503`).FindString(body)
+		_, body = get(t, base+html.UnescapeString(link))
+		assert.Contains(t, body, "60 undelivered events with 503 of down")
+		assert.Contains(t, body, "Page 1 of 2")
+		_, body = get(t, base+html.UnescapeString(link)+"&page=2")
+		assert.Equal(t, 10, strings.Count(body, `<tr id="row-`))
+		event := regexp.MustCompile(`/event/job[^"]*`).FindString(body)
+		status, body := get(t, base+html.UnescapeString(event))
+		assert.Equal(t, http.StatusOK, status)
+		assert.Regexp(t, `maintenance 0000000\d`, body)
+		assert.Contains(t, body, "<b class=\"bad\">not delivered</b> after 1 attempt")
+		_, body = get(t, base+"/event/?job="+url.QueryEscape(" job/3? "))
+		assert.Contains(t, body, "maintenance 00000003")
+		_, body = get(t, base+"/events?older=1&integration=down")
+		assert.Contains(t, body, "61 undelivered events")
+		_, body = get(t, base+"/event/nothing")
+		assert.Contains(t, body, "No attempt to deliver this event was read.")
+		for _, bad := range []string{"/events?status=x", "/events?page=0", "/?from=2026-01-01T00:00Z", "/?from=x&to=y", "/?from=2026-01-02T00:00&to=2026-01-01T00:00"} {
+			status, _ := get(t, base+bad)
+			assert.Equal(t, http.StatusBadRequest, status, bad)
+		}
+	})
 }
 
 func TestTexts(t *testing.T) {

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	remindEvery = time.Hour        // of what goes on failing
+	quietAfter  = 30 * time.Minute // the API has delivered an event by then, or gives it up
+	alertAnswer = 300              // bytes of an answer in an alert
+)
+
+// The kinds of alerts.
+const (
+	kindEvent     = "event"
+	kindFailing   = "failing"
+	kindReminder  = "reminder"
+	kindRecovered = "recovered"
+)
+
+// alert is what is posted.
+type alert struct {
+	Text        string    `json:"text"` // the rest in words, as chat services show it
+	Kind        string    `json:"kind"`
+	Integration string    `json:"integration"`
+	Name        string    `json:"integration_name"`
+	Status      int       `json:"status"` // 0: no answer
+	Answer      string    `json:"answer"` // its beginning; of a group, that of the last attempt
+	URL         string    `json:"url,omitempty"`
+	Since       time.Time `json:"since"` // of a single event, its last attempt
+	counted
+}
+
+// counted is what an alert counts. The job is empty if it is about a group.
+type counted struct {
+	Job      string `json:"job,omitempty"`
+	Attempts int    `json:"attempts,omitempty"`
+	Events   int    `json:"events"` // undelivered
+}
+
+func (a alert) answer() string {
+	s := statusText(a.Status)
+	if a.Status != 0 {
+		s = strings.TrimSpace(s + " " + http.StatusText(a.Status))
+	}
+	if a.Answer != "" {
+		s += ": " + a.Answer
+	}
+	return s
+}
+
+// describe makes an alert from the last attempt of the events for which a condition
+// holds.
+func (t *tx) describe(kind, condition string, args ...any) alert {
+	a := alert{Kind: kind, counted: counted{Events: 1}}
+	var created int64
+	var reason, body string
+	t.get(`
+		SELECT l.integration, COALESCE(i.name, ''), l.job, l.attempt, l.status, l.reason, l.body, l.created_at
+		FROM (SELECT key FROM events WHERE `+condition+` ORDER BY last_at DESC LIMIT 1) e
+		JOIN logs l ON l.key = e.key LEFT JOIN integrations i ON i.id = l.integration`, args,
+		&a.Integration, &a.Name, &a.Job, &a.Attempts, &a.Status, &reason, &body, &created)
+	a.Name, a.Since = cmp.Or(a.Name, a.Integration), fromMicros(created)
+	a.Answer = text(strings.TrimSpace(cmp.Or(strings.TrimSpace(body), reason)), alertAnswer)
+	return a
+}
+
+// group is what alerts know of the undelivered events of an integration with a status.
+type group struct {
+	integration string
+	status      int
+	n           int       // events
+	first, last time.Time // attempts
+	succeeded   time.Time // the last success of the integration
+}
+
+// over reports whether deliveries succeed again, and the API tries the events of the
+// group no more.
+func (g group) over(now time.Time) bool {
+	return g.succeeded.After(g.last) && now.Sub(g.last) > quietAfter
+}
+
+const lastSuccess = `COALESCE((SELECT MAX(created_at) FROM logs WHERE integration = %s AND succeeded = TRUE), 0)`
+
+// enqueueGroups writes an alert for each group of events that begins to fail or has
+// recovered, and reminds of those that go on failing.
+func (a *alerter) enqueueGroups(t *tx, l read, now time.Time) {
+	var begun []group
+	var g group
+	var first, last, succeeded int64
+	limit := l.at.Add(-a.grace).UnixMicro()
+	t.each(`
+		SELECT integration, status, n, first, last, `+fmt.Sprintf(lastSuccess, "g.integration")+` FROM (
+			SELECT integration, status, COUNT(*) AS n, MIN(last_at) AS first, MAX(last_at) AS last
+			FROM events WHERE `+due+` GROUP BY 1, 2) g`,
+		[]any{l.list, limit}, []any{&g.integration, &g.status, &g.n, &first, &last, &succeeded}, func() {
+			g.first, g.last, g.succeeded = fromMicros(first), fromMicros(last), fromMicros(succeeded)
+			begun = append(begun, g)
+		})
+	for _, g := range begun {
+		a.begin(t, g, l, now)
+	}
+	if len(begun) > 0 {
+		t.exec(`UPDATE events SET alerted = TRUE WHERE `+due, l.list, limit)
+	}
+	a.followUp(t, l, now)
+}
+
+// begin counts events to an incident, and opens one if there is none. What was over
+// before it was seen, such as on the first run, needs no alert.
+func (a *alerter) begin(t *tx, g group, l read, now time.Time) {
+	known := t.exec(`UPDATE incidents SET fresh = fresh + $3 WHERE integration = $1 AND status = $2`, g.integration, g.status, g.n)
+	if known > 0 || g.over(l.at) {
+		return
+	}
+	t.exec(`INSERT INTO incidents (integration, status, since, posted_at, fresh) VALUES ($1, $2, $3, $4, 0)`,
+		g.integration, g.status, g.first.UnixMicro(), now.UnixMicro())
+	a.tell(t, kindFailing, g, now)
+}
+
+// followUp ends the incidents of a list that are over, and reminds of others that have
+// new events, once in an hour.
+func (a *alerter) followUp(t *tx, l read, now time.Time) {
+	var over, lasting []group
+	var g group
+	var since, posted, fresh, last, succeeded int64
+	t.each(`
+		SELECT integration, status, since, posted_at, fresh, `+fmt.Sprintf(lastSuccess, "i.integration")+`,
+			(SELECT COUNT(*) FROM events e WHERE e.integration = i.integration AND e.status = i.status AND NOT e.succeeded),
+			(SELECT COALESCE(MAX(last_at), 0) FROM events e WHERE e.integration = i.integration AND e.status = i.status AND NOT e.succeeded)
+		FROM incidents i WHERE `+within, []any{l.list},
+		[]any{&g.integration, &g.status, &since, &posted, &fresh, &succeeded, &g.n, &last}, func() {
+			g.first, g.last, g.succeeded = fromMicros(since), fromMicros(last), fromMicros(succeeded)
+			switch {
+			case g.n == 0 || g.over(l.at):
+				over = append(over, g)
+			case fresh > 0 && now.Sub(fromMicros(posted)) >= remindEvery:
+				lasting = append(lasting, g)
+			}
+		})
+	for _, g := range lasting {
+		t.exec(`UPDATE incidents SET posted_at = $3, fresh = 0 WHERE integration = $1 AND status = $2`, g.integration, g.status, now.UnixMicro())
+		a.tell(t, kindReminder, g, now)
+	}
+	for _, g := range over {
+		t.exec(`DELETE FROM incidents WHERE integration = $1 AND status = $2`, g.integration, g.status)
+		if t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND kind = '`+kindFailing+`' AND job = '' AND sent_at IS NULL`,
+			g.integration, g.status) == 0 { // else nobody was told that it fails
+			a.tell(t, kindRecovered, g, now)
+		}
+	}
+}
+
+// tell writes an alert about a group to the outbox, in place of one that was not sent.
+func (a *alerter) tell(t *tx, kind string, g group, now time.Time) {
+	alert := alert{Kind: kind, Integration: g.integration, Status: g.status}
+	t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND job = '' AND sent_at IS NULL`, g.integration, g.status)
+	if g.n > 0 {
+		alert = t.describe(kind, `integration = $1 AND status = $2 AND NOT succeeded`, g.integration, g.status)
+	} else {
+		t.get(`SELECT name FROM integrations WHERE id = $1`, []any{g.integration}, &alert.Name)
+		alert.Name = cmp.Or(alert.Name, g.integration)
+	}
+	alert.counted, alert.Since = counted{Events: g.n}, g.first
+	alert.URL = a.public + listPath(g.integration, g.status)
+	since := g.first.Format("2 Jan 15:04 UTC")
+	switch {
+	case kind != kindRecovered:
+		alert.Text = fmt.Sprintf("%s: %s not delivered since %s. The last answer was %s", alert.Name, events(g.n), since, alert.answer())
+		if kind == kindReminder {
+			alert.Text = "Still failing: " + alert.Text
+		}
+	case g.n > 0:
+		alert.Text = fmt.Sprintf("%s: deliveries succeed again. %s not delivered and tried no more (%s, since %s)",
+			alert.Name, events(g.n), statusText(g.status), since)
+	default:
+		var other int
+		t.get(`SELECT COUNT(*) FROM events WHERE integration = $1 AND NOT succeeded`, []any{g.integration}, &other)
+		alert.Text = fmt.Sprintf("%s: no event fails with %s any more", alert.Name, statusText(g.status))
+		if other > 0 {
+			alert.Text += fmt.Sprintf("; %s still undelivered with another answer", events(other))
+		}
+	}
+	a.enqueue(t, alert, rand.Text(), now)
+}
+
+// events counts events in words.
+func events(n int) string {
+	if n == 1 {
+		return "1 event is"
+	}
+	return count(n) + " events are"
+}

@@ -1,0 +1,136 @@
+-- As sqlite.sql, which says what all this is for.
+
+-- name: schema
+
+CREATE TABLE IF NOT EXISTS watch (
+	store TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS logs (
+	key         TEXT PRIMARY KEY,
+	id          TEXT NOT NULL,
+	integration TEXT NOT NULL,
+	job         TEXT NOT NULL,
+	attempt     BIGINT NOT NULL,
+	succeeded   BOOLEAN NOT NULL,
+	status      BIGINT NOT NULL,
+	reason      TEXT NOT NULL,
+	body        TEXT NOT NULL,
+	processing  BIGINT NOT NULL,
+	created_at  BIGINT NOT NULL,
+	dated       BOOLEAN NOT NULL
+);
+CREATE INDEX IF NOT EXISTS logs_by_time ON logs (created_at);
+CREATE INDEX IF NOT EXISTS logs_by_job ON logs (job);
+CREATE INDEX IF NOT EXISTS logs_by_result ON logs (integration, succeeded, created_at);
+
+CREATE TABLE IF NOT EXISTS sums (
+	grain       BIGINT NOT NULL,
+	start       BIGINT NOT NULL,
+	integration TEXT NOT NULL,
+	succeeded   BOOLEAN NOT NULL,
+	status      BIGINT NOT NULL,
+	n           BIGINT NOT NULL,
+	PRIMARY KEY (grain, start, integration, succeeded, status)
+);
+
+CREATE TABLE IF NOT EXISTS times (
+	grain       BIGINT NOT NULL,
+	start       BIGINT NOT NULL,
+	integration TEXT NOT NULL,
+	bucket      BIGINT NOT NULL,
+	n           BIGINT NOT NULL,
+	PRIMARY KEY (grain, start, integration, bucket)
+);
+
+CREATE TABLE IF NOT EXISTS events (
+	integration TEXT NOT NULL,
+	job         TEXT NOT NULL,
+	attempt     BIGINT NOT NULL,
+	succeeded   BOOLEAN NOT NULL,
+	status      BIGINT NOT NULL,
+	answer      TEXT NOT NULL,
+	key         TEXT NOT NULL,
+	last_at     BIGINT NOT NULL,
+	seen_at     BIGINT NOT NULL,
+	alerted     BOOLEAN NOT NULL,
+	PRIMARY KEY (integration, job)
+);
+CREATE INDEX IF NOT EXISTS events_by_time ON events (last_at) WHERE NOT succeeded;
+CREATE INDEX IF NOT EXISTS events_by_answer ON events (integration, status, answer, last_at) WHERE NOT succeeded;
+CREATE INDEX IF NOT EXISTS events_to_alert ON events (seen_at) WHERE NOT succeeded AND NOT alerted;
+
+CREATE TABLE IF NOT EXISTS incidents (
+	integration TEXT NOT NULL,
+	status      BIGINT NOT NULL,
+	since       BIGINT NOT NULL,
+	posted_at   BIGINT NOT NULL,
+	fresh       BIGINT NOT NULL,
+	PRIMARY KEY (integration, status)
+);
+
+CREATE TABLE IF NOT EXISTS alerts (
+	key         TEXT PRIMARY KEY,
+	integration TEXT NOT NULL,
+	job         TEXT NOT NULL,
+	status      BIGINT NOT NULL,
+	kind        TEXT NOT NULL,
+	payload     TEXT NOT NULL,
+	created_at  BIGINT NOT NULL,
+	tries       BIGINT NOT NULL DEFAULT 0,
+	tried_at    BIGINT NOT NULL DEFAULT 0,
+	wait        BIGINT NOT NULL DEFAULT 0,
+	sent_at     BIGINT,
+	error       TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS alerts_waiting ON alerts (tries, created_at) WHERE sent_at IS NULL;
+CREATE INDEX IF NOT EXISTS alerts_by_job ON alerts (integration, job);
+
+CREATE TABLE IF NOT EXISTS integrations (
+	id   TEXT PRIMARY KEY,
+	name TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS lists (
+	list    TEXT PRIMARY KEY,
+	cursor  TEXT NOT NULL,
+	read_at BIGINT NOT NULL
+);
+
+-- name: lock
+-- The server gives it back when the program goes silent.
+SELECT set_config('idle_in_transaction_session_timeout', '60s', TRUE), pg_advisory_xact_lock(7239043)
+
+-- name: old
+SELECT SUM(CASE tablename WHEN 'lists' THEN 1 ELSE -1 END) FROM pg_tables
+WHERE tablename IN ('lists', 'watch') AND schemaname = current_schema()
+
+-- name: time
+SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
+
+-- name: insert logs
+INSERT INTO logs SELECT * FROM jsonb_populate_recordset(NULL::logs, $1::jsonb)
+ON CONFLICT (key) DO NOTHING RETURNING key
+
+-- name: upsert events
+INSERT INTO events (integration, job, attempt, succeeded, status, answer, key, last_at, seen_at, alerted)
+SELECT integration, job, attempt, succeeded, status, answer, key, created_at, seen_at, FALSE
+FROM jsonb_to_recordset($1::jsonb) AS r (integration TEXT, job TEXT, attempt BIGINT, succeeded BOOLEAN, status BIGINT,
+	answer TEXT, key TEXT, created_at BIGINT, seen_at BIGINT)
+ON CONFLICT (integration, job) DO UPDATE SET
+	attempt = excluded.attempt, succeeded = excluded.succeeded, status = excluded.status, answer = excluded.answer,
+	key = excluded.key, last_at = excluded.last_at, seen_at = excluded.seen_at,
+	alerted = events.alerted AND NOT excluded.succeeded AND excluded.status = events.status
+WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)
+
+-- name: upsert integrations
+INSERT INTO integrations SELECT * FROM jsonb_populate_recordset(NULL::integrations, $1::jsonb)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''
+
+-- name: upsert sums
+INSERT INTO sums SELECT * FROM jsonb_populate_recordset(NULL::sums, $1::jsonb)
+ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n
+
+-- name: upsert times
+INSERT INTO times SELECT * FROM jsonb_populate_recordset(NULL::times, $1::jsonb)
+ON CONFLICT (grain, start, integration, bucket) DO UPDATE SET n = times.n + excluded.n

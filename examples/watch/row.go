@@ -1,0 +1,219 @@
+package main
+
+import (
+	"cmp"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/epcclogs/epcclogs"
+)
+
+// What is stored of a text, in bytes.
+const (
+	idLimit     = 1000
+	reasonLimit = 4 << 10
+	bodyLimit   = 64 << 10
+	answerLimit = 160
+)
+
+// attempt is what the tables logs and events both say of an attempt.
+type attempt struct {
+	Key         string `json:"key"`
+	Integration string `json:"integration"`
+	Job         string `json:"job"`
+	Attempt     int    `json:"attempt"`
+	Succeeded   bool   `json:"succeeded"`
+	Status      int    `json:"status"`
+	CreatedAt   int64  `json:"created_at"`
+}
+
+// logRow is a row of the table logs.
+type logRow struct {
+	attempt
+	ID         string `json:"id"`
+	Reason     string `json:"reason"`
+	Body       string `json:"body"`
+	Processing int64  `json:"processing"`
+	Dated      bool   `json:"dated"`
+}
+
+// eventRow is a row of the table events.
+type eventRow struct {
+	attempt
+	Answer string `json:"answer"`
+	SeenAt int64  `json:"seen_at"`
+}
+
+// newLogRow makes of a record what both databases can hold, and JSON. A time that
+// cannot be is that of reading.
+func newLogRow(l epcclogs.IntegrationLog, now time.Time) logRow {
+	created := l.CreatedAt()
+	dated := created.Year() >= 2000 && created.Before(now.Add(24*time.Hour))
+	if !dated {
+		created = now
+	}
+	key := l.Key()
+	return logRow{
+		attempt: attempt{
+			Key:         key,
+			Integration: text(l.IntegrationID(), idLimit),
+			Job:         cmp.Or(text(l.JobID(), idLimit), key), // without a job, a record is an event of its own
+			Attempt:     l.Attempt,
+			Succeeded:   l.Succeeded,
+			Status:      l.StatusCode,
+			CreatedAt:   created.UnixMicro(),
+		},
+		ID:         text(l.ID, idLimit),
+		Reason:     text(l.ErrorDetail, reasonLimit),
+		Body:       text(l.Body, bodyLimit),
+		Processing: int64(min(max(l.ProcessingTime, 0), 1e6)*1e6 + 0.5),
+		Dated:      dated,
+	}
+}
+
+// size is about how much memory a row takes.
+func (r logRow) size() int { return 500 + len(r.Body) + len(r.Reason) }
+
+// text makes valid UTF-8 of at most limit bytes, without the one character that
+// PostgreSQL cannot store. It does not keep what was longer in memory.
+func text(s string, limit int) string {
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "")
+		s = strings.Clone(s)
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+var (
+	tags    = regexp.MustCompile(`<[^>]*>`)
+	numbers = regexp.MustCompile(`[\pL\d_-]*\d[\pL\d_-]*`)
+)
+
+// answerOf returns what answers have in common that differ only in ids, times and
+// numbers: the beginning of the body, or the reason when there is none.
+func answerOf(r logRow) string {
+	if r.Succeeded {
+		return ""
+	}
+	s := text(cmp.Or(strings.TrimSpace(r.Body), r.Reason), 8*answerLimit)
+	s = numbers.ReplaceAllStringFunc(tags.ReplaceAllString(s, " "), func(word string) string {
+		if len(word) < 4 { // such as a status
+			return word
+		}
+		return "…"
+	})
+	return text(strings.Join(strings.Fields(s), " "), answerLimit)
+}
+
+// after says of two attempts to deliver an event which one was the last.
+func (r attempt) after(o attempt) bool {
+	return cmp.Or(cmp.Compare(r.Attempt, o.Attempt), cmp.Compare(r.CreatedAt, o.CreatedAt), cmp.Compare(r.Key, o.Key)) > 0
+}
+
+// lastAttempts returns the events and the integrations of a batch.
+func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations []integrationRow) {
+	type event struct{ integration, job string }
+	last := make(map[event]int, len(rows))
+	for i, r := range rows {
+		e := event{r.Integration, r.Job}
+		if j, ok := last[e]; !ok || r.after(rows[j].attempt) {
+			last[e] = i
+		}
+	}
+	events, integrations = make([]eventRow, 0, len(last)), []integrationRow{} // not nil, which is null in JSON
+	for i, r := range rows {
+		if last[event{r.Integration, r.Job}] != i {
+			continue
+		}
+		events = append(events, eventRow{r.attempt, answerOf(r), now.UnixMicro()})
+		in := integrationRow{ID: r.Integration}
+		if !slices.Contains(integrations, in) {
+			integrations = append(integrations, in)
+		}
+	}
+	return events, integrations
+}
+
+// Grains are how exactly attempts are counted, and for how long; 0: for ever.
+const (
+	minutes, keepMinutes = time.Minute, 48 * time.Hour
+	hours, keepHours     = time.Hour, 15 * 24 * time.Hour
+	days                 = 24 * time.Hour
+)
+
+// slice is the key of the tables sums and times: a time, and what is counted in it.
+type slice struct {
+	Grain       int64  `json:"grain"`
+	Start       int64  `json:"start"`
+	Integration string `json:"integration"`
+	Succeeded   bool   `json:"succeeded"` // of sums
+	Status      int    `json:"status"`    // of sums; 0 if succeeded
+	Bucket      int    `json:"bucket"`    // of times
+}
+
+// sumRow is a row of one of these tables.
+type sumRow struct {
+	slice
+	N int `json:"n"`
+}
+
+// sumUp counts attempts for the tables sums and times.
+func sumUp(rows []logRow, now time.Time) (sums, times []sumRow) {
+	results, buckets := make(map[slice]int), make(map[slice]int)
+	for _, r := range rows {
+		at := time.UnixMicro(r.CreatedAt)
+		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours, days: 0} {
+			if kept > 0 && now.Sub(at) >= kept {
+				continue
+			}
+			one := slice{Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(), Integration: r.Integration}
+			if r.Processing > 0 {
+				took := one
+				took.Bucket = bucketOf(r.Processing)
+				buckets[took]++
+			}
+			if one.Succeeded = r.Succeeded; !r.Succeeded {
+				one.Status = r.Status
+			}
+			results[one]++
+		}
+	}
+	return sumRows(results), sumRows(buckets)
+}
+
+func sumRows(counts map[slice]int) []sumRow {
+	rows := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
+	for one, n := range counts {
+		rows = append(rows, sumRow{one, n})
+	}
+	return rows
+}
+
+// There are 20 buckets for processing times between one and ten units, so that what is
+// said of them is at most 6 % wrong.
+func bucketOf(micros int64) int { return int(20 * math.Log10(float64(micros))) }
+
+// bucketSeconds is a time in the middle of a bucket.
+func bucketSeconds(bucket int) float64 { return math.Pow(10, (float64(bucket)+0.5)/20) / 1e6 }
+
+// percentile returns the time in seconds that p of 100 deliveries took at most, by the
+// nearest rank; buckets are their numbers by bucket. It is 0 when there are none.
+func percentile(buckets map[int]int, p int) float64 {
+	total := 0
+	numbers := make([]int, 0, len(buckets))
+	for b, n := range buckets {
+		total += n
+		numbers = append(numbers, b)
+	}
+	slices.Sort(numbers)
+	rank := (total*p + 99) / 100
+	for _, b := range numbers {
+		if rank -= buckets[b]; rank <= 0 {
+			return bucketSeconds(b)
+		}
+	}
+	return 0
+}

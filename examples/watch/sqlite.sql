@@ -1,0 +1,160 @@
+-- What SQLite is asked for in its own words. Times are microseconds since 1970.
+
+-- name: schema
+-- Each statement can be run again.
+
+-- Which store this is the database of.
+CREATE TABLE IF NOT EXISTS watch (
+	store TEXT NOT NULL
+);
+
+-- What was read: one row for each attempt to deliver an event.
+CREATE TABLE IF NOT EXISTS logs (
+	key         TEXT PRIMARY KEY, -- IntegrationLog.Key
+	id          TEXT NOT NULL,
+	integration TEXT NOT NULL,
+	job         TEXT NOT NULL,
+	attempt     BIGINT NOT NULL,
+	succeeded   BOOLEAN NOT NULL,
+	status      BIGINT NOT NULL, -- 0: no answer
+	reason      TEXT NOT NULL,
+	body        TEXT NOT NULL,
+	processing  BIGINT NOT NULL, -- microseconds; 0: not sent
+	created_at  BIGINT NOT NULL, -- when it was read, if not dated
+	dated       BOOLEAN NOT NULL -- whether the API sent a time that can be
+);
+CREATE INDEX IF NOT EXISTS logs_by_time ON logs (created_at);
+CREATE INDEX IF NOT EXISTS logs_by_job ON logs (job);
+CREATE INDEX IF NOT EXISTS logs_by_result ON logs (integration, succeeded, created_at);
+
+-- How many attempts there were, for the page. Each attempt counts in its day, in
+-- its hour and in its minute; hours and minutes go when no page shows them any more.
+CREATE TABLE IF NOT EXISTS sums (
+	grain       BIGINT NOT NULL, -- how long this is: 60, 3600 or 86400 seconds
+	start       BIGINT NOT NULL,
+	integration TEXT NOT NULL,
+	succeeded   BOOLEAN NOT NULL,
+	status      BIGINT NOT NULL, -- 0 if succeeded
+	n           BIGINT NOT NULL,
+	PRIMARY KEY (grain, start, integration, succeeded, status)
+) WITHOUT ROWID;
+
+-- The same for how long they took, of those that say so.
+CREATE TABLE IF NOT EXISTS times (
+	grain       BIGINT NOT NULL,
+	start       BIGINT NOT NULL,
+	integration TEXT NOT NULL,
+	bucket      BIGINT NOT NULL, -- of the processing time: see bucketOf
+	n           BIGINT NOT NULL,
+	PRIMARY KEY (grain, start, integration, bucket)
+) WITHOUT ROWID;
+
+-- One row for each event, with its last attempt.
+CREATE TABLE IF NOT EXISTS events (
+	integration TEXT NOT NULL,
+	job         TEXT NOT NULL,
+	attempt     BIGINT NOT NULL,
+	succeeded   BOOLEAN NOT NULL,
+	status      BIGINT NOT NULL,
+	answer      TEXT NOT NULL,    -- what equal answers have in common: see answerOf
+	key         TEXT NOT NULL,    -- of the last attempt, in logs
+	last_at     BIGINT NOT NULL,  -- when that was made
+	seen_at     BIGINT NOT NULL,  -- when that was read
+	alerted     BOOLEAN NOT NULL, -- whether an alert covers it
+	PRIMARY KEY (integration, job)
+);
+CREATE INDEX IF NOT EXISTS events_by_time ON events (last_at) WHERE NOT succeeded;
+CREATE INDEX IF NOT EXISTS events_by_answer ON events (integration, status, answer, last_at) WHERE NOT succeeded;
+CREATE INDEX IF NOT EXISTS events_to_alert ON events (seen_at) WHERE NOT succeeded AND NOT alerted;
+
+-- What fails, as far as alerts go: the events of an integration with one status.
+CREATE TABLE IF NOT EXISTS incidents (
+	integration TEXT NOT NULL,
+	status      BIGINT NOT NULL,
+	since       BIGINT NOT NULL, -- the first of these attempts
+	posted_at   BIGINT NOT NULL, -- the last alert about it
+	fresh       BIGINT NOT NULL, -- events that came after that
+	PRIMARY KEY (integration, status)
+);
+
+-- The outbox: see alert.go.
+CREATE TABLE IF NOT EXISTS alerts (
+	key         TEXT PRIMARY KEY, -- the Idempotency-Key
+	integration TEXT NOT NULL,
+	job         TEXT NOT NULL,    -- empty if it is about many events
+	status      BIGINT NOT NULL,
+	kind        TEXT NOT NULL,
+	payload     TEXT NOT NULL,
+	created_at  BIGINT NOT NULL,
+	tries       BIGINT NOT NULL DEFAULT 0,
+	tried_at    BIGINT NOT NULL DEFAULT 0,
+	wait        BIGINT NOT NULL DEFAULT 0, -- nobody posts it before tried_at + wait
+	sent_at     BIGINT,
+	error       TEXT NOT NULL DEFAULT ''   -- of the last try
+);
+CREATE INDEX IF NOT EXISTS alerts_waiting ON alerts (tries, created_at) WHERE sent_at IS NULL;
+CREATE INDEX IF NOT EXISTS alerts_by_job ON alerts (integration, job);
+
+CREATE TABLE IF NOT EXISTS integrations (
+	id   TEXT PRIMARY KEY,
+	name TEXT NOT NULL -- empty if it is not known
+);
+
+-- How far each list was read: see type place.
+CREATE TABLE IF NOT EXISTS lists (
+	list    TEXT PRIMARY KEY,
+	cursor  TEXT NOT NULL,
+	read_at BIGINT NOT NULL
+);
+
+-- name: lock
+-- It is taken already: a transaction that writes begins with BEGIN IMMEDIATE.
+SELECT 1
+
+-- name: old
+-- Is 1 if an older release made the database, which did not write down of which store it is.
+SELECT SUM(CASE name WHEN 'lists' THEN 1 ELSE -1 END) FROM sqlite_master WHERE name IN ('lists', 'watch')
+
+-- name: time
+SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+
+-- name: insert logs
+INSERT INTO logs (key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at, dated)
+SELECT r.value->>'key', r.value->>'id', r.value->>'integration', r.value->>'job',
+	CAST(r.value->>'attempt' AS BIGINT), CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT),
+	r.value->>'reason', r.value->>'body', CAST(r.value->>'processing' AS BIGINT),
+	CAST(r.value->>'created_at' AS BIGINT), CAST(r.value->>'dated' AS BOOLEAN)
+FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (key) DO NOTHING RETURNING key
+
+-- name: upsert events
+-- Attempts come in any order: the highest number is the last, then the latest. An alert
+-- no longer covers an event that was delivered meanwhile, or fails in another way.
+INSERT INTO events (integration, job, attempt, succeeded, status, answer, key, last_at, seen_at, alerted)
+SELECT r.value->>'integration', r.value->>'job', CAST(r.value->>'attempt' AS BIGINT),
+	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), r.value->>'answer', r.value->>'key',
+	CAST(r.value->>'created_at' AS BIGINT), CAST(r.value->>'seen_at' AS BIGINT), FALSE
+FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (integration, job) DO UPDATE SET
+	attempt = excluded.attempt, succeeded = excluded.succeeded, status = excluded.status, answer = excluded.answer,
+	key = excluded.key, last_at = excluded.last_at, seen_at = excluded.seen_at,
+	alerted = events.alerted AND NOT excluded.succeeded AND excluded.status = events.status
+WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)
+
+-- name: upsert integrations
+INSERT INTO integrations (id, name) SELECT r.value->>'id', r.value->>'name' FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''
+
+-- name: upsert sums
+INSERT INTO sums (grain, start, integration, succeeded, status, n)
+SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
+	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
+FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n
+
+-- name: upsert times
+INSERT INTO times (grain, start, integration, bucket, n)
+SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
+	CAST(r.value->>'bucket' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
+FROM json_each($1) AS r WHERE TRUE
+ON CONFLICT (grain, start, integration, bucket) DO UPDATE SET n = times.n + excluded.n
