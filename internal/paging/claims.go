@@ -29,8 +29,8 @@ func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 // the place shows that, and then the page itself once more. If both look as if the server
 // rounds offsets, a second look tells that from a list that moves.
 func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], error) {
-	if r.place.ended && !s.Claims.More && 0 < len(s.Marks) && len(s.Marks) < r.server.longest {
-		r.endRest() // the server had room for more
+	if r.hadRoom(s) {
+		r.endRest()
 		return nil, nil
 	}
 	rounds := s.misplaced() || len(s.Marks) > n
@@ -41,11 +41,12 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 	if err != nil || next == nil {
 		return taken, err
 	}
-	_, from := r.behind(next.Marks)
-	switch {
-	case len(next.Marks) == 0:
+	if len(next.Marks) == 0 {
 		next.Claims.More = next.Claims.More || again.Claims.More
 		return r.empty(ctx, next)
+	}
+	_, from := r.behind(next.Marks)
+	switch {
 	case from >= 0 && next.startsLike(again):
 		return r.stuck(s, next, from)
 	case from >= 0: // the list has moved to the right
@@ -53,6 +54,12 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 	}
 	r.server.exact = r.server.exact || rounds || len(next.Marks) == 1
 	return r.takeNext(next), nil
+}
+
+// hadRoom reports whether a page of a poll shows the end, because the server has sent longer ones.
+func (r *Reader[P]) hadRoom(s *sheet[P]) bool {
+	n := len(s.Marks)
+	return r.place.ended && !s.Claims.More && 0 < n && n < r.server.longest
 }
 
 // look gets the page exactly behind the place, and a page s in doubt again. If they show what

@@ -93,22 +93,23 @@ func (p *place) read(r *bytes.Reader) (since time.Time, err error) {
 		*t = time.Unix(seconds, nanoseconds).UTC()
 	}
 	for _, marks := range []*[]uint64{&p.tail, &p.first} {
-		n, e := r.ReadByte()
-		if err == nil && (e != nil || n > ends) {
-			err = fmt.Errorf("%d marks", n)
-		}
-		if err != nil {
-			return since, err
-		}
-		*marks = make([]uint64, n)
-		if e := binary.Read(r, binary.BigEndian, *marks); err == nil {
-			err = e
+		if err == nil {
+			*marks, err = readMarks(r)
 		}
 	}
 	if err == nil && r.Len() > 0 {
 		err = fmt.Errorf("%d bytes follow", r.Len())
 	}
 	return since, err
+}
+
+func readMarks(r *bytes.Reader) ([]uint64, error) {
+	n, err := r.ReadByte()
+	if err != nil || n > ends {
+		return nil, fmt.Errorf("%d marks, %v", n, err)
+	}
+	marks := make([]uint64, n)
+	return marks, binary.Read(r, binary.BigEndian, marks)
 }
 
 func checksum(list string, b []byte) []byte {

@@ -38,7 +38,8 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 		if seen != nothing && seen >= best {
 			best, w.page = seen, s
 		}
-		if over || found || len(s.Marks) == 0 || s.Claims.Ends || seen != nothing && (again || i == 0 || i+ends <= len(s.Marks)) {
+		over = over || found || len(s.Marks) == 0 || s.Claims.Ends
+		if enough := again || i == 0 || i+ends <= len(s.Marks); over || seen != nothing && enough {
 			break
 		}
 	}
@@ -51,26 +52,37 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 // onward gets the page behind another one, without a gap: it shows one of its records, or
 // begins the list. over reports whether it shows nothing behind that page.
 func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], over bool, err error) {
-	last, step := s.Marks[len(s.Marks)-1], r.step(len(s.Marks))
+	step := r.step(len(s.Marks))
 	for offset, repeated := s.Offset+step, 0; ; {
 		if next, err = r.fetch(ctx, offset); err != nil {
 			return nil, false, err
 		}
-		n := len(next.Marks)
+		n, same := len(next.Marks), next.endsLike(s)
 		switch {
 		case next.misplaced():
 			return nil, false, r.misplacedError(next)
-		case n > 0 && next.startsLike(s) && next.Marks[n-1] == last && repeated < 3 && (n > 1 || offset > s.Offset): // or does the server ignore offsets?
+		case same && next.startsLike(s) && repeated < 3 && (n > 1 || offset > s.Offset): // or does the server ignore offsets?
 			repeated++
 			offset += step << repeated
-		case n > 0 && next.Marks[n-1] == last:
+		case same:
 			return next, n == 1 || n < len(s.Marks) || repeated == 3, nil
-		case offset == 0 || slices.ContainsFunc(next.Marks, func(m Mark) bool { return slices.Contains(s.Marks, m) }):
+		case offset == 0 || s.shares(next):
 			return next, false, nil
 		default:
 			offset = max(0, offset-step)
 		}
 	}
+}
+
+// endsLike reports whether two pages end with the same record.
+func (s *sheet[P]) endsLike(other *sheet[P]) bool {
+	n, m := len(s.Marks), len(other.Marks)
+	return n > 0 && m > 0 && s.Marks[n-1].ID == other.Marks[m-1].ID
+}
+
+// shares reports whether two pages show a record both.
+func (s *sheet[P]) shares(other *sheet[P]) bool {
+	return slices.ContainsFunc(other.Marks, func(m Mark) bool { return slices.Contains(s.Marks, m) })
 }
 
 // startsLike reports whether two pages begin with the same record.

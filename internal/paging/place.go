@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -76,21 +77,30 @@ func (t *taken) place(returned int) place {
 		}
 	}
 	if t.inFront {
-		p.first, p.head = atMost(merge(known, p.first)), t.offset
-		if len(left) > 0 {
-			p.head += left[0] + 1
-		}
-		if shares(p.tail, known) {
-			p.tail = lastOf(merge(known, p.tail))
-		}
-		return p
+		t.takeFront(&p, known, left)
+	} else {
+		t.takeRest(&p, known, left)
 	}
-	moved := t.moved()
+	return p
+}
+
+// takeFront adds what is known of a page to the front of a piece. left are the new records that
+// were not returned yet.
+func (t *taken) takeFront(p *place, known []uint64, left []int) {
+	p.first, p.head = atMost(merge(known, p.first)), t.offset
+	if len(left) > 0 {
+		p.head += left[0] + 1
+	}
+	if shares(p.tail, known) {
+		p.tail = lastOf(merge(known, p.tail))
+	}
+}
+
+// takeRest adds what is known of a page to the end of a piece.
+func (t *taken) takeRest(p *place, known []uint64, left []int) {
 	p.ended = p.ended && len(t.fresh) == 0
-	p.head += moved
-	if t.total > 0 {
-		p.total = t.total
-	}
+	p.head += t.moved()
+	p.total = cmp.Or(t.total, p.total)
 	switch {
 	case len(p.last) == 0 && t.offset == 0: // the page begins the list
 		p.first = atMost(known)
@@ -105,7 +115,6 @@ func (t *taken) place(returned int) place {
 	if len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
-	return p
 }
 
 // before returns what stands in list before the first of its marks that page has.

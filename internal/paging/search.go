@@ -58,33 +58,51 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (*sheet[P], er
 // the page that a change of the total points to. Where all pages to the left must show
 // something of the block, it goes there by steps that double, and back by halves.
 func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
-	s, hi := missed, missed.Offset // nothing was seen at hi
-	var err error
-	if moved := s.Claims.Total - r.place.total; r.sees(s) == nothing && s.Claims.Total > 0 && r.place.total > 0 && moved != 0 {
-		s, err = r.fetch(ctx, max(0, hi+moved))
-		if err != nil {
-			return nil, err
+	s, err := r.hinted(ctx, missed)
+	if err != nil || r.sees(s) == nothing && r.memory.gappy && r.place.newest.IsZero() {
+		if err == nil {
+			s, err = r.fetch(ctx, 0)
 		}
+		return s, err
 	}
-	if r.memory.gappy && r.place.newest.IsZero() && r.sees(s) == nothing {
-		return r.fetch(ctx, 0)
-	}
+	hi := max(missed.Offset, s.Offset) // nothing was seen there, or nothing more
 	for step := r.stride(); err == nil && r.sees(s) == nothing && s.Offset > 0; step *= 2 {
 		hi = s.Offset
 		s, err = r.fetch(ctx, max(0, hi-step))
 	}
-	for err == nil && r.sees(s) != nothing && hi-s.Offset > r.stride() {
-		var mid *sheet[P]
-		if mid, err = r.fetch(ctx, (s.Offset+hi)/2); err == nil && r.sees(mid) == nothing {
-			hi = mid.Offset
-		} else {
-			s = mid
-		}
+	if err == nil && r.sees(s) != nothing {
+		s, err = r.halve(ctx, s, hi)
 	}
 	if err == nil && r.sees(s) == timed && s.Offset > 0 { // late records stand a few places off
 		s, err = r.fetch(ctx, max(0, s.Offset-surely))
 	}
 	return s, err
+}
+
+// hinted returns the page that a change of the total points to, if the missed one does not show
+// anything.
+func (r *Reader[P]) hinted(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
+	total, before := missed.Claims.Total, r.place.total
+	if r.sees(missed) != nothing || total == 0 || before == 0 || total == before {
+		return missed, nil
+	}
+	return r.fetch(ctx, max(0, missed.Offset+total-before))
+}
+
+// halve returns the page that shows something and is nearest to the offset hi, where nothing does.
+func (r *Reader[P]) halve(ctx context.Context, s *sheet[P], hi int) (*sheet[P], error) {
+	for hi-s.Offset > r.stride() {
+		mid, err := r.fetch(ctx, (s.Offset+hi)/2)
+		switch {
+		case err != nil:
+			return nil, err
+		case r.sees(mid) == nothing:
+			hi = mid.Offset
+		default:
+			s = mid
+		}
+	}
+	return s, nil
 }
 
 // survey looks at the pages from s on, without a gap, until one is joined. If none is, it

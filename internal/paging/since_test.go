@@ -40,7 +40,7 @@ func sinceHistory(seed uint64) (h *history, ordered, still bool) {
 	h.profile = profiles[h.dice.IntN(3)] // still, calm, steady
 	clock := clocks[h.dice.IntN(2*len(clocks))/2]
 	h.profile.name += ", times " + clock.name
-	h.model.clock = func(place float64) time.Time { return clock.at(h.dice, place) }
+	h.clock = func(place float64) time.Time { return clock.at(h.dice, place) }
 	size := len(h.list)
 	switch h.dice.IntN(60) {
 	case 0:
