@@ -55,7 +55,7 @@ func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2
 // askedWait returns the longest wait that the server has asked for in an error of a round, which
 // may be one of each end of the list.
 func askedWait(err error) time.Duration {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it looks at each error that is wrapped
 	case *APIError:
 		return e.RetryAfter
 	case interface{ Unwrap() []error }:

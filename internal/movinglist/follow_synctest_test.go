@@ -503,7 +503,7 @@ func TestCaughtUp(t *testing.T) {
 		watched := make(chan []time.Duration)
 		go func() {
 			var seen []time.Duration
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			for range 6 {
 				if at := pager.CaughtUp(); !at.IsZero() {
 					seen = append(seen, at.Sub(start))

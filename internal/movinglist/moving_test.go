@@ -119,9 +119,10 @@ func TestLists(t *testing.T) {
 }
 
 // On a list that stands still the overlap costs one request in a hundred. Where records are
-// not counted, asking behind the last one shows the end.
+// not counted, asking behind the last one shows the end; so where the last page is full, and
+// the count may have stopped there.
 func TestStillListCost(t *testing.T) {
-	for envelope, want := range map[string]int{"meta": 101, "links": 101, "nested": 101, "results": 101, "bare": 103, "pages": 103} {
+	for envelope, want := range map[string]int{"meta": 102, "links": 101, "nested": 102, "results": 102, "bare": 103, "pages": 103} {
 		l, came := movinglist.New(movinglist.Shape{Envelope: envelope}, 10_000), tally{}
 		came.add(t, pagers(t, l)(0).All(t.Context()), -1)
 		came.check(t, l, 0, "")

@@ -105,8 +105,11 @@ func (p *place) read(r *bytes.Reader) (since time.Time, err error) {
 
 func readMarks(r *bytes.Reader) ([]uint64, error) {
 	n, err := r.ReadByte()
-	if err != nil || n > ends {
-		return nil, fmt.Errorf("%d marks, %v", n, err)
+	if err != nil {
+		return nil, err
+	}
+	if n > ends {
+		return nil, fmt.Errorf("%d marks", n)
 	}
 	marks := make([]uint64, n)
 	return marks, binary.Read(r, binary.BigEndian, marks)

@@ -38,8 +38,8 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 		if seen != nothing && seen >= best {
 			best, w.page = seen, s
 		}
-		over = over || found || len(s.Marks) == 0 || s.Claims.Ends
-		if enough := again || i == 0 || i+ends <= len(s.Marks); over || seen != nothing && enough {
+		enough := seen != nothing && (again || i == 0 || i+ends <= len(s.Marks))
+		if over || found || enough || s.last() {
 			break
 		}
 	}
@@ -84,6 +84,9 @@ func (s *sheet[P]) endsLike(other *sheet[P]) bool {
 func (s *sheet[P]) shares(other *sheet[P]) bool {
 	return slices.ContainsFunc(other.Marks, func(m Mark) bool { return slices.Contains(s.Marks, m) })
 }
+
+// last reports whether nothing follows a page, as far as it says.
+func (s *sheet[P]) last() bool { return len(s.Marks) == 0 || s.Claims.Ends }
 
 // startsLike reports whether two pages begin with the same record.
 func (s *sheet[P]) startsLike(other *sheet[P]) bool {

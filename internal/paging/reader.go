@@ -203,23 +203,22 @@ func (r *Reader[P]) begin(ctx context.Context) error {
 		if err := r.locate(ctx); err != nil {
 			return err
 		}
-		switch since := !r.settings.Since.IsZero(); {
-		case r.round.front.found && since && r.place.order == falling && r.place.ended:
-			r.round.stage = front // what stands behind the place is older
+		switch {
+		case r.round.front.found && r.restIsOlder():
+			r.round.stage = front
 			return nil
 		case !r.round.front.found && !r.memory.gappy:
 			r.restart() // all that is remembered was deleted
 		}
 	}
+	var err error
 	if !r.settings.Since.IsZero() && len(r.place.last) == 0 && r.place.offset == 0 {
-		if err := r.seek(ctx); err != nil {
-			return err
-		}
+		err = r.seek(ctx)
 	}
-	if r.round.stage == start {
+	if err == nil && r.round.stage == start {
 		r.round.stage = rest
 	}
-	return nil
+	return err
 }
 
 // fetch gets a page that is not asked for early.

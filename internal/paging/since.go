@@ -52,11 +52,16 @@ func (r *Reader[P]) enough(marks []Mark) bool {
 	return r.older >= surely
 }
 
+// restIsOlder reports whether what stands behind the place is older than wanted.
+func (r *Reader[P]) restIsOlder() bool {
+	return !r.settings.Since.IsZero() && r.place.order == falling && r.place.ended
+}
+
 // seek moves the place behind records that are older than wanted, if creation times rise. So
 // what stands before it is never read.
 func (r *Reader[P]) seek(ctx context.Context) error {
 	first, err := r.fetch(ctx, 0)
-	if err != nil || len(first.Marks) == 0 || first.Claims.Ends {
+	if err != nil || first.last() {
 		return err
 	}
 	if r.place.order, err = r.trend(ctx, first); err != nil || r.place.order != rising || !older(first.Marks, r.settings.Since) {
