@@ -87,9 +87,12 @@ func (t *taken) place(returned int) place {
 // takeFront adds what is known of a page to the front of a piece. left are the new records that
 // were not returned yet.
 func (t *taken) takeFront(p *place, known []uint64, left []int) {
-	p.first, p.head = atMost(merge(known, p.first)), t.offset
-	if len(left) > 0 {
-		p.head += left[0] + 1
+	p.first = atMost(merge(known, p.first))
+	if len(known) > 0 && p.first[0] == known[0] {
+		p.head = t.offset
+		if len(left) > 0 {
+			p.head += left[0] + 1
+		}
 	}
 	if shares(p.tail, known) {
 		p.tail = lastOf(merge(known, p.tail))
