@@ -16,7 +16,7 @@ const (
 	batchSize   = 5000                   // records in one transaction at most
 	batchBytes  = 8 << 20                // and about how much memory they take
 	batchTime   = 500 * time.Millisecond // how long the first of them waits for others
-	waitingRows = 500                    // that were read and are in no batch yet
+	waitingRows = 2000                   // that were read and are in no batch yet
 	pagesAhead  = 8                      // see Pager.Concurrent
 	pageLimit   = 100                    // records on a page; fewer when pages are too large
 	minPage     = 4                      // the pager may ask for 16 more, which it knows
