@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -129,9 +130,13 @@ func (a *alerter) enqueueEvents(t *tx, l read, now time.Time) {
 	}
 }
 
+// chatText escapes what chat services take for markup, such as <!channel>.
+var chatText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
 // enqueue writes an alert to the outbox, unless its event had one, and a link to
 // its text.
 func (a *alerter) enqueue(t *tx, alert alert, key string, now time.Time) {
+	alert.Text = chatText.Replace(alert.Text)
 	if a.public == "" {
 		alert.URL = ""
 	} else {

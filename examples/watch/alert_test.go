@@ -279,7 +279,7 @@ func TestAlertsOfGroups(t *testing.T) {
 		step(6 * time.Minute)
 		link := "\nhttps://watch.example/events?integration=" + hook.ID + "&older=1&period=24h&status=503"
 		begun := "failing: " + hook.Name + ": 112 events are not delivered since 1 Mar 02:14 UTC. " +
-			"The last answer was 503 Service Unavailable: <h1>Down for maintenance</h1> request "
+			"The last answer was 503 Service Unavailable: &lt;h1&gt;Down for maintenance&lt;/h1&gt; request "
 		require.Len(t, r.bodies, 1)
 		assert.Contains(t, r.texts(t)[0], begun)
 		assert.Contains(t, r.texts(t)[0], link)
