@@ -260,6 +260,8 @@ func TestAlertsOfGroups(t *testing.T) {
 		c := &clock{t: time.Date(2026, 3, 1, 2, 14, 0, 0, time.UTC)}
 		s, r := open(t, location), newReceiver(t)
 		hook := epcclogstest.SampleIntegration(0)
+		hook.Name = "<!channel> & Co"
+		name := "&lt;!channel&gt; &amp; Co" // as chat services want it
 		require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{hook}))
 		a := newAlerter(s, r, c)
 		a.each, a.public = false, "https://watch.example"
@@ -278,7 +280,7 @@ func TestAlertsOfGroups(t *testing.T) {
 		step(0, lost...)
 		step(6 * time.Minute)
 		link := "\nhttps://watch.example/events?integration=" + hook.ID + "&older=1&period=24h&status=503"
-		begun := "failing: " + hook.Name + ": 112 events are not delivered since 1 Mar 02:14 UTC. " +
+		begun := "failing: " + name + ": 112 events are not delivered since 1 Mar 02:14 UTC. " +
 			"The last answer was 503 Service Unavailable: &lt;h1&gt;Down for maintenance&lt;/h1&gt; request "
 		require.Len(t, r.bodies, 1)
 		assert.Contains(t, r.texts(t)[0], begun)
@@ -289,7 +291,7 @@ func TestAlertsOfGroups(t *testing.T) {
 		assert.Len(t, r.bodies, 1, "an hour has not passed")
 		step(30 * time.Minute)
 		require.Len(t, r.bodies, 2)
-		assert.Contains(t, r.texts(t)[1], "reminder: Still failing: "+hook.Name+": 113 events are not delivered")
+		assert.Contains(t, r.texts(t)[1], "reminder: Still failing: "+name+": 113 events are not delivered")
 		step(2 * time.Hour)
 		assert.Len(t, r.bodies, 2, "nothing more has failed")
 
@@ -298,7 +300,7 @@ func TestAlertsOfGroups(t *testing.T) {
 		assert.Len(t, r.bodies, 2, "one is still undelivered")
 		step(0, epcclogstest.Log(hook.ID, "later", 3, c.t))
 		require.Len(t, r.bodies, 3)
-		assert.Equal(t, "recovered: "+hook.Name+": no event fails with 503 any more"+link, r.texts(t)[2])
+		assert.Equal(t, "recovered: "+name+": no event fails with 503 any more"+link, r.texts(t)[2])
 
 		// Some are never delivered. That is over when others have been for a while.
 		step(0, failed(hook.ID, "bad", 1, c.t, 422))
