@@ -1,8 +1,6 @@
 package paging
 
-import (
-	"context"
-)
+import "context"
 
 // Claims are what a page says about the whole list.
 type Claims struct {
@@ -45,7 +43,7 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 		next.Claims.More = next.Claims.More || again.Claims.More
 		return r.empty(ctx, next)
 	}
-	_, from := r.behind(next.Marks)
+	_, from := r.behind(next)
 	switch {
 	case from >= 0 && next.startsLike(again):
 		return r.stuck(s, next, from)
@@ -75,7 +73,7 @@ func (r *Reader[P]) look(ctx context.Context, s *sheet[P], rounds bool) (taken, 
 		taken, err = r.empty(ctx, next)
 		return taken, nil, nil, err
 	}
-	if fresh, from := r.behind(next.Marks); len(fresh) > 0 {
+	if fresh, from := r.behind(next); len(fresh) > 0 {
 		return r.takeRest(next, fresh, from), nil, nil, nil
 	}
 	if again, err = r.fetch(ctx, max(0, r.place.offset-1)); err != nil || again.misplaced() {
@@ -106,11 +104,10 @@ func (r *Reader[P]) stuck(s, next *sheet[P], from int) (*sheet[P], error) {
 
 // takeNext takes a page that was asked for exactly behind the place.
 func (r *Reader[P]) takeNext(s *sheet[P]) *sheet[P] {
-	fresh := indexes(0, len(s.Marks))
 	if r.moves.any {
-		fresh = r.unknown(s.Marks, r.moves.goneBack)
+		return r.takeRest(s, r.unknown(s, 0, len(s.Marks)), 0)
 	}
-	return r.takeRest(s, fresh, 0)
+	return r.takeRest(s, indexes(0, len(s.Marks)), 0)
 }
 
 // empty decides about an empty page exactly behind the place: it is the end, unless it claims
@@ -129,4 +126,11 @@ func (r *Reader[P]) empty(ctx context.Context, s *sheet[P]) (*sheet[P], error) {
 	}
 	r.endRest()
 	return nil, nil
+}
+
+// misplaced reports whether a page says that it begins elsewhere than asked.
+func (s *sheet[P]) misplaced() bool { return s.Claims.Offset > 0 && s.Claims.Offset != s.Offset }
+
+func (r *Reader[P]) misplacedError(s *sheet[P]) error {
+	return r.settings.Errorf("the server answers offset %d with the page at offset %d", s.Offset, s.Claims.Offset)
 }

@@ -52,20 +52,19 @@ type taken struct {
 	offset  int   // of the page
 	total   int
 	marks   []Mark
-	news    []int // indexes of its new records, in the order in which they are returned
-	fresh   []int // those of them that are returned, since others may be older than wanted
+	fresh   []int // indexes of its new records, in their order
+	wanted  []int // those of them that are returned: others may be older than wanted
 	from    int   // its records from here on belong to the piece,
 	to      int   // up to here
 	inFront bool  // it was read for what was added in front
 }
 
-// place returns the place after so many of the new records were returned.
-func (t *taken) place(returned int) place {
+// place returns the place before the new records that were not returned yet.
+func (t *taken) place(left []int) place {
 	p := t.before
-	left := t.fresh[returned:]
 	unread := make([]bool, len(t.marks)) // the records from the next one on
 	if len(left) > 0 {
-		for _, i := range t.news[slices.Index(t.news, left[0]):] {
+		for _, i := range t.fresh[slices.Index(t.fresh, left[0]):] {
 			unread[i] = true
 		}
 	}

@@ -1,6 +1,9 @@
 package paging
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // sight is what a page shows of an end of the block.
 type sight byte
@@ -11,130 +14,175 @@ const (
 	joined        // one that joins
 )
 
-// sees returns what a page shows of the end of the block.
-func (r *Reader[P]) sees(s *sheet[P]) sight {
-	seen := nothing
-	for _, m := range s.Marks {
-		if r.memory.joins(m.ID, atBack) {
-			return joined
-		}
-		if r.memory.gappy && r.returned(m, r.place.span) {
-			seen = timed
+// sees returns what a page shows of an end of the block, and the index of the first record that
+// shows it.
+func (r *Reader[P]) sees(s *sheet[P], end side) (int, sight) {
+	if i := slices.IndexFunc(s.Marks, func(m Mark) bool { return r.memory.joins(m.ID, end) }); i >= 0 {
+		return i, joined
+	}
+	if r.memory.gappy && !r.place.newest.IsZero() {
+		told := &sheet[P]{gone: r.place.span}
+		if i := slices.IndexFunc(s.Marks, func(m Mark) bool { return r.returned(told, m) }); i >= 0 {
+			return i, timed
 		}
 	}
-	return seen
+	return -1, nothing
+}
+
+// shows reports whether a page shows anything of the end of the block.
+func (r *Reader[P]) shows(s *sheet[P]) bool {
+	_, seen := r.sees(s, atBack)
+	return seen != nothing
 }
 
 // search takes a page that is joined to the end of the block. If there is none, all that is
-// known of that end was deleted.
+// known of that end was deleted: then creation times decide, or the length of the list.
 func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
 	r.moves.any = true
 	from, err := r.guess(ctx, missed)
-	if err != nil {
-		return nil, err
-	}
-	found, seen, length, err := r.survey(ctx, from)
-	if err == nil && seen == nothing && from.Offset > 0 { // it has moved away, or is somewhere else
-		if from, err = r.fetch(ctx, 0); err == nil {
-			found, seen, length, err = r.survey(ctx, from)
+	var found, last *sheet[P]
+	seen := nothing
+	look := func(s *sheet[P]) bool {
+		_, now := r.sees(s, atBack)
+		if now > nothing {
+			found, seen = s, now
 		}
+		return now == joined || now == nothing && seen == timed && s.Offset >= found.end()
+	}
+	for err == nil {
+		if last, err = r.walk(ctx, from, look); seen > nothing || from.Offset == 0 {
+			break
+		}
+		from, err = r.fetch(ctx, 0) // it has moved away, or is somewhere else
 	}
 	switch {
 	case err != nil:
 		return nil, err
-	case seen == nothing && r.memory.gappy && r.place.newest.IsZero() && length < r.place.offset:
-		return nil, r.endAt(ctx, length)
+	case seen == timed:
+		found.gone = r.place.span
+	case seen == nothing && r.blind() && last.end() < r.place.offset:
+		return nil, r.endAt(last)
 	case seen == nothing:
 		r.restart()
 		return nil, nil
-	case seen == timed:
-		r.moves.goneBack = r.place.span
 	}
-	fresh, at := r.behind(found.Marks)
+	fresh, at := r.behind(found)
 	return r.takeRest(found, fresh, at), nil
 }
 
-// guess returns a page near the end of the block, from which a survey may begin. It looks at
-// the page that a change of the total points to. Where all pages to the left must show
-// something of the block, it goes there by steps that double, and back by halves.
-func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
-	s, err := r.hinted(ctx, missed)
-	if err != nil || r.sees(s) == nothing && r.memory.gappy && r.place.newest.IsZero() {
-		if err == nil {
-			s, err = r.fetch(ctx, 0)
-		}
-		return s, err
-	}
-	hi := max(missed.Offset, s.Offset) // nothing was seen there, or nothing more
-	for step := r.stride(); err == nil && r.sees(s) == nothing && s.Offset > 0; step *= 2 {
-		hi = s.Offset
-		s, err = r.fetch(ctx, max(0, hi-step))
-	}
-	if err == nil && r.sees(s) != nothing {
-		s, err = r.halve(ctx, s, hi)
-	}
-	if err == nil && r.sees(s) == timed && s.Offset > 0 { // late records stand a few places off
-		s, err = r.fetch(ctx, max(0, s.Offset-surely))
-	}
-	return s, err
-}
+// blind reports whether pages within the block show nothing of it.
+func (r *Reader[P]) blind() bool { return r.memory.gappy && r.place.newest.IsZero() }
 
-// hinted returns the page that a change of the total points to, if the missed one does not show
-// anything.
-func (r *Reader[P]) hinted(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
-	total, before := missed.Claims.Total, r.place.total
-	if r.sees(missed) != nothing || total == 0 || before == 0 || total == before {
-		return missed, nil
-	}
-	return r.fetch(ctx, max(0, missed.Offset+total-before))
-}
-
-// halve returns the page that shows something and is nearest to the offset hi, where nothing does.
-func (r *Reader[P]) halve(ctx context.Context, s *sheet[P], hi int) (*sheet[P], error) {
-	for hi-s.Offset > r.stride() {
-		mid, err := r.fetch(ctx, (s.Offset+hi)/2)
-		switch {
-		case err != nil:
+// walk looks at the pages from s on, without a gap, until look returns true or nothing follows. It
+// returns the last of them.
+func (r *Reader[P]) walk(ctx context.Context, s *sheet[P], look func(*sheet[P]) bool) (*sheet[P], error) {
+	for over := false; !look(s) && !over && !s.last(); {
+		next, done, err := r.onward(ctx, s)
+		if err != nil {
 			return nil, err
-		case r.sees(mid) == nothing:
-			hi = mid.Offset
-		default:
-			s = mid
 		}
+		s, over = next, done
 	}
 	return s, nil
 }
 
-// survey looks at the pages from s on, without a gap, until one is joined. If none is, it
-// returns the last page that shows records by their times. length is that of the list, as far
-// as it was looked at.
-func (r *Reader[P]) survey(ctx context.Context, s *sheet[P]) (found *sheet[P], seen sight, length int, err error) {
-	for over := false; err == nil; s, over, err = r.onward(ctx, s) {
-		switch now := r.sees(s); {
-		case now == joined:
-			return s, joined, length, nil
-		case now == timed:
-			found, seen = s, timed
-		case seen == timed && s.Offset >= found.end():
-			return found, seen, length, nil
-		}
-		length = max(length, s.end())
-		if over || len(s.Marks) == 0 || s.Claims.Ends {
-			break
+// guess returns a page near the end of the block, from which a walk may begin. It looks at
+// the page that a change of the total points to. Where all pages to the left must show
+// something of the block, it goes there by steps that double, and back by halves.
+func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (s *sheet[P], err error) {
+	s = missed
+	if total, before := missed.Claims.Total, r.place.total; !r.shows(s) && total > 0 && before > 0 && total != before {
+		if s, err = r.fetch(ctx, missed.Offset+total-before); err != nil {
+			return nil, err
 		}
 	}
-	return found, seen, length, err
+	if r.blind() && !r.shows(s) {
+		return r.fetch(ctx, 0)
+	}
+	hi := max(missed.Offset, s.Offset) // nothing was seen there, or nothing more
+	for step := r.step(r.length()); err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
+		hi = s.Offset
+		s, err = r.fetch(ctx, hi-step)
+	}
+	if err == nil && r.shows(s) {
+		s, err = r.halve(ctx, s, hi, r.shows)
+	}
+	if err != nil || s.Offset == 0 {
+		return s, err
+	}
+	if _, seen := r.sees(s, atBack); seen == timed { // late records stand a few places off
+		return r.fetch(ctx, s.Offset-surely)
+	}
+	return s, nil
+}
+
+// halve returns the page for which yes is true that is nearest to the offset hi, where it is not.
+func (r *Reader[P]) halve(ctx context.Context, lo *sheet[P], hi int, yes func(*sheet[P]) bool) (*sheet[P], error) {
+	for hi-lo.Offset > r.step(r.length()) {
+		mid, err := r.fetch(ctx, (lo.Offset+hi)/2)
+		switch {
+		case err != nil:
+			return nil, err
+		case yes(mid):
+			lo = mid
+		default:
+			hi = mid.Offset
+		}
+	}
+	return lo, nil
 }
 
 // endAt moves the place to the end of a list that has become shorter than what was read of
-// it, and counts as read.
-func (r *Reader[P]) endAt(ctx context.Context, length int) error {
-	s, err := r.fetch(ctx, max(0, length-ends))
-	if err != nil {
-		return err
-	}
-	r.takeRest(s, nil, min(len(s.Marks), max(0, r.place.head-s.Offset))) // not what was added in front
+// it, and counts as read: all of its last page but what was added in front.
+func (r *Reader[P]) endAt(last *sheet[P]) error {
+	r.takeRest(last, nil, min(len(last.Marks), max(0, r.place.head-last.Offset)))
 	r.place.tail = r.place.last
 	r.endRest()
 	return nil
+}
+
+// onward gets the page behind another one, without a gap: it shows one of its records, or
+// begins the list. over reports whether it shows nothing behind that page.
+func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], over bool, err error) {
+	step := r.step(len(s.Marks))
+	for offset, repeated := s.Offset+step, 0; ; {
+		if next, err = r.fetch(ctx, offset); err != nil {
+			return nil, false, err
+		}
+		n, same := len(next.Marks), next.endsLike(s)
+		switch {
+		case next.misplaced():
+			return nil, false, r.misplacedError(next)
+		case same && next.startsLike(s) && repeated < 3 && (n > 1 || offset > s.Offset): // or does the server ignore offsets?
+			repeated++
+			offset += step << repeated
+		case same:
+			return next, n == 1 || n < len(s.Marks) || repeated == 3, nil
+		case offset == 0 || s.shares(next):
+			return next, false, nil
+		default:
+			offset = max(0, offset-step)
+		}
+	}
+}
+
+func (s *sheet[P]) end() int { return s.Offset + len(s.Marks) }
+
+// last reports whether nothing follows a page, as far as it says.
+func (s *sheet[P]) last() bool { return len(s.Marks) == 0 || s.Claims.Ends }
+
+// startsLike reports whether two pages begin with the same record.
+func (s *sheet[P]) startsLike(other *sheet[P]) bool {
+	return len(s.Marks) > 0 && len(other.Marks) > 0 && s.Marks[0].ID == other.Marks[0].ID
+}
+
+// endsLike reports whether two pages end with the same record.
+func (s *sheet[P]) endsLike(other *sheet[P]) bool {
+	n, m := len(s.Marks), len(other.Marks)
+	return n > 0 && m > 0 && s.Marks[n-1].ID == other.Marks[m-1].ID
+}
+
+// shares reports whether two pages show a record both.
+func (s *sheet[P]) shares(other *sheet[P]) bool {
+	return slices.ContainsFunc(other.Marks, func(m Mark) bool { return slices.Contains(s.Marks, m) })
 }

@@ -45,11 +45,11 @@ func (r *Reader[P]) wanted(marks []Mark, fresh []int) []int {
 // nothing newer stands behind so many older records.
 func (r *Reader[P]) enough(marks []Mark) bool {
 	if r.place.order != falling || !older(marks, r.settings.Since) {
-		r.older = 0
+		r.round.older = 0
 		return false
 	}
-	r.older += len(marks)
-	return r.older >= surely
+	r.round.older += len(marks)
+	return r.round.older >= surely
 }
 
 // restIsOlder reports whether what stands behind the place is older than wanted.
@@ -73,7 +73,7 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 	}
 	last, err := r.lastOlder(ctx, first)
 	for step := max(surely, r.server.longest); err == nil && last.Offset > 0; step *= 2 { // the list may move to the left meanwhile
-		if last, err = r.fetch(ctx, max(0, last.Offset-step)); err == nil && last.Offset > 0 && older(last.Marks, r.settings.Since) {
+		if last, err = r.fetch(ctx, last.Offset-step); err == nil && last.Offset > 0 && older(last.Marks, r.settings.Since) {
 			r.skip(first, last)
 			break
 		}
@@ -91,7 +91,6 @@ func (r *Reader[P]) skip(first, s *sheet[P]) {
 	r.takeRest(s, nil, 0)
 	r.place.tail = r.place.last
 	r.capture(first)
-	r.round.stage = rest
 }
 
 // trend returns the order of a list, by two records that stand so far apart that late ones make
@@ -118,15 +117,9 @@ func (r *Reader[P]) trend(ctx context.Context, first *sheet[P]) (order, error) {
 // double, or from the end if that is told, and then by halves. It is the first page if the times
 // do not rise.
 func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], error) {
-	lo, hi := first, 0 // hi is the offset of a page that has none; 0: not known yet
-	next := max(surely, r.step(r.server.longest))
-	if first.Claims.Total > 0 {
-		next = max(next, first.Claims.Total-r.server.longest/2)
-	}
-	for hi == 0 || hi-lo.Offset > r.step(r.server.longest) {
-		if hi > 0 {
-			next = (lo.Offset + hi) / 2
-		}
+	lo := first
+	next := max(surely, r.step(r.server.longest), first.Claims.Total-r.server.longest/2)
+	for {
 		s, err := r.fetch(ctx, next)
 		switch {
 		case err != nil && r.settings.Refused(err):
@@ -134,16 +127,12 @@ func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], 
 		case err != nil:
 			return nil, err
 		case newer(s.Marks, r.settings.Since): // also an empty page
-			hi = next
+			return r.halve(ctx, lo, next, func(s *sheet[P]) bool { return !newer(s.Marks, r.settings.Since) })
 		case s.Marks[0].At.Before(first.Marks[0].At), next > maxNumber/2:
 			return first, nil
-		default:
-			lo = s
-			if s.Claims.Ends {
-				return lo, nil
-			}
-			next *= 2
+		case s.Claims.Ends:
+			return s, nil
 		}
+		lo, next = s, 2*next
 	}
-	return lo, nil
 }

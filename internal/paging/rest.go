@@ -1,0 +1,157 @@
+package paging
+
+import (
+	"context"
+	"slices"
+)
+
+// readRest takes the page that comes next behind the place.
+func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
+	if most := 100 + 2*r.memory.size()/r.length(); r.moves.idle > most {
+		r.moves.idle = 0
+		return nil, r.settings.Errorf("%d pages in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", most, r.place.offset)
+	}
+	if s := r.round.front.whole(); s != nil { // it shows the rest too
+		if fresh, from := r.fresh(s, max(1, r.place.offset)); from >= 0 {
+			return r.takeRest(s, fresh, from), nil
+		}
+	}
+	n := r.overlap()
+	s, err := r.next(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	fresh, from := r.fresh(s, n)
+	switch {
+	case s.misplaced() && r.begins():
+		return nil, r.misplacedError(s)
+	case len(s.Marks) == 0 && r.begins():
+		return r.empty(ctx, s)
+	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):
+		return r.doubt(ctx, s, n)
+	case from < 0:
+		return r.search(ctx, s)
+	}
+	return r.takeRest(s, fresh, from), nil
+}
+
+// overlap returns how many known records the next page should begin with.
+func (r *Reader[P]) overlap() int {
+	if r.begins() {
+		return 0
+	}
+	n := 1 + 2*r.moves.left // the list may go on moving as it did
+	if near := r.place.total == 0 || r.place.total < r.place.offset+2*ends; r.round.wide || r.follows && near {
+		n = max(n, ends)
+	}
+	return min(n, max(1, min(r.server.longest, r.settings.Limit)/2), r.place.offset)
+}
+
+// next gets the page that begins n records before the place: again, if the one that was asked
+// for early brings nothing new.
+func (r *Reader[P]) next(ctx context.Context, n int) (*sheet[P], error) {
+	ask := Ask{Offset: r.place.offset - n, Limit: r.settings.Limit}
+	f, early, err := r.ahead.get(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	s := r.note(f, ask)
+	if !early {
+		return s, nil
+	}
+	if fresh, _ := r.fresh(s, n); len(fresh) > 0 {
+		return s, nil
+	}
+	r.ahead.miss()
+	return r.fetch(ctx, ask.Offset)
+}
+
+// fresh returns the indexes of the new records of a page that should begin with n known
+// ones, and the index of the first known one; -1 if the page is not joined.
+func (r *Reader[P]) fresh(s *sheet[P], n int) (fresh []int, from int) {
+	switch {
+	case n == 0 && !r.moves.any && r.begins(), r.inPlace(s.Marks, n):
+		return indexes(n, len(s.Marks)), n - min(n, len(r.place.last))
+	case n == 0 && r.begins():
+		return r.unknown(s, 0, len(s.Marks)), 0
+	}
+	return r.behind(s)
+}
+
+// begins reports whether a page needs no known record: it begins the block, or the server
+// allows no overlap.
+func (r *Reader[P]) begins() bool { return len(r.place.last) == 0 || r.server.exact }
+
+// inPlace reports whether a page begins with the n records before the place, in a list that
+// has not moved so far.
+func (r *Reader[P]) inPlace(marks []Mark, n int) bool {
+	last := r.place.last
+	if r.moves.any || n == 0 || n > len(marks) {
+		return false
+	}
+	for i := 1; i <= min(n, len(last)); i++ {
+		if marks[n-i].ID != last[len(last)-i] {
+			return false
+		}
+	}
+	return true
+}
+
+// behind returns the indexes of the new records that stand behind the first one that joins
+// the page to the end of the block, and the index of that one; -1 if there is none. The list
+// has moved, or may have.
+func (r *Reader[P]) behind(s *sheet[P]) (fresh []int, from int) {
+	r.moves.any = r.moves.any || len(s.Marks) > 0
+	from = slices.IndexFunc(s.Marks, func(m Mark) bool { return r.joins(s, m, atBack) })
+	if from < 0 {
+		return nil, -1
+	}
+	return r.unknown(s, from, len(s.Marks)), from
+}
+
+// joins reports whether a record joins a page to an end of the block.
+func (r *Reader[P]) joins(s *sheet[P], m Mark, end side) bool {
+	return r.memory.joins(m.ID, end) || s.gone != span{} && r.returned(s, m)
+}
+
+// returned reports whether a record of a page was returned: it is remembered, or its time tells.
+func (r *Reader[P]) returned(s *sheet[P], m Mark) bool {
+	return r.memory.knows(m.ID) || s.gone.inside(m.At)
+}
+
+// unknown returns the indexes of the records that were not returned.
+func (r *Reader[P]) unknown(s *sheet[P], from, to int) []int {
+	return slices.DeleteFunc(indexes(from, to), func(i int) bool { return r.returned(s, s.Marks[i]) })
+}
+
+func indexes(from, to int) []int {
+	all := make([]int, 0, max(0, to-from))
+	for i := from; i < to; i++ {
+		all = append(all, i)
+	}
+	return all
+}
+
+// takeRest takes a page whose records from an index on belong to the block.
+func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
+	for _, m := range s.Marks[from:] {
+		r.memory.add(m.ID, atBack)
+	}
+	r.took(taken{offset: s.Offset, total: s.Claims.Total, marks: s.Marks, fresh: fresh, from: from, to: len(s.Marks)})
+	r.moves.left = max(-r.latest.moved(), r.moves.left/2)
+	r.round.wide = false
+	if s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks) {
+		r.endRest()
+		return s
+	}
+	r.ahead.expect(r.place.offset-r.overlap()-s.Offset, s.Claims.Total)
+	return s
+}
+
+// endRest notes that the list was read to its end.
+func (r *Reader[P]) endRest() {
+	r.place.ended = true
+	if r.round.stage = front; !r.round.front.begun {
+		r.finish()
+	}
+}
