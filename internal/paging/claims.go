@@ -105,7 +105,7 @@ func (r *Reader[P]) stuck(s, next *sheet[P], from int) (*sheet[P], error) {
 // takeNext takes a page that was asked for exactly behind the place.
 func (r *Reader[P]) takeNext(s *sheet[P]) *sheet[P] {
 	if r.moves.any {
-		return r.takeRest(s, r.unknown(s, 0, len(s.Marks)), 0)
+		return r.takeRest(s, r.unknown(s.Marks, atBack), 0)
 	}
 	return r.takeRest(s, indexes(0, len(s.Marks)), 0)
 }

@@ -45,7 +45,7 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 	})
 	switch best {
 	case timed:
-		w.page.gone = r.place.span
+		r.moves.gone[atFront] = r.place.span
 	case joined:
 		r.moveTo(w.page)
 	}
@@ -106,8 +106,8 @@ func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 // there is none.
 func (r *Reader[P]) before(s *sheet[P]) (fresh []int, to int) {
 	for i, m := range slices.Backward(s.Marks) {
-		if r.joins(s, m, atFront) {
-			fresh = r.unknown(s, 0, i)
+		if r.joins(m, atFront) {
+			fresh = r.unknown(s.Marks[:i], atFront)
 			slices.Reverse(fresh)
 			return fresh, i + 1
 		}

@@ -78,9 +78,10 @@ type server struct {
 
 // moves is what pages have shown about the moves of the list.
 type moves struct {
-	any  bool // the list has moved: marks decide what is new, and no longer positions
-	left int  // how far it has moved to the left lately; halved with each page in place
-	idle int  // pages in a row without a new record
+	any  bool          // the list has moved: marks decide what is new, and no longer positions
+	left int           // how far it has moved to the left lately; halved with each page in place
+	idle int           // pages in a row without a new record
+	gone map[side]span // creation times of what was returned, for an end that was deleted
 }
 
 // round is the state of a round.
@@ -108,13 +109,13 @@ const (
 type sheet[P any] struct {
 	Fetched[P]
 	Ask
-	gone span // creation times of what was returned, if they alone tell that on this page
 }
 
 // New returns a reader. fetch gets a page; it is called from several goroutines if
 // s.Pages is above 1. The error is of type Refused.
 func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)) (*Reader[P], error) {
 	r := &Reader[P]{settings: s, ahead: ahead[P]{fetch: fetch, most: s.Pages}, place: place{offset: s.Offset}}
+	r.moves.gone = make(map[side]span)
 	r.memory.gappy = s.Offset > 0
 	if s.Cursor == "" {
 		return r, nil
@@ -224,7 +225,7 @@ func (r *Reader[P]) begin(ctx context.Context) error {
 // deleted, or cannot be told any more.
 func (r *Reader[P]) restart() {
 	r.memory.restart()
-	r.moves.any = true
+	r.moves = moves{any: true, gone: make(map[side]span)}
 	r.place = place{}
 	r.round.front = walk[P]{}
 	r.round.stage = start
@@ -250,7 +251,7 @@ func (r *Reader[P]) fetch(ctx context.Context, offset int) (*sheet[P], error) {
 func (r *Reader[P]) note(f Fetched[P], ask Ask) *sheet[P] {
 	r.server.longest = max(r.server.longest, len(f.Marks))
 	r.round.age = max(r.round.age, f.Age)
-	return &sheet[P]{Fetched: f, Ask: ask}
+	return &sheet[P]{f, ask}
 }
 
 // length returns how many records a page may have.

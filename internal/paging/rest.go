@@ -73,7 +73,7 @@ func (r *Reader[P]) fresh(s *sheet[P], n int) (fresh []int, from int) {
 	case n == 0 && !r.moves.any && r.begins(), r.inPlace(s.Marks, n):
 		return indexes(n, len(s.Marks)), n - min(n, len(r.place.last))
 	case n == 0 && r.begins():
-		return r.unknown(s, 0, len(s.Marks)), 0
+		return r.unknown(s.Marks, atBack), 0
 	}
 	return r.behind(s)
 }
@@ -102,26 +102,33 @@ func (r *Reader[P]) inPlace(marks []Mark, n int) bool {
 // has moved, or may have.
 func (r *Reader[P]) behind(s *sheet[P]) (fresh []int, from int) {
 	r.moves.any = r.moves.any || len(s.Marks) > 0
-	from = slices.IndexFunc(s.Marks, func(m Mark) bool { return r.joins(s, m, atBack) })
+	from = slices.IndexFunc(s.Marks, func(m Mark) bool { return r.joins(m, atBack) })
 	if from < 0 {
 		return nil, -1
 	}
-	return r.unknown(s, from, len(s.Marks)), from
+	fresh = r.unknown(s.Marks[from:], atBack)
+	for k := range fresh {
+		fresh[k] += from
+	}
+	return fresh, from
 }
 
 // joins reports whether a record joins a page to an end of the block.
-func (r *Reader[P]) joins(s *sheet[P], m Mark, end side) bool {
-	return r.memory.joins(m.ID, end) || s.gone != span{} && r.returned(s, m)
+func (r *Reader[P]) joins(m Mark, end side) bool {
+	gone, ok := r.moves.gone[end]
+	return r.memory.joins(m.ID, end) || ok && (gone.inside(m.At) || r.memory.knows(m.ID))
 }
 
-// returned reports whether a record of a page was returned: it is remembered, or its time tells.
-func (r *Reader[P]) returned(s *sheet[P], m Mark) bool {
-	return r.memory.knows(m.ID) || s.gone.inside(m.At)
-}
-
-// unknown returns the indexes of the records that were not returned.
-func (r *Reader[P]) unknown(s *sheet[P], from, to int) []int {
-	return slices.DeleteFunc(indexes(from, to), func(i int) bool { return r.returned(s, s.Marks[i]) })
+// unknown returns the indexes of the records that are not remembered, and were not returned by
+// their times if the end of the block was deleted.
+func (r *Reader[P]) unknown(marks []Mark, end side) (fresh []int) {
+	gone := r.moves.gone[end]
+	for i, m := range marks {
+		if !r.memory.knows(m.ID) && !gone.inside(m.At) {
+			fresh = append(fresh, i)
+		}
+	}
+	return fresh
 }
 
 func indexes(from, to int) []int {

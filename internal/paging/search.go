@@ -20,11 +20,9 @@ func (r *Reader[P]) sees(s *sheet[P], end side) (int, sight) {
 	if i := slices.IndexFunc(s.Marks, func(m Mark) bool { return r.memory.joins(m.ID, end) }); i >= 0 {
 		return i, joined
 	}
-	if r.memory.gappy && !r.place.newest.IsZero() {
-		told := &sheet[P]{gone: r.place.span}
-		if i := slices.IndexFunc(s.Marks, func(m Mark) bool { return r.returned(told, m) }); i >= 0 {
-			return i, timed
-		}
+	told := func(m Mark) bool { return r.place.inside(m.At) || !r.place.newest.IsZero() && r.memory.knows(m.ID) }
+	if i := slices.IndexFunc(s.Marks, told); i >= 0 && r.memory.gappy {
+		return i, timed
 	}
 	return -1, nothing
 }
@@ -44,7 +42,7 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (*sheet[P], er
 	seen := nothing
 	look := func(s *sheet[P]) bool {
 		_, now := r.sees(s, atBack)
-		if now > nothing {
+		if now > nothing || s.Offset == 0 { // there the walk begins anew
 			found, seen = s, now
 		}
 		return now == joined || now == nothing && seen == timed && s.Offset >= found.end()
@@ -59,7 +57,7 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (*sheet[P], er
 	case err != nil:
 		return nil, err
 	case seen == timed:
-		found.gone = r.place.span
+		r.moves.gone[atBack] = r.place.span
 	case seen == nothing && r.blind() && last.end() < r.place.offset:
 		return nil, r.endAt(last)
 	case seen == nothing:
