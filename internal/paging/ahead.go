@@ -12,11 +12,7 @@ type ahead[P any] struct {
 	step  int         // from the offset of a page to that of the next; 0: not known
 	total int         // number of records; 0: not told
 	wary  int         // pages that must be taken before any is asked for early again
-	calm  int         // that number after the next miss: it doubles while pages are missed
 }
-
-// The fewest and most pages that must be taken after a miss.
-const minCalm, maxCalm = 2, 64
 
 // early is a page asked for before it is wanted.
 type early[P any] struct {
@@ -47,15 +43,12 @@ func (a *ahead[P]) get(ctx context.Context, ask Ask) (page Fetched[P], early boo
 }
 
 // start asks for the page that is wanted and for those behind it.
-func (a *ahead[P]) start(ctx context.Context, wanted Ask) {
+func (a *ahead[P]) start(ctx context.Context, ask Ask) {
 	if a.most < 2 || a.wary > 0 || a.step < 1 {
 		return
 	}
-	for len(a.early) < a.most {
-		ask := wanted
-		if last := len(a.early) - 1; last >= 0 {
-			ask.Offset = a.early[last].ask.Offset + a.step
-		}
+	ask.Offset += len(a.early) * a.step
+	for ; len(a.early) < a.most; ask.Offset += a.step {
 		if a.total > 0 && ask.Offset+1 >= a.total {
 			return // nothing follows the overlap
 		}
@@ -74,19 +67,13 @@ func (a *ahead[P]) start(ctx context.Context, wanted Ask) {
 // miss notes that a page asked for early cannot be used.
 func (a *ahead[P]) miss() {
 	a.stop()
-	a.wary = max(a.calm, minCalm)
-	a.calm = min(2*a.wary, maxCalm)
+	a.wary = a.most
 }
 
 // expect notes that a page was taken: the next one is expected step further, and the
 // list has total records, if told.
 func (a *ahead[P]) expect(step, total int) {
-	switch {
-	case a.wary > 0:
-		a.wary--
-	default:
-		a.calm = 0
-	}
+	a.wary = max(0, a.wary-1)
 	a.step, a.total = step, total
 }
 

@@ -19,36 +19,28 @@ const maxNumber = math.MaxInt32 / 4
 
 var cursorText = base64.RawURLEncoding.Strict()
 
-// A cursor is, in base64:
-//
-//	version   1 byte
-//	checksum  4 bytes, of the name of the list and all that follows
-//	state     1 byte: the order, plus 4 at the end of the list
-//	offset, total, head  varints
-//	oldest, newest, since  varints: seconds since the year 1, and nanoseconds
-//	tail      1 byte that counts them, and 8 bytes for each mark
-//	first     as tail
+// A cursor is, in base64, a byte for the version, four of a checksum, and these.
+type cursor struct {
+	Ended                 bool
+	Order                 order
+	Offset, Total, Head   int32
+	Oldest, Newest, Since [2]int64 // seconds and nanoseconds
+	Tails, Firsts         uint8    // how many there are
+	Tail, First           [ends]uint64
+}
 
 // Cursor returns the place before the rest records of the latest page that were not
 // returned yet, as a text.
 func (r *Reader[P]) Cursor(rest int) string {
 	p := r.placeBefore(rest)
-	b := []byte{byte(p.order)}
-	if p.ended {
-		b[0] |= 4
-	}
-	for _, n := range []int{p.offset, p.total, p.head} {
-		b = binary.AppendVarint(b, int64(max(min(n, maxNumber), -maxNumber)))
-	}
-	for _, t := range []time.Time{p.oldest, p.newest, r.settings.Since} {
-		b = binary.AppendVarint(b, t.Unix())
-		b = binary.AppendVarint(b, int64(t.Nanosecond()))
-	}
-	for _, marks := range [][]uint64{p.tail, p.first} {
-		b = append(b, byte(len(marks)))
-		for _, id := range marks {
-			b = binary.BigEndian.AppendUint64(b, id)
-		}
+	number := func(n int) int32 { return int32(max(min(n, maxNumber), -maxNumber)) }
+	instant := func(t time.Time) [2]int64 { return [2]int64{t.Unix(), int64(t.Nanosecond())} }
+	c := cursor{Ended: p.ended, Order: p.order, Offset: number(p.offset), Total: number(p.total), Head: number(p.head)}
+	c.Oldest, c.Newest, c.Since = instant(p.oldest), instant(p.newest), instant(r.settings.Since)
+	c.Tails, c.Firsts = uint8(copy(c.Tail[:], p.tail)), uint8(copy(c.First[:], p.first))
+	b, err := binary.Append(nil, binary.BigEndian, &c)
+	if err != nil {
+		panic(err) // the size of a cursor is fixed
 	}
 	return cursorText.EncodeToString(append(append([]byte{cursorVersion}, checksum(r.settings.List, b)...), b...))
 }
@@ -65,54 +57,17 @@ func parseCursor(list, text string) (p place, since time.Time, err error) {
 	if !bytes.Equal(b[1:5], checksum(list, b[5:])) {
 		return p, since, Refused(fmt.Sprintf("the text is not a cursor of the list %s, or is damaged", list))
 	}
-	if since, err = p.read(bytes.NewReader(b[5:])); err != nil {
+	var c cursor
+	n, err := binary.Decode(b[5:], binary.BigEndian, &c)
+	valid := min(c.Offset, c.Total) >= 0 && max(c.Offset, c.Total, c.Head, -c.Head) <= maxNumber
+	if err != nil || n != len(b)-5 || !valid || c.Order > falling || max(c.Tails, c.Firsts) > ends {
 		return p, since, Refused("the cursor is damaged")
 	}
-	return p, since, nil
-}
-
-// read reads a place and the time of Since.
-func (p *place) read(r *bytes.Reader) (since time.Time, err error) {
-	number := func(least, most int64) (n int64) {
-		if err == nil {
-			n, err = binary.ReadVarint(r)
-		}
-		if err == nil && (n < least || n > most) {
-			err = fmt.Errorf("%d is not within %d to %d", n, least, most)
-		}
-		return n
-	}
-	state, err := r.ReadByte()
-	if err == nil && (state > 7 || state&3 > byte(falling)) {
-		err = fmt.Errorf("the state is %d", state)
-	}
-	p.ended, p.order = state&4 != 0, order(state&3)
-	p.offset, p.total, p.head = int(number(0, maxNumber)), int(number(0, maxNumber)), int(number(-maxNumber, maxNumber))
-	for _, t := range []*time.Time{&p.oldest, &p.newest, &since} {
-		seconds, nanoseconds := number(math.MinInt64, math.MaxInt64), number(0, 999_999_999)
-		*t = time.Unix(seconds, nanoseconds).UTC()
-	}
-	for _, marks := range []*[]uint64{&p.tail, &p.first} {
-		if err == nil {
-			*marks, err = readMarks(r)
-		}
-	}
-	if err == nil && r.Len() > 0 {
-		err = fmt.Errorf("%d bytes follow", r.Len())
-	}
-	return since, err
-}
-
-func readMarks(r *bytes.Reader) ([]uint64, error) {
-	n, err := r.ReadByte()
-	if err != nil {
-		return nil, err
-	}
-	if n > ends {
-		return nil, fmt.Errorf("%d marks", n)
-	}
-	marks := make([]uint64, n)
-	return marks, binary.Read(r, binary.BigEndian, marks)
+	instant := func(t [2]int64) time.Time { return time.Unix(t[0], t[1]).UTC() }
+	p = place{offset: int(c.Offset), total: int(c.Total), head: int(c.Head), ended: c.Ended, order: c.Order}
+	p.tail, p.first = c.Tail[:c.Tails], c.First[:c.Firsts]
+	p.span = span{instant(c.Oldest), instant(c.Newest)}
+	return p, instant(c.Since), nil
 }
 
 func checksum(list string, b []byte) []byte {
