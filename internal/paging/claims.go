@@ -10,6 +10,13 @@ type Claims struct {
 	Offset int  // where the page says that it begins; 0 if not told
 }
 
+// misplaced reports whether a page says that it begins elsewhere than asked.
+func (s *sheet[P]) misplaced() bool { return s.Claims.Offset > 0 && s.Claims.Offset != s.Offset }
+
+func (r *Reader[P]) misplacedError(s *sheet[P]) error {
+	return r.settings.Errorf("the server answers offset %d with the page at offset %d", s.Offset, s.Claims.Offset)
+}
+
 // repeats reports whether a page shows only what the page before it showed last, and does
 // not say that the list ends there: nothing but the n known records that it was to begin
 // with, or the same records as the page before.
@@ -21,85 +28,59 @@ func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Offset != r.latest.offset
 }
 
-// doubt decides about a page that repeats the one before it, or lacks what it should begin
-// with although it claims that more follows: is the list over, or has the server no room for
-// an overlap, because it rounds offsets or sends single records? What stands exactly behind
-// the place shows that, and then the page itself once more. If both look as if the server
-// rounds offsets, a second look tells that from a list that moves.
-func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], error) {
-	if r.hadRoom(s) {
-		r.endRest()
-		return nil, nil
-	}
-	rounds := s.misplaced() || len(s.Marks) > n
-	taken, next, again, err := r.look(ctx, s, rounds)
-	if err == nil && next != nil && rounds {
-		taken, next, again, err = r.look(ctx, s, rounds)
-	}
-	if err != nil || next == nil {
-		return taken, err
-	}
-	if len(next.Marks) == 0 {
-		next.Claims.More = next.Claims.More || again.Claims.More
-		return r.empty(ctx, next)
-	}
-	_, from := r.behind(next)
-	switch {
-	case from >= 0 && next.startsLike(again):
-		return r.stuck(s, next, from)
-	case from >= 0: // the list has moved to the right
-		return r.takeRest(next, nil, from), nil
-	}
-	r.server.exact = r.server.exact || rounds || len(next.Marks) == 1
-	return r.takeNext(next), nil
-}
-
 // hadRoom reports whether a page of a poll shows the end, because the server has sent longer ones.
 func (r *Reader[P]) hadRoom(s *sheet[P]) bool {
 	n := len(s.Marks)
 	return r.place.ended && !s.Claims.More && 0 < n && n < r.server.longest
 }
 
-// look gets the page exactly behind the place, and a page s in doubt again. If they show what
-// is to be done, it does that, and next is nil.
-func (r *Reader[P]) look(ctx context.Context, s *sheet[P], rounds bool) (taken, next, again *sheet[P], err error) {
-	next, err = r.fetch(ctx, r.place.offset)
-	switch {
-	case err != nil:
-		return nil, nil, nil, err
-	case next.misplaced():
-		return nil, nil, nil, r.misplacedError(next)
-	case len(next.Marks) == 0 && !rounds:
-		taken, err = r.empty(ctx, next)
-		return taken, nil, nil, err
-	}
-	if fresh, from := r.behind(next); len(fresh) > 0 {
-		return r.takeRest(next, fresh, from), nil, nil, nil
-	}
-	if again, err = r.fetch(ctx, max(0, r.place.offset-1)); err != nil || again.misplaced() {
-		return nil, next, again, err
-	}
-	fresh, from := r.fresh(again, 1)
-	switch {
-	case from < 0 && len(again.Marks)+len(s.Marks) > 0:
-		taken, err = r.search(ctx, again)
-		return taken, nil, nil, err
-	case from >= 0 && (len(fresh) > 0 || rounds && !again.startsLike(s)):
-		return r.takeRest(again, fresh, from), nil, nil, nil
-	}
-	return nil, next, again, nil
-}
+// looks is how often a page is looked at before the server is taken for one without overlaps,
+// and not the list for one that moves.
+const looks = 3
 
-// stuck decides about pages that show the same, whatever offset they were asked for at.
-func (r *Reader[P]) stuck(s, next *sheet[P], from int) (*sheet[P], error) {
-	switch {
-	case !s.Claims.More && !next.Claims.More && r.place.total <= r.place.offset:
+// doubt decides about a page that repeats the one before it, or lacks what it should begin
+// with although it claims that more follows: is the list over, or has the server no room for
+// an overlap, because it rounds offsets or sends single records? What stands exactly behind
+// the place shows that, if it is the same at each look.
+func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], error) {
+	if r.hadRoom(s) {
 		r.endRest()
 		return nil, nil
-	case next.Claims.Offset == 0 || r.moves.idle > 3:
+	}
+	next, err := r.fetch(ctx, r.place.offset)
+	switch {
+	case err != nil:
+		return nil, err
+	case next.misplaced():
+		return nil, r.misplacedError(next)
+	}
+	fresh, from := r.behind(next)
+	r.moves.doubts++
+	switch {
+	case len(fresh) > 0, from >= 0 && !next.startsLike(s): // the list has moved to the right
+		return r.takeRest(next, fresh, from), nil
+	case len(next.Marks) == 0 && len(s.Marks) <= n:
+		next.Claims.More = next.Claims.More || s.Claims.More
+		return r.empty(ctx, next)
+	case r.moves.doubts < looks:
+		return nil, nil // the page is asked for again
+	}
+	r.moves.doubts = 0
+	return r.noOverlap(s, next, from)
+}
+
+// noOverlap decides about a page that repeats the one before it, and the page behind it, which
+// has nothing new behind a known record.
+func (r *Reader[P]) noOverlap(s, next *sheet[P], from int) (*sheet[P], error) {
+	switch {
+	case from < 0 && len(next.Marks) > 0:
+		r.server.exact = r.server.exact || len(s.Marks) > 0
+		return r.takeNext(next), nil
+	case s.Claims.More || next.Claims.More || r.place.total > r.place.offset:
 		return nil, r.settings.Errorf("the page at offset %d has nothing new, although the server says that more follows", next.Offset)
 	}
-	return r.takeRest(next, nil, from), nil // it says that it is another page: the list moves
+	r.endRest()
+	return nil, nil
 }
 
 // takeNext takes a page that was asked for exactly behind the place.
@@ -126,11 +107,4 @@ func (r *Reader[P]) empty(ctx context.Context, s *sheet[P]) (*sheet[P], error) {
 	}
 	r.endRest()
 	return nil, nil
-}
-
-// misplaced reports whether a page says that it begins elsewhere than asked.
-func (s *sheet[P]) misplaced() bool { return s.Claims.Offset > 0 && s.Claims.Offset != s.Offset }
-
-func (r *Reader[P]) misplacedError(s *sheet[P]) error {
-	return r.settings.Errorf("the server answers offset %d with the page at offset %d", s.Offset, s.Claims.Offset)
 }

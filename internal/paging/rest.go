@@ -145,7 +145,7 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 		r.memory.add(m.ID, atBack)
 	}
 	r.took(taken{offset: s.Offset, total: s.Claims.Total, marks: s.Marks, fresh: fresh, from: from, to: len(s.Marks)})
-	r.moves.left = max(-r.latest.moved(), r.moves.left/2)
+	r.moves.left, r.moves.doubts = max(-r.latest.moved(), r.moves.left/2), 0
 	r.round.wide = false
 	if s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks) {
 		r.endRest()
