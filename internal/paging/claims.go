@@ -1,6 +1,9 @@
 package paging
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Claims are what a page says about the whole list.
 type Claims struct {
@@ -55,7 +58,10 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 		return nil, r.misplacedError(next)
 	}
 	fresh, from := r.behind(next)
-	r.moves.doubts++
+	r.moves.idle++
+	if r.moves.doubts++; r.moves.doubts == 1 || !slices.Equal(next.Marks, r.moves.doubted) {
+		r.moves.doubts, r.moves.doubted = 1, next.Marks
+	}
 	switch {
 	case len(fresh) > 0, from >= 0 && !next.startsLike(s): // the list has moved to the right
 		return r.takeRest(next, fresh, from), nil

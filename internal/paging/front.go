@@ -53,13 +53,15 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 	return err
 }
 
-// moveTo notes how far the front of the block, and so the place, has moved.
+// moveTo notes how far the front of the block has moved, and so the place, as far as that was not
+// seen yet. What was deleted between the two has moved the place alone.
 func (r *Reader[P]) moveTo(s *sheet[P]) {
 	i, _ := r.sees(s, atFront)
 	if k := slices.Index(r.place.first, s.Marks[i].ID); k >= 0 {
-		moved := s.Offset + i - k - r.place.head
-		r.place.head += moved
-		r.place.offset = max(0, r.place.offset+moved)
+		now := s.Offset + i - k
+		seen := max(min(now, 0), min(r.place.head, max(now, 0)))
+		r.place.offset = max(0, r.place.offset+now-seen)
+		r.place.head = now
 	}
 }
 

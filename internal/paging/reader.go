@@ -78,11 +78,12 @@ type server struct {
 
 // moves is what pages have shown about the moves of the list.
 type moves struct {
-	any    bool          // the list has moved: marks decide what is new, and no longer positions
-	left   int           // how far it has moved to the left lately; halved with each page in place
-	idle   int           // pages in a row without a new record
-	doubts int           // looks in a row at a page that repeats the one before it
-	gone   map[side]span // creation times of what was returned, for an end that was deleted
+	any     bool          // the list has moved: marks decide what is new, and no longer positions
+	left    int           // how far it has moved to the left lately; halved with each page in place
+	idle    int           // pages in a row without a new record
+	doubts  int           // looks in a row at a page that repeats the one before it
+	doubted []Mark        // what stood exactly behind the place at these looks
+	gone    map[side]span // creation times of what was returned, for an end that was deleted
 }
 
 // round is the state of a round.

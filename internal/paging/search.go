@@ -108,7 +108,7 @@ func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (s *sheet[P], e
 	if err != nil || s.Offset == 0 {
 		return s, err
 	}
-	if _, seen := r.sees(s, atBack); seen == timed { // late records stand a few places off
+	if _, seen := r.sees(s, atBack); seen == timed || r.round.wide { // late records stand a few places off
 		return r.fetch(ctx, s.Offset-surely)
 	}
 	return s, nil
