@@ -20,12 +20,14 @@ func (r *Reader[P]) sees(s *sheet[P], end side) (int, sight) {
 	if i := slices.IndexFunc(s.Marks, func(m Mark) bool { return r.memory.joins(m.ID, end) }); i >= 0 {
 		return i, joined
 	}
-	told := func(m Mark) bool { return r.place.inside(m.At) || !r.place.newest.IsZero() && r.memory.knows(m.ID) }
-	if i := slices.IndexFunc(s.Marks, told); i >= 0 && r.memory.gappy {
+	if i := slices.IndexFunc(s.Marks, r.told); i >= 0 && r.memory.gappy && !r.place.newest.IsZero() {
 		return i, timed
 	}
 	return -1, nothing
 }
+
+// told reports whether a record was returned, as far as marks and times tell.
+func (r *Reader[P]) told(m Mark) bool { return r.memory.knows(m.ID) || r.place.inside(m.At) }
 
 // shows reports whether a page shows anything of the end of the block.
 func (r *Reader[P]) shows(s *sheet[P]) bool {
@@ -105,11 +107,26 @@ func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (s *sheet[P], e
 	if err == nil && r.shows(s) {
 		s, err = r.halve(ctx, s, hi, r.shows)
 	}
-	if err != nil || s.Offset == 0 {
-		return s, err
+	if err != nil {
+		return nil, err
 	}
-	if _, seen := r.sees(s, atBack); seen == timed || r.round.wide { // late records stand a few places off
-		return r.fetch(ctx, s.Offset-surely)
+	if _, seen := r.sees(s, atBack); seen == timed || r.round.wide {
+		return r.leftOf(ctx, s, r.told)
+	}
+	return s, nil
+}
+
+// leftOf returns a page to the left of another one, far enough for late records between the two,
+// for all of whose records yes is true: the first page of the list if there is none.
+func (r *Reader[P]) leftOf(ctx context.Context, s *sheet[P], yes func(Mark) bool) (*sheet[P], error) {
+	for step := max(surely, r.server.longest); s.Offset > 0; step *= 2 {
+		left, err := r.fetch(ctx, s.Offset-step)
+		if err != nil {
+			return nil, err
+		}
+		if s = left; all(s.Marks, yes) {
+			break
+		}
 	}
 	return s, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // order is how the creation times of a list run along it, give or take a few places.
@@ -20,35 +19,29 @@ const (
 // late records stand a few places off.
 const surely = 2 * ends
 
-// older reports whether all records were created before t.
-func older(marks []Mark, t time.Time) bool {
-	return len(marks) > 0 && !slices.ContainsFunc(marks, func(m Mark) bool { return m.At.IsZero() || !m.At.Before(t) })
+// older reports whether a record was created before the time of Since. One without a creation
+// time was not.
+func (r *Reader[P]) older(m Mark) bool { return !m.At.IsZero() && m.At.Before(r.settings.Since) }
+
+// all reports whether a page has records, and yes is true for each.
+func all(marks []Mark, yes func(Mark) bool) bool {
+	return len(marks) > 0 && !slices.ContainsFunc(marks, func(m Mark) bool { return !yes(m) })
 }
 
-// newer reports whether all records were created at t or later.
-func newer(marks []Mark, t time.Time) bool {
-	return !slices.ContainsFunc(marks, func(m Mark) bool { return m.At.Before(t) })
-}
-
-// wanted returns the indexes of the records that were created late enough. Those without a
-// creation time are.
+// wanted returns the indexes of the records that were created late enough.
 func (r *Reader[P]) wanted(marks []Mark, fresh []int) []int {
 	if r.settings.Since.IsZero() {
 		return fresh
 	}
-	return slices.DeleteFunc(slices.Clone(fresh), func(i int) bool {
-		return !marks[i].At.IsZero() && marks[i].At.Before(r.settings.Since)
-	})
+	return slices.DeleteFunc(slices.Clone(fresh), func(i int) bool { return r.older(marks[i]) })
 }
 
 // enough reports whether a page ends what is wanted of the list: where creation times fall,
 // nothing newer stands behind so many older records.
 func (r *Reader[P]) enough(marks []Mark) bool {
-	if r.place.order != falling || !older(marks, r.settings.Since) {
+	if r.round.older += len(marks); r.place.order != falling || !all(marks, r.older) {
 		r.round.older = 0
-		return false
 	}
-	r.round.older += len(marks)
 	return r.round.older >= surely
 }
 
@@ -64,7 +57,7 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 	if err != nil || first.last() {
 		return err
 	}
-	if r.place.order, err = r.trend(ctx, first); err != nil || r.place.order != rising || !older(first.Marks, r.settings.Since) {
+	if r.place.order, err = r.trend(ctx, first); err != nil || r.place.order != rising || !all(first.Marks, r.older) {
 		return err
 	}
 	// The server may round offsets, or ignore them: then everything is read.
@@ -72,11 +65,11 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 		return err
 	}
 	last, err := r.lastOlder(ctx, first)
-	for step := max(surely, r.server.longest); err == nil && last.Offset > 0; step *= 2 { // the list may move to the left meanwhile
-		if last, err = r.fetch(ctx, last.Offset-step); err == nil && last.Offset > 0 && older(last.Marks, r.settings.Since) {
-			r.skip(first, last)
-			break
-		}
+	if err == nil {
+		last, err = r.leftOf(ctx, last, r.older) // the list may move to the left meanwhile
+	}
+	if err == nil && last.Offset > 0 {
+		r.skip(first, last)
 	}
 	return err
 }
@@ -116,9 +109,11 @@ func (r *Reader[P]) trend(ctx context.Context, first *sheet[P]) (order, error) {
 // lastOlder returns a page near the last record that is older than wanted: by steps that
 // double, or from the end if that is told, and then by halves. It is the first page if the times
 // do not rise.
-func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], error) {
-	lo := first
-	next := max(surely, r.step(r.server.longest), first.Claims.Total-r.server.longest/2)
+func (r *Reader[P]) lastOlder(ctx context.Context, lo *sheet[P]) (*sheet[P], error) {
+	first, next := lo, max(surely, r.step(r.server.longest), lo.Claims.Total-r.server.longest/2)
+	hasOlder := func(s *sheet[P]) bool {
+		return slices.ContainsFunc(s.Marks, func(m Mark) bool { return m.At.Before(r.settings.Since) })
+	}
 	for {
 		s, err := r.fetch(ctx, next)
 		switch {
@@ -126,8 +121,8 @@ func (r *Reader[P]) lastOlder(ctx context.Context, first *sheet[P]) (*sheet[P], 
 			return nil, fmt.Errorf("%w; the newest records of this list stand behind that offset, because the oldest come first: read the lists of single integrations or jobs instead", err)
 		case err != nil:
 			return nil, err
-		case newer(s.Marks, r.settings.Since): // also an empty page
-			return r.halve(ctx, lo, next, func(s *sheet[P]) bool { return !newer(s.Marks, r.settings.Since) })
+		case !hasOlder(s): // also an empty page
+			return r.halve(ctx, lo, next, hasOlder)
 		case s.Marks[0].At.Before(first.Marks[0].At), next > maxNumber/2:
 			return first, nil
 		case s.Claims.Ends:
