@@ -81,20 +81,12 @@ func (r *Reader[P]) noOverlap(s, next *sheet[P], from int) (*sheet[P], error) {
 	switch {
 	case from < 0 && len(next.Marks) > 0:
 		r.server.exact = r.server.exact || len(s.Marks) > 0
-		return r.takeNext(next), nil
+		return r.takeRest(next, r.unknown(next.Marks, atBack), 0), nil
 	case s.Claims.More || next.Claims.More || r.place.total > r.place.offset:
 		return nil, r.settings.Errorf("the page at offset %d has nothing new, although the server says that more follows", next.Offset)
 	}
 	r.endRest()
 	return nil, nil
-}
-
-// takeNext takes a page that was asked for exactly behind the place.
-func (r *Reader[P]) takeNext(s *sheet[P]) *sheet[P] {
-	if r.moves.any {
-		return r.takeRest(s, r.unknown(s.Marks, atBack), 0)
-	}
-	return r.takeRest(s, indexes(0, len(s.Marks)), 0)
 }
 
 // empty decides about an empty page exactly behind the place: it is the end, unless it claims
@@ -106,7 +98,7 @@ func (r *Reader[P]) empty(ctx context.Context, s *sheet[P]) (*sheet[P], error) {
 		case err != nil:
 			return nil, err
 		case len(next.Marks) > 0:
-			return r.takeNext(next), nil
+			return r.takeRest(next, r.unknown(next.Marks, atBack), 0), nil
 		case s.Claims.Total > s.Offset:
 			return nil, r.settings.Errorf("the page at offset %d is empty, although the total is %d", s.Offset, s.Claims.Total)
 		}

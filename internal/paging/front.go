@@ -8,7 +8,6 @@ import (
 // walk is the way from the beginning of the list to the front of the block, and back.
 type walk[P any] struct {
 	begun bool
-	again bool      // the front was found before in this round
 	at    int       // offset of the page to look at next
 	page  *sheet[P] // the one that was joined, until it is taken
 }
@@ -21,9 +20,8 @@ func (w *walk[P]) whole() *sheet[P] {
 	return nil
 }
 
-// locate walks to the right until a page shows the front of the block. At first it goes one
-// page further if fewer than ends records of that page stand behind it: a late record may be
-// among those.
+// locate walks to the right until a page shows the front of the block, and one page further if
+// fewer than ends records of that page stand behind it: a late record may be among those.
 func (r *Reader[P]) locate(ctx context.Context) error {
 	w := &r.round.front
 	w.begun, w.page = true, nil
@@ -41,7 +39,7 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 		if seen != nothing && seen >= best {
 			best, w.page = seen, s
 		}
-		return found || seen != nothing && (w.again || i == 0 || i+ends <= len(s.Marks))
+		return found || seen != nothing && (i == 0 || i+min(ends, len(s.Marks)/2) <= len(s.Marks))
 	})
 	switch best {
 	case timed:
@@ -49,7 +47,6 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 	case joined:
 		r.moveTo(w.page)
 	}
-	w.again = best != nothing
 	return err
 }
 
@@ -78,19 +75,19 @@ func (r *Reader[P]) capture(s *sheet[P]) {
 // oldest records come first.
 func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
 	w := &r.round.front
-	if w.again && w.page == nil {
+	if w.page == nil {
 		if err := r.locate(ctx); err != nil {
 			return nil, err
 		}
 	}
+	s := w.page
 	switch {
-	case w.page == nil && w.at > 0: // it was looked for from there on
-		*w = walk[P]{begun: true, again: true}
+	case s == nil && w.at > 0: // it was looked for from there on
+		w.at = 0
 		return nil, nil
-	case w.page == nil:
+	case s == nil:
 		return nil, r.noFront(ctx)
 	}
-	s := w.page
 	w.page, w.at = nil, max(0, s.Offset-r.step(r.server.longest))
 	fresh, to := r.before(s)
 	if to == 0 { // the page has been forgotten since

@@ -256,14 +256,6 @@ func (r *Reader[P]) note(f Fetched[P], ask Ask) *sheet[P] {
 	return &sheet[P]{f, ask}
 }
 
-// length returns how many records a page may have.
-func (r *Reader[P]) length() int {
-	if r.server.longest == 0 {
-		return r.settings.Limit
-	}
-	return r.server.longest
-}
-
 // step is the distance to a page behind one of this length. The two overlap, because the
 // list may move between two requests.
 func (r *Reader[P]) step(length int) int {

@@ -7,7 +7,7 @@ import (
 
 // readRest takes the page that comes next behind the place.
 func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
-	if most := 100 + 2*r.memory.size()/r.length(); r.moves.idle > most {
+	if most := 100 + 2*r.memory.size()/max(1, r.server.longest); r.moves.idle > most {
 		r.moves.idle = 0
 		return nil, r.settings.Errorf("%d pages in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", most, r.place.offset)
 	}
@@ -70,7 +70,7 @@ func (r *Reader[P]) next(ctx context.Context, n int) (*sheet[P], error) {
 // ones, and the index of the first known one; -1 if the page is not joined.
 func (r *Reader[P]) fresh(s *sheet[P], n int) (fresh []int, from int) {
 	switch {
-	case n == 0 && !r.moves.any && r.begins(), r.inPlace(s.Marks, n):
+	case r.inPlace(s.Marks, n):
 		return indexes(n, len(s.Marks)), n - min(n, len(r.place.last))
 	case n == 0 && r.begins():
 		return r.unknown(s.Marks, atBack), 0
@@ -86,7 +86,7 @@ func (r *Reader[P]) begins() bool { return len(r.place.last) == 0 || r.server.ex
 // has not moved so far.
 func (r *Reader[P]) inPlace(marks []Mark, n int) bool {
 	last := r.place.last
-	if r.moves.any || n == 0 || n > len(marks) {
+	if r.moves.any || n > len(marks) || n == 0 && !r.begins() {
 		return false
 	}
 	for i := 1; i <= min(n, len(last)); i++ {

@@ -100,7 +100,7 @@ func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (s *sheet[P], e
 		return r.fetch(ctx, 0)
 	}
 	hi := max(missed.Offset, s.Offset) // nothing was seen there, or nothing more
-	for step := r.step(r.length()); err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
+	for step := r.step(r.server.longest); err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
 		hi = s.Offset
 		s, err = r.fetch(ctx, hi-step)
 	}
@@ -133,7 +133,7 @@ func (r *Reader[P]) leftOf(ctx context.Context, s *sheet[P], yes func(Mark) bool
 
 // halve returns the page for which yes is true that is nearest to the offset hi, where it is not.
 func (r *Reader[P]) halve(ctx context.Context, lo *sheet[P], hi int, yes func(*sheet[P]) bool) (*sheet[P], error) {
-	for hi-lo.Offset > r.step(r.length()) {
+	for hi-lo.Offset > r.step(r.server.longest) {
 		mid, err := r.fetch(ctx, (lo.Offset+hi)/2)
 		switch {
 		case err != nil:
