@@ -31,13 +31,13 @@ type span struct{ oldest, newest time.Time }
 
 // add extends the span.
 func (s *span) add(at time.Time) {
-	if at.IsZero() {
-		return
-	}
-	if s.oldest.IsZero() || at.Before(s.oldest) {
+	switch {
+	case at.IsZero():
+	case s.newest.IsZero():
+		*s = span{at, at}
+	case at.Before(s.oldest):
 		s.oldest = at
-	}
-	if at.After(s.newest) {
+	case at.After(s.newest):
 		s.newest = at
 	}
 }
@@ -48,25 +48,25 @@ func (s span) inside(at time.Time) bool { return at.After(s.oldest) && at.Before
 
 // taken is a page that was taken, with what is needed for the place within it.
 type taken struct {
-	before  place // the page
-	offset  int   // of the page
-	total   int
-	marks   []Mark
-	fresh   []int // indexes of its new records, in their order
-	wanted  []int // those of them that are returned: others may be older than wanted
-	from    int   // its records from here on belong to the piece,
-	to      int   // up to here
-	inFront bool  // it was read for what was added in front
+	before   place // the page
+	offset   int   // of the page
+	total    int
+	marks    []Mark
+	fresh    []int // indexes of its new records, in the order in which they are returned
+	wanted   []int // those of them that are returned: others may be older than wanted
+	from, to int   // its records in between belong to the piece
+	inFront  bool  // it was read for what was added in front
 }
 
 // place returns the place before the new records that were not returned yet.
 func (t *taken) place(left []int) place {
 	p := t.before
-	unread := make([]bool, len(t.marks)) // the records from the next one on
 	if len(left) > 0 {
-		for _, i := range t.fresh[slices.Index(t.fresh, left[0]):] {
-			unread[i] = true
-		}
+		left = t.fresh[slices.Index(t.fresh, left[0]):]
+	}
+	unread := make([]bool, len(t.marks))
+	for _, i := range left {
+		unread[i] = true
 	}
 	known := make([]uint64, 0, t.to-t.from)
 	for i := t.from; i < t.to; i++ {
@@ -76,70 +76,58 @@ func (t *taken) place(left []int) place {
 		}
 	}
 	if t.inFront {
-		t.takeFront(&p, known, left)
+		p.extendFront(t, known, left)
 	} else {
-		t.takeRest(&p, known, left)
+		p.extendBack(t, known, left)
 	}
 	return p
 }
 
-// takeFront adds what is known of a page to the front of a piece. left are the new records that
+// extendFront adds what is known of a page to the front of the piece. left are the new records that
 // were not returned yet.
-func (t *taken) takeFront(p *place, known []uint64, left []int) {
-	p.first = atMost(merge(known, p.first))
-	if len(known) > 0 && p.first[0] == known[0] {
-		p.head = t.offset
-		if len(left) > 0 {
-			p.head += left[0] + 1
-		}
+func (p *place) extendFront(t *taken, known []uint64, left []int) {
+	p.first = merge(known, p.first)
+	p.first = p.first[:min(ends, len(p.first))]
+	if p.head = t.offset; len(left) > 0 {
+		p.head += left[0] + 1
 	}
 	if shares(p.tail, known) {
 		p.tail = lastOf(merge(known, p.tail))
 	}
 }
 
-// takeRest adds what is known of a page to the end of a piece.
-func (t *taken) takeRest(p *place, known []uint64, left []int) {
-	p.ended = p.ended && len(t.fresh) == 0
+// extendBack adds what is known of a page to the end of the piece.
+func (p *place) extendBack(t *taken, known []uint64, left []int) {
+	p.ended = p.ended && len(t.wanted) == 0
 	p.head += t.moved()
 	p.total = cmp.Or(t.total, p.total)
-	switch {
-	case len(p.last) == 0 && t.offset == 0: // the page begins the list
-		p.first = atMost(known)
-	case shares(p.first, known):
-		p.first = atMost(merge(p.first, known))
+	if len(p.last) == 0 && t.offset == 0 || shares(p.first, known) {
+		p.first = merge(p.first, known)
+		p.first = p.first[:min(ends, len(p.first))]
 	}
 	if n := len(t.fresh); len(p.tail) == 0 || shares(p.tail, known) || n > 0 && t.fresh[n-1] == len(t.marks)-1 {
 		p.tail = lastOf(merge(p.tail, known))
 	}
-	p.last = lastOf(slices.Concat(before(p.last, known), known))
-	p.offset = t.offset + len(t.marks)
-	if len(left) > 0 {
+	again := slices.IndexFunc(p.last, func(id uint64) bool { return slices.Contains(known, id) })
+	if again < 0 {
+		again = len(p.last)
+	}
+	p.last = lastOf(slices.Concat(p.last[:again], known))
+	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
 }
 
-// before returns what stands in list before the first of its marks that page has.
-func before(list, page []uint64) []uint64 {
-	for i := range list {
-		if slices.Contains(page, list[i]) {
-			return list[:i]
-		}
-	}
-	return list
-}
-
 // moved returns how far to the right the list has moved since the page before.
 func (t *taken) moved() int {
-	if n := len(t.before.last); n > 0 {
-		for i, m := range t.marks {
-			if k := slices.Index(t.before.last, m.ID); k >= 0 {
-				return t.offset + i - (t.before.offset - n + k)
-			}
+	last := t.before.last
+	for i, m := range t.marks {
+		if k := slices.Index(last, m.ID); k >= 0 {
+			return t.offset + i - (t.before.offset - len(last) + k)
 		}
-		if len(t.fresh) > 0 && t.fresh[0] > 0 {
-			return t.offset + t.fresh[0] - t.before.offset
-		}
+	}
+	if len(last) > 0 && len(t.fresh) > 0 && t.fresh[0] > 0 {
+		return t.offset + t.fresh[0] - t.before.offset
 	}
 	return 0
 }
@@ -159,7 +147,5 @@ func merge(a, b []uint64) (all []uint64) {
 	}
 	return append(all, b...)
 }
-
-func atMost(marks []uint64) []uint64 { return slices.Clip(marks[:min(ends, len(marks))]) }
 
 func lastOf(marks []uint64) []uint64 { return marks[max(0, len(marks)-ends):] }
