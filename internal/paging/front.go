@@ -134,6 +134,7 @@ func (r *Reader[P]) noFront(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.place.first = nil
 	r.takeFront(s, nil, min(len(s.Marks), r.place.offset))
 	r.finish()
 	return nil

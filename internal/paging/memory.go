@@ -8,8 +8,9 @@ const generation = 1 << 16
 type side byte
 
 const (
-	atBack side = 1 << iota // what stands behind it was not read, or is remembered
-	atFront
+	atBack     side = 1 << iota // what stands behind it was not read, or is remembered
+	atFront                     // the same of what stands before it
+	remembered                  // set for all that is remembered
 )
 
 // memory is a set of marks of the records that were received. Those with a side are the
@@ -19,24 +20,18 @@ type memory struct {
 	gappy      bool // the middle of the block has been forgotten: its two ends are known
 }
 
-func (m *memory) get(id uint64) (side, bool) {
-	s, ok := m.young[id]
-	if !ok {
-		s, ok = m.old[id]
+// get returns what is known of a record; 0 if it is not remembered.
+func (m *memory) get(id uint64) side {
+	if s := m.young[id]; s != 0 {
+		return s
 	}
-	return s, ok
+	return m.old[id]
 }
 
-func (m *memory) knows(id uint64) bool {
-	_, ok := m.get(id)
-	return ok
-}
+func (m *memory) knows(id uint64) bool { return m.get(id) != 0 }
 
 // joins reports whether a record is known to belong to this end of the block.
-func (m *memory) joins(id uint64, end side) bool {
-	s, _ := m.get(id)
-	return s&end != 0
-}
+func (m *memory) joins(id uint64, end side) bool { return m.get(id)&end != 0 }
 
 // add remembers a record as one of this end of the block. A block without a gap is known
 // at both ends.
@@ -44,32 +39,27 @@ func (m *memory) add(id uint64, end side) {
 	if !m.gappy {
 		end = atBack | atFront
 	}
-	s, _ := m.get(id)
 	if m.young == nil {
 		m.young = make(map[uint64]side)
 	}
-	m.young[id] = s | end
+	m.young[id] = m.get(id) | end | remembered
 }
 
 // size returns about how many marks are remembered.
 func (m *memory) size() int { return len(m.young) + len(m.old) }
 
 // age begins a new generation if the young one is full. first and last are the marks of
-// both ends of the block. When records are forgotten for the first time, only these ends
-// are known to belong together.
+// both ends of the block. Once records are forgotten, only these ends are known to belong
+// together.
 func (m *memory) age(first, last []uint64) {
 	if len(m.young) < generation {
 		return
 	}
-	forgets := len(m.old) > 0
-	m.young, m.old = nil, m.young
-	if !forgets {
-		return
-	}
-	if !m.gappy {
+	if len(m.old) > 0 {
 		m.gappy = true
-		clearSides(m.old)
+		clearSides(m.young)
 	}
+	m.young, m.old = nil, m.young
 	m.addEnds(first, last)
 }
 
@@ -91,6 +81,6 @@ func (m *memory) restart() {
 
 func clearSides(generation map[uint64]side) {
 	for id := range generation {
-		generation[id] = 0
+		generation[id] = remembered
 	}
 }

@@ -22,8 +22,9 @@ type place struct {
 
 	span // of all that was returned
 
-	ended bool  // the list ended here
-	order order // of the creation times, if that was looked for
+	beyond int   // how many of last are new and perhaps behind the tail: not if that is seen behind them
+	ended  bool  // the list ended here
+	order  order // of the creation times, if that was looked for
 }
 
 // span are the oldest and the newest creation time of some records; zero if not sent.
@@ -86,10 +87,13 @@ func (t *taken) place(left []int) place {
 // extendFront adds what is known of a page to the front of the piece. left are the new records that
 // were not returned yet.
 func (p *place) extendFront(t *taken, known []uint64, left []int) {
-	p.first = merge(known, p.first)
-	p.first = p.first[:min(ends, len(p.first))]
-	if p.head = t.offset; len(left) > 0 {
-		p.head += left[0] + 1
+	n := len(t.fresh) - len(left)
+	if len(p.first) == 0 || shares(p.first, known) || n > 0 && t.fresh[n-1] == 0 || len(left) > 0 {
+		p.first = merge(known, p.first)
+		p.first = p.first[:min(ends, len(p.first))]
+		if p.head = t.offset; len(left) > 0 {
+			p.head += left[0] + 1
+		}
 	}
 	if shares(p.tail, known) {
 		p.tail = lastOf(merge(known, p.tail))
@@ -105,14 +109,23 @@ func (p *place) extendBack(t *taken, known []uint64, left []int) {
 		p.first = merge(p.first, known)
 		p.first = p.first[:min(ends, len(p.first))]
 	}
-	if n := len(t.fresh); len(p.tail) == 0 || shares(p.tail, known) || n > 0 && t.fresh[n-1] == len(t.marks)-1 {
-		p.tail = lastOf(merge(p.tail, known))
-	}
 	again := slices.IndexFunc(p.last, func(id uint64) bool { return slices.Contains(known, id) })
 	if again < 0 {
 		again = len(p.last)
 	}
 	p.last = lastOf(slices.Concat(p.last[:again], known))
+	n := len(t.fresh) - len(left)
+	switch {
+	case shares(p.tail, known):
+		p.tail, p.beyond = lastOf(merge(p.tail, known)), 0
+	case n == 0 && len(left) > 0:
+	case n == 0 || t.marks[t.fresh[n-1]].ID != known[len(known)-1]:
+		p.beyond = 0
+	case len(p.tail) == 0, p.beyond+n >= ends, t.fresh[0] == 0: // a page without an overlap
+		p.tail, p.beyond = p.last, 0
+	default:
+		p.beyond += n
+	}
 	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
@@ -126,10 +139,12 @@ func (t *taken) moved() int {
 			return t.offset + i - (t.before.offset - len(last) + k)
 		}
 	}
-	if len(last) > 0 && len(t.fresh) > 0 && t.fresh[0] > 0 {
-		return t.offset + t.fresh[0] - t.before.offset
-	}
 	return 0
+}
+
+// back returns the last records of the piece, as far as that is known.
+func (p *place) back() []uint64 {
+	return lastOf(slices.Concat(p.tail, p.last[max(0, len(p.last)-p.beyond):]))
 }
 
 func shares(a, b []uint64) bool {

@@ -29,7 +29,7 @@ func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
 		return r.empty(ctx, s)
 	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):
 		return r.doubt(ctx, s, n)
-	case from < 0:
+	case from < 0, r.round.wide && s.Offset > 0 && len(fresh) > 0 && fresh[0] < n: // where a late record may stand before it
 		return r.search(ctx, s)
 	}
 	return r.takeRest(s, fresh, from), nil
@@ -157,7 +157,7 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 
 // endRest notes that the list was read to its end.
 func (r *Reader[P]) endRest() {
-	r.place.ended = true
+	r.place.ended, r.place.tail, r.place.beyond = true, r.place.back(), 0
 	if r.round.stage = front; !r.round.front.begun {
 		r.finish()
 	}
