@@ -37,7 +37,7 @@ func (r *Reader[P]) Cursor(rest int) string {
 	instant := func(t time.Time) [2]int64 { return [2]int64{t.Unix(), int64(t.Nanosecond())} }
 	c := cursor{Ended: p.ended, Order: p.order, Offset: number(p.offset), Total: number(p.total), Head: number(p.head)}
 	c.Oldest, c.Newest, c.Since = instant(p.oldest), instant(p.newest), instant(r.settings.Since)
-	c.Tails, c.Firsts = uint8(copy(c.Tail[:], p.back())), uint8(copy(c.First[:], p.first))
+	c.Tails, c.Firsts = uint8(copy(c.Tail[:], p.tail)), uint8(copy(c.First[:], p.first))
 	b, err := binary.Append(nil, binary.BigEndian, &c)
 	if err != nil {
 		panic(err) // the size of a cursor is fixed

@@ -22,7 +22,7 @@ type place struct {
 
 	span // of all that was returned
 
-	beyond int   // how many of last are new and perhaps behind the tail: not if that is seen behind them
+	beyond int   // how many of tail are new, and stand at the end if the others were deleted
 	ended  bool  // the list ended here
 	order  order // of the creation times, if that was looked for
 }
@@ -114,20 +114,29 @@ func (p *place) extendBack(t *taken, known []uint64, left []int) {
 		again = len(p.last)
 	}
 	p.last = lastOf(slices.Concat(p.last[:again], known))
-	n := len(t.fresh) - len(left)
-	switch {
-	case shares(p.tail, known):
-		p.tail, p.beyond = lastOf(merge(p.tail, known)), 0
-	case n == 0 && len(left) > 0:
-	case n == 0 || t.marks[t.fresh[n-1]].ID != known[len(known)-1]:
-		p.beyond = 0
-	case len(p.tail) == 0, p.beyond+n >= ends, t.fresh[0] == 0: // a page without an overlap
-		p.tail, p.beyond = p.last, 0
-	default:
-		p.beyond += n
-	}
+	p.extendTail(known, t.fresh[:len(t.fresh)-len(left)], t.marks)
 	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
+	}
+}
+
+// extendTail adds what is known of a page to the tail. If the tail is not on the page, and new records
+// end that, they stand behind the tail, unless a late record happened to end the page.
+func (p *place) extendTail(known []uint64, fresh []int, marks []Mark) {
+	sure := p.tail[:len(p.tail)-p.beyond]
+	switch n := len(fresh); {
+	case len(sure) == 0 || shares(sure, known):
+		p.tail, p.beyond = lastOf(merge(sure, known)), 0
+	case n > 0 && marks[fresh[n-1]].ID == known[len(known)-1]:
+		all := merge(p.tail, known)
+		p.beyond += len(all) - len(p.tail)
+		if p.tail = lastOf(all); p.beyond >= len(p.tail) {
+			p.beyond = 0
+		}
+	case p.beyond > 0:
+		if k := slices.Index(known, p.tail[len(p.tail)-1]); k >= 0 && k < len(known)-1 { // others that are known stand behind it
+			p.tail, p.beyond = sure, 0
+		}
 	}
 }
 
@@ -140,11 +149,6 @@ func (t *taken) moved() int {
 		}
 	}
 	return 0
-}
-
-// back returns the last records of the piece, as far as that is known.
-func (p *place) back() []uint64 {
-	return lastOf(slices.Concat(p.tail, p.last[max(0, len(p.last)-p.beyond):]))
 }
 
 func shares(a, b []uint64) bool {

@@ -270,7 +270,7 @@ func (r *Reader[P]) took(t taken) {
 	t.before = r.place
 	t.wanted = r.wanted(t.marks, t.fresh)
 	r.latest, r.place = t, t.place(nil)
-	r.memory.age(r.place.first, r.place.back())
+	r.memory.age(r.place.first, r.place.tail)
 	if r.moves.idle++; len(t.fresh) > 0 {
 		r.moves.idle = 0
 	}

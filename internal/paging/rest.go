@@ -157,7 +157,7 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
 
 // endRest notes that the list was read to its end.
 func (r *Reader[P]) endRest() {
-	r.place.ended, r.place.tail, r.place.beyond = true, r.place.back(), 0
+	r.place.ended = true
 	if r.round.stage = front; !r.round.front.begun {
 		r.finish()
 	}
