@@ -25,8 +25,8 @@ type cursor struct {
 	Order                 order
 	Offset, Total, Head   int32
 	Oldest, Newest, Since [2]int64 // seconds and nanoseconds
-	Tails, Firsts         uint8    // how many there are
-	Tail, First           [ends]uint64
+	Backs, Fronts         uint8    // how many there are
+	Back, Front           [ends]uint64
 }
 
 // Cursor returns the place before the rest records of the latest page that were not
@@ -37,7 +37,7 @@ func (r *Reader[P]) Cursor(rest int) string {
 	instant := func(t time.Time) [2]int64 { return [2]int64{t.Unix(), int64(t.Nanosecond())} }
 	c := cursor{Ended: p.ended, Order: p.order, Offset: number(p.offset), Total: number(p.total), Head: number(p.head)}
 	c.Oldest, c.Newest, c.Since = instant(p.oldest), instant(p.newest), instant(r.settings.Since)
-	c.Tails, c.Firsts = uint8(copy(c.Tail[:], p.tail)), uint8(copy(c.First[:], p.first))
+	c.Backs, c.Fronts = uint8(copy(c.Back[:], p.back.marks)), uint8(copy(c.Front[:], p.front.marks))
 	b, err := binary.Append(nil, binary.BigEndian, &c)
 	if err != nil {
 		panic(err) // the size of a cursor is fixed
@@ -60,12 +60,12 @@ func parseCursor(list, text string) (p place, since time.Time, err error) {
 	var c cursor
 	n, err := binary.Decode(b[5:], binary.BigEndian, &c)
 	valid := min(c.Offset, c.Total) >= 0 && max(c.Offset, c.Total, c.Head, -c.Head) <= maxNumber
-	if err != nil || n != len(b)-5 || !valid || c.Order > falling || max(c.Tails, c.Firsts) > ends {
+	if err != nil || n != len(b)-5 || !valid || c.Order > falling || max(c.Backs, c.Fronts) > ends {
 		return p, since, Refused("the cursor is damaged")
 	}
 	instant := func(t [2]int64) time.Time { return time.Unix(t[0], t[1]).UTC() }
 	p = place{offset: int(c.Offset), total: int(c.Total), head: int(c.Head), ended: c.Ended, order: c.Order}
-	p.tail, p.first = c.Tail[:c.Tails], c.First[:c.Firsts]
+	p.back.marks, p.front.marks = c.Back[:c.Backs], c.Front[:c.Fronts]
 	p.span = span{instant(c.Oldest), instant(c.Newest)}
 	return p, instant(c.Since), nil
 }

@@ -29,7 +29,7 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.at == 0 && len(r.place.first) == 0 {
+	if w.at == 0 && len(r.place.front.marks) == 0 {
 		r.capture(s)
 	}
 	best := nothing
@@ -54,8 +54,8 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 // seen yet. What was deleted between the two has moved the place alone.
 func (r *Reader[P]) moveTo(s *sheet[P]) {
 	i, _ := r.sees(s, atFront)
-	if k := slices.Index(r.place.first, s.Marks[i].ID); k >= 0 {
-		now := s.Offset + i - k
+	if k := slices.Index(r.place.front.marks, s.Marks[i].ID); k >= 0 {
+		now := s.Offset + i - (len(r.place.front.marks) - 1 - k)
 		seen := max(min(now, 0), min(r.place.head, max(now, 0)))
 		r.place.offset = max(0, r.place.offset+now-seen)
 		r.place.head = now
@@ -65,9 +65,9 @@ func (r *Reader[P]) moveTo(s *sheet[P]) {
 // capture makes the beginning of the list the front of the block. It is for a reader that
 // began inside the list: what stands before that counts as read.
 func (r *Reader[P]) capture(s *sheet[P]) {
-	for _, m := range s.Marks[:min(ends, len(s.Marks), r.place.offset)] {
+	for _, m := range slices.Backward(s.Marks[:min(ends, len(s.Marks), r.place.offset)]) {
 		r.memory.add(m.ID, atFront)
-		r.place.first = append(r.place.first, m.ID)
+		r.place.front.marks = append(r.place.front.marks, m.ID)
 	}
 }
 
@@ -134,7 +134,7 @@ func (r *Reader[P]) noFront(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.place.first = nil
+	r.place.front = edge{}
 	r.takeFront(s, nil, min(len(s.Marks), r.place.offset))
 	r.finish()
 	return nil

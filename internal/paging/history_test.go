@@ -263,7 +263,7 @@ func (h *history) resume() string {
 		if stops > 0 {
 			most = h.dice.IntN(1 + len(h.list))
 		}
-		h.note("resumed at %d, head %d, first %v, tail %v", r.place.offset, r.place.head, r.place.first, r.place.tail)
+		h.note("resumed at %d, head %d, front %v, back %v", r.place.offset, r.place.head, r.place.front, r.place.back)
 		next, err := h.stopAt(r, most)
 		if err != nil {
 			return err.Error()

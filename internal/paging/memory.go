@@ -48,10 +48,10 @@ func (m *memory) add(id uint64, end side) {
 // size returns about how many marks are remembered.
 func (m *memory) size() int { return len(m.young) + len(m.old) }
 
-// age begins a new generation if the young one is full. first and last are the marks of
+// age begins a new generation if the young one is full. front and back are
 // both ends of the block. Once records are forgotten, only these ends are known to belong
 // together.
-func (m *memory) age(first, last []uint64) {
+func (m *memory) age(front, back edge) {
 	if len(m.young) < generation {
 		return
 	}
@@ -60,14 +60,14 @@ func (m *memory) age(first, last []uint64) {
 		clearSides(m.young)
 	}
 	m.young, m.old = nil, m.young
-	m.addEnds(first, last)
+	m.addEnds(front, back)
 }
 
-func (m *memory) addEnds(first, last []uint64) {
-	for _, id := range first {
+func (m *memory) addEnds(front, back edge) {
+	for _, id := range front.marks {
 		m.add(id, atFront)
 	}
-	for _, id := range last {
+	for _, id := range back.marks {
 		m.add(id, atBack)
 	}
 }

@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// ends is how many records at each end of what was returned a place and a cursor hold,
-// and how many known ones a page shows where late records may stand.
-const ends = 16
-
 // place is how far a list was returned: a piece of it without gaps.
 type place struct {
 	offset int // of the record that comes next
@@ -17,14 +13,13 @@ type place struct {
 	head   int // where the first record of the piece should stand now; below 0: the place has moved to the left
 
 	last  []uint64 // marks of the records right before offset, in the order of the list
-	tail  []uint64 // of the last records of the piece: they may stand behind offset, if the list has moved
-	first []uint64 // of the first ones; none if what stands before the piece is not wanted
+	front edge     // of the piece; empty if what stands before it is not wanted
+	back  edge     // it may stand behind offset, if the list has moved
 
 	span // of all that was returned
 
-	beyond int   // how many of tail are new, and stand at the end if the others were deleted
-	ended  bool  // the list ended here
-	order  order // of the creation times, if that was looked for
+	ended bool  // the list ended here
+	order order // of the creation times, if that was looked for
 }
 
 // span are the oldest and the newest creation time of some records; zero if not sent.
@@ -76,67 +71,50 @@ func (t *taken) place(left []int) place {
 			p.add(t.marks[i].At)
 		}
 	}
+	newest := uint64(0) // the mark of the last one that was returned
+	if n := len(t.fresh) - len(left); n > 0 {
+		newest = t.marks[t.fresh[n-1]].ID
+	}
 	if t.inFront {
-		p.extendFront(t, known, left)
+		p.extendFront(t, known, left, newest)
 	} else {
-		p.extendBack(t, known, left)
+		p.extendBack(t, known, left, newest)
 	}
 	return p
 }
 
 // extendFront adds what is known of a page to the front of the piece. left are the new records that
 // were not returned yet.
-func (p *place) extendFront(t *taken, known []uint64, left []int) {
-	n := len(t.fresh) - len(left)
-	if len(p.first) == 0 || shares(p.first, known) || n > 0 && t.fresh[n-1] == 0 || len(left) > 0 {
-		p.first = merge(known, p.first)
-		p.first = p.first[:min(ends, len(p.first))]
+func (p *place) extendFront(t *taken, known []uint64, left []int, newest uint64) {
+	if len(p.back.marks) > 0 {
+		p.back = p.back.extend(known, 0)
+	}
+	slices.Reverse(known)
+	p.front = p.front.extend(known, newest)
+	if n := len(known); n > 0 && p.front.outermost() == known[n-1] {
 		if p.head = t.offset; len(left) > 0 {
 			p.head += left[0] + 1
 		}
 	}
-	if shares(p.tail, known) {
-		p.tail = lastOf(merge(known, p.tail))
-	}
 }
 
 // extendBack adds what is known of a page to the end of the piece.
-func (p *place) extendBack(t *taken, known []uint64, left []int) {
+func (p *place) extendBack(t *taken, known []uint64, left []int, newest uint64) {
 	p.ended = p.ended && len(t.wanted) == 0
 	p.head += t.moved()
 	p.total = cmp.Or(t.total, p.total)
-	if len(p.last) == 0 && t.offset == 0 || shares(p.first, known) {
-		p.first = merge(p.first, known)
-		p.first = p.first[:min(ends, len(p.first))]
-	}
 	again := slices.IndexFunc(p.last, func(id uint64) bool { return slices.Contains(known, id) })
 	if again < 0 {
 		again = len(p.last)
 	}
 	p.last = lastOf(slices.Concat(p.last[:again], known))
-	p.extendTail(known, t.fresh[:len(t.fresh)-len(left)], t.marks)
 	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
-}
-
-// extendTail adds what is known of a page to the tail. If the tail is not on the page, and new records
-// end that, they stand behind the tail, unless a late record happened to end the page.
-func (p *place) extendTail(known []uint64, fresh []int, marks []Mark) {
-	sure := p.tail[:len(p.tail)-p.beyond]
-	switch n := len(fresh); {
-	case len(sure) == 0 || shares(sure, known):
-		p.tail, p.beyond = lastOf(merge(sure, known)), 0
-	case n > 0 && marks[fresh[n-1]].ID == known[len(known)-1]:
-		all := merge(p.tail, known)
-		p.beyond += len(all) - len(p.tail)
-		if p.tail = lastOf(all); p.beyond >= len(p.tail) {
-			p.beyond = 0
-		}
-	case p.beyond > 0:
-		if k := slices.Index(known, p.tail[len(p.tail)-1]); k >= 0 && k < len(known)-1 { // others that are known stand behind it
-			p.tail, p.beyond = sure, 0
-		}
+	p.back = p.back.extend(known, newest)
+	if len(p.front.marks) > 0 || t.offset == 0 && len(t.before.last) == 0 {
+		slices.Reverse(known)
+		p.front = p.front.extend(known, 0)
 	}
 }
 
@@ -150,21 +128,3 @@ func (t *taken) moved() int {
 	}
 	return 0
 }
-
-func shares(a, b []uint64) bool {
-	return slices.ContainsFunc(a, func(id uint64) bool { return slices.Contains(b, id) })
-}
-
-// merge returns the marks of two pieces of the list in its order. What has no place in the
-// other piece comes first if it is of a.
-func merge(a, b []uint64) (all []uint64) {
-	for _, id := range a {
-		if k := slices.Index(b, id); k >= 0 {
-			all, b = append(all, b[:k]...), b[k+1:]
-		}
-		all = append(all, id)
-	}
-	return append(all, b...)
-}
-
-func lastOf(marks []uint64) []uint64 { return marks[max(0, len(marks)-ends):] }

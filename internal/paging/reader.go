@@ -130,9 +130,9 @@ func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)
 		r.settings.Since = since
 	}
 	r.place, r.follows = p, true
-	r.place.last = p.tail
-	r.memory.gappy = p.offset > 0 || len(p.tail) > 0
-	r.memory.addEnds(p.first, p.tail)
+	r.place.last = p.back.marks
+	r.memory.gappy = p.offset > 0 || len(p.back.marks) > 0
+	r.memory.addEnds(p.front, p.back)
 	return r, nil
 }
 
@@ -270,7 +270,7 @@ func (r *Reader[P]) took(t taken) {
 	t.before = r.place
 	t.wanted = r.wanted(t.marks, t.fresh)
 	r.latest, r.place = t, t.place(nil)
-	r.memory.age(r.place.first, r.place.tail)
+	r.memory.age(r.place.front, r.place.back)
 	if r.moves.idle++; len(t.fresh) > 0 {
 		r.moves.idle = 0
 	}

@@ -151,7 +151,7 @@ func (r *Reader[P]) halve(ctx context.Context, lo *sheet[P], hi int, yes func(*s
 // it, and counts as read: all of its last page but what was added in front.
 func (r *Reader[P]) endAt(last *sheet[P]) error {
 	r.takeRest(last, nil, min(len(last.Marks), max(0, r.place.head-last.Offset)))
-	r.place.tail = r.place.last
+	r.place.back = edge{marks: r.place.last}
 	r.endRest()
 	return nil
 }

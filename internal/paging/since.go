@@ -82,7 +82,7 @@ func (r *Reader[P]) skip(first, s *sheet[P]) {
 	}
 	r.place.offset, r.place.last = s.Offset, nil
 	r.takeRest(s, nil, 0)
-	r.place.tail = r.place.last
+	r.place.back = edge{marks: r.place.last}
 	r.capture(first)
 }
 

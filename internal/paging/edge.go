@@ -1,0 +1,70 @@
+package paging
+
+import "slices"
+
+// ends is how many records at each end of what was returned a place and a cursor hold,
+// and how many known ones a page shows where late records may stand.
+const ends = 16
+
+// edge holds the marks of the records at one end of a piece of the list, the outermost last.
+type edge struct {
+	marks  []uint64
+	loose  int    // so many of the last ones are outermost only if what was there before was deleted
+	anchor uint64 // otherwise they stand behind this one
+}
+
+func (e edge) outermost() uint64 {
+	if len(e.marks) == 0 {
+		return 0
+	}
+	return e.marks[len(e.marks)-1]
+}
+
+// extend adds what is known of a page, in the order towards the end. newest is the latest of
+// them that was new, if any. Where new records end the page, but do not stand behind the outermost
+// known one, that was deleted, or they are late records: what later pages show tells.
+func (e edge) extend(known []uint64, newest uint64) edge {
+	sure, loose := e.marks[:len(e.marks)-e.loose], e.marks[len(e.marks)-e.loose:]
+	k := len(known) - 1
+	for ; k >= 0 && !slices.Contains(sure, known[k]); k-- {
+	}
+	if at := slices.Index(sure, e.anchor) + 1; k >= 0 && slices.Contains(sure[at:], known[k]) {
+		sure, loose = slices.Insert(slices.Clone(sure), at, loose...), nil
+	}
+	outer := known[k+1:]
+	ends := len(sure) == 0 || k >= 0 && known[k] == sure[len(sure)-1]
+	sure = merge(sure, known[:k+1])
+	switch {
+	case ends:
+		return edge{marks: lastOf(append(sure, outer...))}
+	case len(outer) > 0 && (outer[len(outer)-1] == newest || slices.Contains(loose, outer[len(outer)-1])):
+		if len(loose) == 0 && k >= 0 {
+			e.anchor = known[k]
+		} else if len(loose) == 0 {
+			e.anchor = 0
+		}
+		loose = merge(loose, outer)
+	}
+	if len(loose) >= 16 {
+		return edge{marks: lastOf(loose)}
+	}
+	return edge{lastOf(slices.Concat(sure, loose)), len(loose), e.anchor}
+}
+
+func shares(a, b []uint64) bool {
+	return slices.ContainsFunc(a, func(id uint64) bool { return slices.Contains(b, id) })
+}
+
+// merge returns the marks of two pieces of the list in its order. What has no place in the
+// other piece comes first if it is of a.
+func merge(a, b []uint64) (all []uint64) {
+	for _, id := range a {
+		if k := slices.Index(b, id); k >= 0 {
+			all, b = append(all, b[:k]...), b[k+1:]
+		}
+		all = append(all, id)
+	}
+	return append(all, b...)
+}
+
+func lastOf(marks []uint64) []uint64 { return marks[max(0, len(marks)-ends):] }
