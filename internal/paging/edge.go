@@ -32,11 +32,11 @@ func (e edge) extend(known []uint64, newest uint64) edge {
 		sure, loose = slices.Insert(slices.Clone(sure), at, loose...), nil
 	}
 	outer := known[k+1:]
-	ends := len(sure) == 0 || k >= 0 && known[k] == sure[len(sure)-1]
+	reaches := len(sure) == 0 || k >= 0 && known[k] == sure[len(sure)-1]
 	sure = merge(sure, known[:k+1])
 	switch {
-	case ends:
-		return edge{marks: lastOf(append(sure, outer...))}
+	case reaches:
+		return edge{marks: lastOf(append(sure, merge(outer, loose)...))}
 	case len(outer) > 0 && (outer[len(outer)-1] == newest || slices.Contains(loose, outer[len(outer)-1])):
 		if len(loose) == 0 && k >= 0 {
 			e.anchor = known[k]
@@ -45,7 +45,7 @@ func (e edge) extend(known []uint64, newest uint64) edge {
 		}
 		loose = merge(loose, outer)
 	}
-	if len(loose) >= 16 {
+	if len(loose) >= ends {
 		return edge{marks: lastOf(loose)}
 	}
 	return edge{lastOf(slices.Concat(sure, loose)), len(loose), e.anchor}

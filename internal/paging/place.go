@@ -86,8 +86,8 @@ func (t *taken) place(left []int) place {
 // extendFront adds what is known of a page to the front of the piece. left are the new records that
 // were not returned yet.
 func (p *place) extendFront(t *taken, known []uint64, left []int, newest uint64) {
-	if len(p.back.marks) > 0 {
-		p.back = p.back.extend(known, 0)
+	if n := len(p.back.marks); n > 0 && n < ends { // the page may be older than the latest of the rest
+		p.back.marks = lastOf(merge(known, p.back.marks))
 	}
 	slices.Reverse(known)
 	p.front = p.front.extend(known, newest)
