@@ -45,17 +45,16 @@ const looks = 3
 // with although it claims that more follows: is the list over, or has the server no room for
 // an overlap, because it rounds offsets or sends single records? What stands exactly behind
 // the place shows that, if it is the same at each look.
-func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], error) {
+func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (ended bool, err error) {
 	if r.hadRoom(s) {
-		r.endRest()
-		return nil, nil
+		return true, nil
 	}
 	next, err := r.fetch(ctx, r.place.offset)
 	switch {
 	case err != nil:
-		return nil, err
+		return false, err
 	case next.misplaced():
-		return nil, r.misplacedError(next)
+		return false, r.misplacedError(next)
 	}
 	fresh, from := r.behind(next)
 	r.moves.idle++
@@ -64,12 +63,12 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 	}
 	switch {
 	case len(fresh) > 0, from >= 0 && !next.startsLike(s): // the list has moved to the right
-		return r.takeRest(next, fresh, from), nil
+		return r.takeRest(next, fresh, from)
 	case len(next.Marks) == 0 && len(s.Marks) <= n:
 		next.Claims.More = next.Claims.More || s.Claims.More
 		return r.empty(ctx, next)
 	case r.moves.doubts < looks:
-		return nil, nil // the page is asked for again
+		return false, nil // the page is asked for again
 	}
 	r.moves.doubts = 0
 	return r.noOverlap(s, next, from)
@@ -77,32 +76,30 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (*sheet[P], e
 
 // noOverlap decides about a page that repeats the one before it, and the page behind it, which
 // has nothing new behind a known record.
-func (r *Reader[P]) noOverlap(s, next *sheet[P], from int) (*sheet[P], error) {
+func (r *Reader[P]) noOverlap(s, next *sheet[P], from int) (ended bool, err error) {
 	switch {
 	case from < 0 && len(next.Marks) > 0:
 		r.server.exact = r.server.exact || len(s.Marks) > 0
-		return r.takeRest(next, r.unknown(next.Marks, atBack), 0), nil
+		return r.takeRest(next, r.unknown(next.Marks, atBack), 0)
 	case s.Claims.More || next.Claims.More || r.place.total > r.place.offset:
-		return nil, r.settings.Errorf("the page at offset %d has nothing new, although the server says that more follows", next.Offset)
+		return false, r.settings.Errorf("the page at offset %d has nothing new, although the server says that more follows", next.Offset)
 	}
-	r.endRest()
-	return nil, nil
+	return true, nil
 }
 
 // empty decides about an empty page exactly behind the place: it is the end, unless it claims
 // that more follows. Then the page behind it decides.
-func (r *Reader[P]) empty(ctx context.Context, s *sheet[P]) (*sheet[P], error) {
+func (r *Reader[P]) empty(ctx context.Context, s *sheet[P]) (ended bool, err error) {
 	if s.Claims.More {
 		next, err := r.fetch(ctx, s.Offset+s.Limit)
 		switch {
 		case err != nil:
-			return nil, err
+			return false, err
 		case len(next.Marks) > 0:
-			return r.takeRest(next, r.unknown(next.Marks, atBack), 0), nil
+			return r.takeRest(next, r.unknown(next.Marks, atBack), 0)
 		case s.Claims.Total > s.Offset:
-			return nil, r.settings.Errorf("the page at offset %d is empty, although the total is %d", s.Offset, s.Claims.Total)
+			return false, r.settings.Errorf("the page at offset %d is empty, although the total is %d", s.Offset, s.Claims.Total)
 		}
 	}
-	r.endRest()
-	return nil, nil
+	return true, nil
 }

@@ -71,33 +71,29 @@ func (r *Reader[P]) capture(s *sheet[P]) {
 	}
 }
 
-// readFront takes the page of what was added in front that stands next to the block: the
-// oldest records come first.
-func (r *Reader[P]) readFront(ctx context.Context) (*sheet[P], error) {
-	w := &r.round.front
-	if w.page == nil {
-		if err := r.locate(ctx); err != nil {
-			return nil, err
+// readFront takes what was added in front, page by page from the block to the beginning of
+// the list: the oldest records come first.
+func (r *Reader[P]) readFront(ctx context.Context) error {
+	for w := &r.round.front; ; {
+		if w.page == nil {
+			if err := r.locate(ctx); err != nil {
+				return err
+			}
+		}
+		s := w.page
+		switch {
+		case s == nil && w.at > 0: // it was looked for from there on
+			w.at = 0
+			continue
+		case s == nil:
+			return r.noFront(ctx)
+		}
+		w.page, w.at = nil, max(0, s.Offset-r.step(r.server.longest))
+		fresh, to := r.before(s)
+		if err := r.takeFront(s, fresh, to); err != nil || s.Offset == 0 && to > 0 {
+			return err
 		}
 	}
-	s := w.page
-	switch {
-	case s == nil && w.at > 0: // it was looked for from there on
-		w.at = 0
-		return nil, nil
-	case s == nil:
-		return nil, r.noFront(ctx)
-	}
-	w.page, w.at = nil, max(0, s.Offset-r.step(r.server.longest))
-	fresh, to := r.before(s)
-	if to == 0 { // the page has been forgotten since
-		return nil, nil
-	}
-	r.takeFront(s, fresh, to)
-	if s.Offset == 0 {
-		r.finish()
-	}
-	return s, nil
 }
 
 // before returns the indexes of the new records that stand before the last one that joins the
@@ -115,11 +111,11 @@ func (r *Reader[P]) before(s *sheet[P]) (fresh []int, to int) {
 }
 
 // takeFront takes a page whose records up to an index belong to the block.
-func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) {
+func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) error {
 	for _, m := range s.Marks[:to] {
 		r.memory.add(m.ID, atFront)
 	}
-	r.took(taken{offset: s.Offset, marks: s.Marks, fresh: fresh, to: to, inFront: true})
+	return r.take(s, taken{fresh: fresh, to: to, inFront: true})
 }
 
 // noFront decides what was added in front if nothing of the front of the block is left, and
@@ -127,15 +123,12 @@ func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) {
 // was deleted, and what is there now was read. Otherwise it is returned again.
 func (r *Reader[P]) noFront(ctx context.Context) error {
 	if len(r.place.last) > 0 && (!r.blind() || r.place.head >= 0) {
-		r.restart()
-		return nil
+		return errRestart
 	}
 	s, err := r.fetch(ctx, 0)
 	if err != nil {
 		return err
 	}
 	r.place.front = edge{}
-	r.takeFront(s, nil, min(len(s.Marks), r.place.offset))
-	r.finish()
-	return nil
+	return r.takeFront(s, nil, min(len(s.Marks), r.place.offset))
 }

@@ -177,21 +177,21 @@ type used struct {
 func (h *history) read(r *Reader[[]*record], follow bool, most int) used {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	r.Begin(follow)
-	defer r.Stop()
-	for most != 0 {
-		page, fresh, err := r.Next(ctx)
-		if err != nil || len(fresh) == 0 {
-			return used{err == nil, err}
-		}
+	if most == 0 {
+		return used{}
+	}
+	stopped := false
+	err := r.Read(ctx, follow, func(page []*record, fresh []int) bool {
 		for _, k := range fresh {
 			h.take(page[k])
 		}
 		if most > 0 {
 			most = max(0, most-len(fresh))
 		}
-	}
-	return used{}
+		stopped = most == 0
+		return !stopped
+	})
+	return used{err == nil && !stopped, err}
 }
 
 // follow reads the list in rounds.
@@ -234,20 +234,17 @@ func (h *history) follow() string {
 func (h *history) stopAt(r *Reader[[]*record], most int) (cursor string, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	r.Begin(false)
-	defer r.Stop()
-	for {
-		page, fresh, err := r.Next(ctx)
-		if err != nil || len(fresh) == 0 {
-			return "", err
-		}
+	err = r.Read(ctx, false, func(page []*record, fresh []int) bool {
 		for i, k := range fresh {
 			if most--; most < 0 {
-				return r.Cursor(len(fresh) - i), nil
+				cursor = r.Cursor(len(fresh) - i)
+				return false
 			}
 			h.take(page[k])
 		}
-	}
+		return true
+	})
+	return cursor, err
 }
 
 // resume reads the list with several readers, each of which goes on at the cursor of the one

@@ -51,6 +51,7 @@ type taken struct {
 	fresh    []int // indexes of its new records, in the order in which they are returned
 	wanted   []int // those of them that are returned: others may be older than wanted
 	from, to int   // its records in between belong to the piece
+	ends     bool  // it ends what is wanted of the list
 	inFront  bool  // it was read for what was added in front
 }
 
@@ -100,7 +101,7 @@ func (p *place) extendFront(t *taken, known []uint64, left []int, newest uint64)
 
 // extendBack adds what is known of a page to the end of the piece.
 func (p *place) extendBack(t *taken, known []uint64, left []int, newest uint64) {
-	p.ended = p.ended && len(t.wanted) == 0
+	p.ended = len(left) == 0 && (t.ends || p.ended && len(t.wanted) == 0)
 	p.head += t.moved()
 	p.total = cmp.Or(t.total, p.total)
 	again := slices.IndexFunc(p.last, func(id uint64) bool { return slices.Contains(known, id) })

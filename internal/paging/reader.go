@@ -66,7 +66,7 @@ type Reader[P any] struct {
 	latest   taken // that page
 	moves    moves
 	round    round[P]
-	follows  bool // both ends are wanted
+	state    state
 	caughtUp atomic.Pointer[time.Time]
 }
 
@@ -86,25 +86,25 @@ type moves struct {
 	gone    map[side]span // creation times of what was returned, for an end that was deleted
 }
 
+// state says which rounds there are to read.
+type state struct {
+	follows bool // both ends are wanted
+	over    bool // the latest round was read to its end
+}
+
 // round is the state of a round.
 type round[P any] struct {
-	stage stage
-	began time.Time
+	yield func(P, []int) bool
 	age   time.Duration // of its oldest page
 	wide  bool          // the next page shows many known records: late ones may stand between them
 	older int           // records in a row that are older than wanted
 	front walk[P]
-	err   error // of the rest, while the front is read
 }
 
-// stage is the part of a round that comes next.
-type stage byte
-
-const (
-	start stage = iota
-	rest
-	front
-	over
+// What ends a round, besides the errors of requests.
+var (
+	errStopped = errors.New("the loop was left")
+	errRestart = errors.New("all that was returned was deleted, or cannot be told any more")
 )
 
 // sheet is a page and the request that it answers.
@@ -129,114 +129,81 @@ func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)
 	if since.After(s.Since) {
 		r.settings.Since = since
 	}
-	r.place, r.follows = p, true
+	r.place, r.state.follows = p, true
 	r.place.last = p.back.marks
 	r.memory.gappy = p.offset > 0 || len(p.back.marks) > 0
 	r.memory.addEnds(p.front, p.back)
 	return r, nil
 }
 
-// Begin begins a loop. With follow, the loop is one round of many: a round begins when the one
-// before is over.
-func (r *Reader[P]) Begin(follow bool) {
-	if follow {
-		r.follows = true
-		if r.round.stage == over {
-			r.round.stage = start
+// Read reads a round. It calls yield with each page that has new records, and with their
+// indexes in the order in which they are to be returned, until yield returns false. After that,
+// or after an error, the next call goes on behind the latest page. When a round is over, there
+// is another one only if follow is true.
+func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fresh []int) bool) error {
+	if r.state.over && !follow {
+		return nil
+	}
+	r.state = state{follows: r.state.follows || follow}
+	defer r.ahead.stop()
+	for {
+		began := time.Now()
+		r.round = round[P]{yield: yield, wide: r.state.follows}
+		r.ahead.step = 0 // most rounds need a single page
+		switch err := r.readBoth(ctx); err {
+		case nil:
+			r.moves.idle, r.state.over = 0, true
+			began = began.Add(-r.round.age)
+			r.caughtUp.Store(&began)
+			return nil
+		case errStopped:
+			return nil
+		case errRestart:
+			r.restart()
+		default:
+			return err
 		}
 	}
-	r.round.wide = r.follows // some time may have passed since the last loop
-	r.ahead.step = 0         // most rounds need a single page
 }
 
-// Stop ends the requests that are under way, and returns when they have ended.
-func (r *Reader[P]) Stop() { r.ahead.stop() }
-
-// Next returns the next page and the indexes of its new records, in the order in which they
-// are to be returned; no indexes when the round is over.
-func (r *Reader[P]) Next(ctx context.Context) (page P, fresh []int, err error) {
-	for r.round.stage != over {
-		var s *sheet[P]
-		switch r.round.stage {
-		case start:
-			err = r.begin(ctx)
-		case rest:
-			s, err = r.readRest(ctx)
-		case front:
-			s, err = r.readFront(ctx)
-		}
-		switch {
-		case err != nil && r.round.stage == rest && r.round.front.begun && ctx.Err() == nil:
-			r.round.stage, r.round.err = front, err // keeps nobody from reading the other end
-		case err != nil:
-			return page, nil, r.fail(err)
-		case s != nil && len(r.latest.wanted) > 0:
-			return s.Page, r.latest.wanted, nil
-		}
-	}
-	if r.round.err != nil {
-		return page, nil, r.fail(nil)
-	}
-	began := r.round.began.Add(-r.round.age)
-	r.caughtUp.Store(&began)
-	return page, nil, nil
-}
-
-// fail ends the round with an error, and with that of the rest if there was one. The next round
-// looks at both ends again.
-func (r *Reader[P]) fail(err error) error {
-	before := r.round.err
-	if r.round.err = nil; r.follows {
-		r.round.stage = start
-	}
-	switch {
-	case before == nil:
-		return err
-	case err == nil:
-		return before
-	}
-	return errors.Join(before, err)
-}
-
-// begin begins a round: it looks for the front, unless there is nothing before the place.
-func (r *Reader[P]) begin(ctx context.Context) error {
-	r.round = round[P]{began: time.Now(), wide: r.follows, err: r.round.err}
-	r.ahead.step = 0
-	if r.follows && (r.place.offset > 0 || len(r.place.last) > 0) {
+// readBoth looks for the front, unless there is nothing before the place, reads the rest, and then
+// what was added in front. An error of the rest keeps nobody from reading the other end.
+func (r *Reader[P]) readBoth(ctx context.Context) error {
+	w := &r.round.front
+	if r.state.follows && (r.place.offset > 0 || len(r.place.last) > 0) {
 		if err := r.locate(ctx); err != nil {
 			return err
 		}
-		switch {
-		case r.round.front.page == nil && !r.memory.gappy:
-			r.restart() // all that is remembered was deleted
-		case r.round.front.page != nil && r.restIsOlder():
-			r.round.stage = front
-			return nil
+		if w.page == nil && !r.memory.gappy {
+			r.restart()
 		}
 	}
-	if !r.settings.Since.IsZero() && len(r.place.last) == 0 && r.place.offset == 0 {
-		if err := r.seek(ctx); err != nil {
-			return err
-		}
+	if err := r.seek(ctx); err != nil {
+		return err
 	}
-	r.round.stage = rest
-	return nil
+	var failed error
+	if w.page == nil || !r.restIsOlder() {
+		failed = r.readRest(ctx)
+	}
+	if !w.begun || failed == errStopped || failed == errRestart || ctx.Err() != nil {
+		return failed
+	}
+	err := r.readFront(ctx)
+	switch {
+	case failed == nil:
+		return err
+	case err == nil:
+		return failed
+	}
+	return errors.Join(failed, err)
 }
 
-// restart begins a new block at the beginning of the list, because all that was returned was
-// deleted, or cannot be told any more.
+// restart begins a new block at the beginning of the list.
 func (r *Reader[P]) restart() {
 	r.memory.restart()
 	r.moves = moves{any: true, gone: make(map[side]span)}
 	r.place = place{}
 	r.round.front = walk[P]{}
-	r.round.stage = start
-}
-
-// finish ends the round.
-func (r *Reader[P]) finish() {
-	r.moves.idle = 0
-	r.round.stage = over
 }
 
 // fetch gets a page that is not asked for early.
@@ -265,15 +232,19 @@ func (r *Reader[P]) step(length int) int {
 	return max(1, length)
 }
 
-// took moves the place behind a page.
-func (r *Reader[P]) took(t taken) {
-	t.before = r.place
+// take moves the place behind a page, and yields its new records.
+func (r *Reader[P]) take(s *sheet[P], t taken) error {
+	t.before, t.offset, t.marks = r.place, s.Offset, s.Marks
 	t.wanted = r.wanted(t.marks, t.fresh)
 	r.latest, r.place = t, t.place(nil)
 	r.memory.age(r.place.front, r.place.back)
 	if r.moves.idle++; len(t.fresh) > 0 {
 		r.moves.idle = 0
 	}
+	if len(t.wanted) > 0 && !r.round.yield(s.Page, t.wanted) {
+		return errStopped
+	}
+	return nil
 }
 
 // CaughtUp returns when the latest round began that was read to its end; the zero time if

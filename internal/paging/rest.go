@@ -5,34 +5,44 @@ import (
 	"slices"
 )
 
-// readRest takes the page that comes next behind the place.
-func (r *Reader[P]) readRest(ctx context.Context) (*sheet[P], error) {
-	if most := 100 + 2*r.memory.size()/max(1, r.server.longest); r.moves.idle > most {
-		r.moves.idle = 0
-		return nil, r.settings.Errorf("%d pages in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", most, r.place.offset)
+// readRest reads the list from the place to its end.
+func (r *Reader[P]) readRest(ctx context.Context) error {
+	for {
+		if most := 100 + 2*r.memory.size()/max(1, r.server.longest); r.moves.idle > most {
+			r.moves.idle = 0
+			return r.settings.Errorf("%d pages in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", most, r.place.offset)
+		}
+		if ended, err := r.readPage(ctx); ended || err != nil {
+			r.place.ended = r.place.ended || err == nil
+			return err
+		}
 	}
+}
+
+// readPage takes the page that comes next behind the place. It reports whether the list ends there.
+func (r *Reader[P]) readPage(ctx context.Context) (ended bool, err error) {
 	if s := r.round.front.whole(); s != nil { // it shows the rest too
 		if fresh, from := r.fresh(s, max(1, r.place.offset)); from >= 0 {
-			return r.takeRest(s, fresh, from), nil
+			return r.takeRest(s, fresh, from)
 		}
 	}
 	n := r.overlap()
 	s, err := r.next(ctx, n)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	fresh, from := r.fresh(s, n)
 	switch {
 	case s.misplaced() && r.begins():
-		return nil, r.misplacedError(s)
+		return false, r.misplacedError(s)
 	case len(s.Marks) == 0 && r.begins():
 		return r.empty(ctx, s)
 	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):
 		return r.doubt(ctx, s, n)
-	case from < 0, r.round.wide && s.Offset > 0 && len(fresh) > 0 && fresh[0] < n: // where a late record may stand before it
+	case from < 0, r.round.wide && s.Offset > 0 && len(fresh) > 0 && fresh[0] < n: // a late record may stand before it
 		return r.search(ctx, s)
 	}
-	return r.takeRest(s, fresh, from), nil
+	return r.takeRest(s, fresh, from)
 }
 
 // overlap returns how many known records the next page should begin with.
@@ -41,7 +51,7 @@ func (r *Reader[P]) overlap() int {
 		return 0
 	}
 	n := 1 + 2*r.moves.left // the list may go on moving as it did
-	if near := r.place.total == 0 || r.place.total < r.place.offset+2*ends; r.round.wide || r.follows && near {
+	if near := r.place.total == 0 || r.place.total < r.place.offset+2*ends; r.round.wide || r.state.follows && near {
 		n = max(n, ends)
 	}
 	return min(n, max(1, min(r.server.longest, r.settings.Limit)/2), r.place.offset)
@@ -139,26 +149,17 @@ func indexes(from, to int) []int {
 	return all
 }
 
-// takeRest takes a page whose records from an index on belong to the block.
-func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) *sheet[P] {
+// takeRest takes a page whose records from an index on belong to the block. It reports whether
+// that ends the rest.
+func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) (ended bool, err error) {
 	for _, m := range s.Marks[from:] {
 		r.memory.add(m.ID, atBack)
 	}
-	r.took(taken{offset: s.Offset, total: s.Claims.Total, marks: s.Marks, fresh: fresh, from: from, to: len(s.Marks)})
+	ended = s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks)
+	t := taken{total: s.Claims.Total, fresh: fresh, from: from, to: len(s.Marks), ends: ended}
+	err = r.take(s, t)
 	r.moves.left, r.moves.doubts = max(-r.latest.moved(), r.moves.left/2), 0
 	r.round.wide = false
-	if s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks) {
-		r.endRest()
-		return s
-	}
 	r.ahead.expect(r.place.offset-r.overlap()-s.Offset, s.Claims.Total)
-	return s
-}
-
-// endRest notes that the list was read to its end.
-func (r *Reader[P]) endRest() {
-	r.place.ended = true
-	if r.round.stage = front; !r.round.front.begun {
-		r.finish()
-	}
+	return ended, err
 }

@@ -37,7 +37,7 @@ func (r *Reader[P]) shows(s *sheet[P]) bool {
 
 // search takes a page that is joined to the end of the block. If there is none, all that is
 // known of that end was deleted: then creation times decide, or the length of the list.
-func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
+func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (ended bool, err error) {
 	r.moves.any = true
 	from, err := r.guess(ctx, missed)
 	var found, last *sheet[P]
@@ -57,17 +57,17 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (*sheet[P], er
 	}
 	switch {
 	case err != nil:
-		return nil, err
+		return false, err
 	case seen == timed:
 		r.moves.gone[atBack] = r.place.span
-	case seen == nothing && r.blind() && last.end() < r.place.offset:
-		return nil, r.endAt(last)
+	case seen == nothing && r.blind() && last.end() < r.place.offset: // what is left of the list was read, but for what was added in front
+		r.place.back = edge{}
+		return true, r.take(last, taken{from: min(len(last.Marks), max(0, r.place.head-last.Offset)), to: len(last.Marks), ends: true})
 	case seen == nothing:
-		r.restart()
-		return nil, nil
+		return false, errRestart
 	}
 	fresh, at := r.behind(found)
-	return r.takeRest(found, fresh, at), nil
+	return r.takeRest(found, fresh, at)
 }
 
 // blind reports whether pages within the block show nothing of it.
@@ -145,15 +145,6 @@ func (r *Reader[P]) halve(ctx context.Context, lo *sheet[P], hi int, yes func(*s
 		}
 	}
 	return lo, nil
-}
-
-// endAt moves the place to the end of a list that has become shorter than what was read of
-// it, and counts as read: all of its last page but what was added in front.
-func (r *Reader[P]) endAt(last *sheet[P]) error {
-	r.takeRest(last, nil, min(len(last.Marks), max(0, r.place.head-last.Offset)))
-	r.place.back = edge{marks: r.place.last}
-	r.endRest()
-	return nil
 }
 
 // onward gets the page behind another one, without a gap: it shows one of its records, or

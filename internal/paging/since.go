@@ -53,6 +53,9 @@ func (r *Reader[P]) restIsOlder() bool {
 // seek moves the place behind records that are older than wanted, if creation times rise. So
 // what stands before it is never read.
 func (r *Reader[P]) seek(ctx context.Context) error {
+	if r.settings.Since.IsZero() || len(r.place.last) > 0 || r.place.offset > 0 {
+		return nil
+	}
 	first, err := r.fetch(ctx, 0)
 	if err != nil || first.last() {
 		return err
@@ -68,22 +71,24 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 	if err == nil {
 		last, err = r.leftOf(ctx, last, r.older) // the list may move to the left meanwhile
 	}
-	if err == nil && last.Offset > 0 {
-		r.skip(first, last)
+	if err != nil || last.Offset == 0 {
+		return err
 	}
-	return err
+	return r.skip(first, last)
 }
 
 // skip makes a page the block, and the first page its front, as if all between had been read.
-func (r *Reader[P]) skip(first, s *sheet[P]) {
+func (r *Reader[P]) skip(first, s *sheet[P]) error {
 	r.memory.gappy = true
 	for _, m := range first.Marks {
 		r.place.add(m.At)
 	}
-	r.place.offset, r.place.last = s.Offset, nil
-	r.takeRest(s, nil, 0)
-	r.place.back = edge{marks: r.place.last}
+	r.place.offset = s.Offset
+	for _, m := range s.Marks {
+		r.memory.add(m.ID, atBack)
+	}
 	r.capture(first)
+	return r.take(s, taken{to: len(s.Marks)})
 }
 
 // trend returns the order of a list, by two records that stand so far apart that late ones make
