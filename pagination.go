@@ -175,24 +175,15 @@ func (p *Pager[T]) loop(ctx context.Context, follow bool, yield func(error) bool
 		yield(err)
 		return
 	}
-	r.Begin(follow)
-	defer r.Stop()
 	if len(p.page.records) > 0 && !yield(nil) {
 		return
 	}
-	for {
-		page, fresh, err := r.Next(ctx)
-		switch {
-		case err != nil:
-			yield(err)
-			return
-		case len(fresh) == 0:
-			return
-		}
+	err = r.Read(ctx, follow, func(page sheet[T], fresh []int) bool {
 		p.page = page.choose(fresh)
-		if !yield(nil) {
-			return
-		}
+		return yield(nil)
+	})
+	if err != nil {
+		yield(err)
 	}
 }
 

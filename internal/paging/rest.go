@@ -8,7 +8,7 @@ import (
 // readRest reads the list from the place to its end.
 func (r *Reader[P]) readRest(ctx context.Context) error {
 	for {
-		if most := 100 + 2*r.memory.size()/max(1, r.server.longest); r.moves.idle > most {
+		if most := 200 + 2*r.memory.size()/max(1, r.server.longest); r.moves.idle > most {
 			r.moves.idle = 0
 			return r.settings.Errorf("%d pages in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", most, r.place.offset)
 		}
