@@ -40,20 +40,14 @@ func (r *Reader[P]) shows(s *sheet[P]) bool {
 func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (ended bool, err error) {
 	r.moves.any = true
 	from, err := r.guess(ctx, missed)
-	var found, last *sheet[P]
-	seen := nothing
-	look := func(s *sheet[P]) bool {
-		_, now := r.sees(s, atBack)
-		if now > nothing || s.Offset == 0 { // there the walk begins anew
-			found, seen = s, now
-		}
-		return now == joined || now == nothing && seen == timed && s.Offset >= found.end()
+	if err != nil {
+		return false, err
 	}
-	for err == nil {
-		if last, err = r.walk(ctx, from, look); seen > nothing || from.Offset == 0 {
-			break
+	found, seen, last, err := r.survey(ctx, from)
+	if err == nil && seen == nothing && from.Offset > 0 { // it has moved away, or is somewhere else
+		if from, err = r.fetch(ctx, 0); err == nil {
+			found, seen, last, err = r.survey(ctx, from)
 		}
-		from, err = r.fetch(ctx, 0) // it has moved away, or is somewhere else
 	}
 	switch {
 	case err != nil:
@@ -68,6 +62,19 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (ended bool, e
 	}
 	fresh, at := r.behind(found)
 	return r.takeRest(found, fresh, at)
+}
+
+// survey looks at the pages from s on, without a gap, until one is joined. If none is, it
+// returns the last page that shows records by their times. last is the last page of all.
+func (r *Reader[P]) survey(ctx context.Context, s *sheet[P]) (found *sheet[P], seen sight, last *sheet[P], err error) {
+	last, err = r.walk(ctx, s, func(s *sheet[P]) bool {
+		_, now := r.sees(s, atBack)
+		if now > nothing || s.Offset == 0 { // there the walk begins anew
+			found, seen = s, now
+		}
+		return now == joined || now == nothing && seen == timed && s.Offset >= found.end()
+	})
+	return found, seen, last, err
 }
 
 // blind reports whether pages within the block show nothing of it.
@@ -86,20 +93,14 @@ func (r *Reader[P]) walk(ctx context.Context, s *sheet[P], look func(*sheet[P]) 
 	return s, nil
 }
 
-// guess returns a page near the end of the block, from which a walk may begin. It looks at
-// the page that a change of the total points to. Where all pages to the left must show
-// something of the block, it goes there by steps that double, and back by halves.
-func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (s *sheet[P], err error) {
-	s = missed
-	if total, before := missed.Claims.Total, r.place.total; !r.shows(s) && total > 0 && before > 0 && total != before {
-		if s, err = r.fetch(ctx, missed.Offset+total-before); err != nil {
-			return nil, err
-		}
-	}
-	if r.blind() && !r.shows(s) {
+// guess returns a page near the end of the block, from which a walk may begin. Where all pages to
+// the left must show something of the block, it goes there by steps that double, and back by halves.
+func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
+	s, err := r.hinted(ctx, missed)
+	if err == nil && r.blind() && !r.shows(s) {
 		return r.fetch(ctx, 0)
 	}
-	hi := max(missed.Offset, s.Offset) // nothing was seen there, or nothing more
+	hi := missed.Offset // nothing was seen there, or nothing more
 	for step := r.step(r.server.longest); err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
 		hi = s.Offset
 		s, err = r.fetch(ctx, hi-step)
@@ -114,6 +115,16 @@ func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (s *sheet[P], e
 		return r.leftOf(ctx, s, r.told)
 	}
 	return s, nil
+}
+
+// hinted returns the page that a change of the total points to, if the missed one does not show
+// anything.
+func (r *Reader[P]) hinted(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
+	total, before := missed.Claims.Total, r.place.total
+	if r.shows(missed) || total == 0 || before == 0 || total == before {
+		return missed, nil
+	}
+	return r.fetch(ctx, missed.Offset+total-before)
 }
 
 // leftOf returns a page to the left of another one, far enough for late records between the two,
@@ -152,22 +163,21 @@ func (r *Reader[P]) halve(ctx context.Context, lo *sheet[P], hi int, yes func(*s
 func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], over bool, err error) {
 	step := r.step(len(s.Marks))
 	for offset, repeated := s.Offset+step, 0; ; {
-		if next, err = r.fetch(ctx, offset); err != nil {
-			return nil, false, err
-		}
-		n, same := len(next.Marks), next.endsLike(s)
+		next, err = r.fetch(ctx, offset)
 		switch {
+		case err != nil:
+			return nil, false, err
 		case next.misplaced():
 			return nil, false, r.misplacedError(next)
-		case same && next.startsLike(s) && repeated < 3 && (n > 1 || offset > s.Offset): // or does the server ignore offsets?
+		case !next.endsLike(s) && (offset == 0 || s.shares(next)):
+			return next, false, nil
+		case !next.endsLike(s):
+			offset = max(0, offset-step)
+		case len(next.Marks) == 1 || len(next.Marks) < len(s.Marks) || repeated == 3:
+			return next, true, nil
+		default: // the list has moved to the right, or the server ignores offsets
 			repeated++
 			offset += step << repeated
-		case same:
-			return next, n == 1 || n < len(s.Marks) || repeated == 3, nil
-		case offset == 0 || s.shares(next):
-			return next, false, nil
-		default:
-			offset = max(0, offset-step)
 		}
 	}
 }
