@@ -25,30 +25,27 @@ func (e edge) outermost() uint64 {
 // known one, that was deleted, or they are late records: what later pages show tells.
 func (e edge) extend(known []uint64, newest uint64) edge {
 	sure, loose := e.marks[:len(e.marks)-e.loose], e.marks[len(e.marks)-e.loose:]
-	k := len(known) - 1
+	k := len(known) - 1 // the outermost one that is also sure
 	for ; k >= 0 && !slices.Contains(sure, known[k]); k-- {
 	}
 	if at := slices.Index(sure, e.anchor) + 1; k >= 0 && slices.Contains(sure[at:], known[k]) {
-		sure, loose = slices.Insert(slices.Clone(sure), at, loose...), nil
+		sure, loose = slices.Insert(slices.Clone(sure), at, loose...), nil // late ones
 	}
-	outer := known[k+1:]
-	reaches := len(sure) == 0 || k >= 0 && known[k] == sure[len(sure)-1]
-	sure = merge(sure, known[:k+1])
+	inner, outer := known[:k+1], known[k+1:]
 	switch {
-	case reaches:
-		return edge{marks: lastOf(append(sure, merge(outer, loose)...))}
-	case len(outer) > 0 && (outer[len(outer)-1] == newest || slices.Contains(loose, outer[len(outer)-1])):
-		if len(loose) == 0 && k >= 0 {
-			e.anchor = known[k]
-		} else if len(loose) == 0 {
-			e.anchor = 0
+	case len(sure) == 0, k >= 0 && known[k] == sure[len(sure)-1]:
+		return edge{marks: lastOf(append(merge(sure, inner), merge(outer, loose)...))}
+	case len(outer) == 0:
+	case outer[len(outer)-1] == newest, slices.Contains(loose, outer[len(outer)-1]):
+		if len(loose) == 0 {
+			e.anchor = edge{marks: inner}.outermost()
 		}
 		loose = merge(loose, outer)
 	}
 	if len(loose) >= ends {
 		return edge{marks: lastOf(loose)}
 	}
-	return edge{lastOf(slices.Concat(sure, loose)), len(loose), e.anchor}
+	return edge{lastOf(append(merge(sure, inner), loose...)), len(loose), e.anchor}
 }
 
 func shares(a, b []uint64) bool {

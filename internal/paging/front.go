@@ -34,6 +34,9 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 	}
 	best := nothing
 	_, err = r.walk(ctx, s, func(s *sheet[P]) bool {
+		if s.Offset == 0 { // there the walk begins anew
+			best, w.page = nothing, nil
+		}
 		found := best != nothing
 		i, seen := r.sees(s, atFront)
 		if seen != nothing && seen >= best {

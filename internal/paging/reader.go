@@ -9,6 +9,7 @@
 package paging
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -166,21 +167,13 @@ func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fr
 	}
 }
 
-// readBoth looks for the front, unless there is nothing before the place, reads the rest, and then
-// what was added in front. An error of the rest keeps nobody from reading the other end.
+// readBoth reads the rest, and then what was added in front. An error of the rest keeps nobody from
+// reading the other end.
 func (r *Reader[P]) readBoth(ctx context.Context) error {
-	w := &r.round.front
-	if r.state.follows && (r.place.offset > 0 || len(r.place.last) > 0) {
-		if err := r.locate(ctx); err != nil {
-			return err
-		}
-		if w.page == nil && !r.memory.gappy {
-			r.restart()
-		}
-	}
-	if err := r.seek(ctx); err != nil {
+	if err := r.lookAround(ctx); err != nil {
 		return err
 	}
+	w := &r.round.front
 	var failed error
 	if w.page == nil || !r.restIsOlder() {
 		failed = r.readRest(ctx)
@@ -189,13 +182,27 @@ func (r *Reader[P]) readBoth(ctx context.Context) error {
 		return failed
 	}
 	err := r.readFront(ctx)
-	switch {
-	case failed == nil:
-		return err
-	case err == nil:
-		return failed
+	if failed != nil && err != nil {
+		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, err)
+	return cmp.Or(failed, err)
+}
+
+// lookAround looks for the front, unless there is nothing before the place; if there is nothing in
+// the block, it looks for the first record that is wanted.
+func (r *Reader[P]) lookAround(ctx context.Context) error {
+	if r.state.follows && (r.place.offset > 0 || len(r.place.last) > 0) {
+		if err := r.locate(ctx); err != nil {
+			return err
+		}
+		if r.round.front.page == nil && !r.memory.gappy {
+			r.restart()
+		}
+	}
+	if r.settings.Since.IsZero() || len(r.place.last) > 0 || r.place.offset > 0 {
+		return nil
+	}
+	return r.seek(ctx)
 }
 
 // restart begins a new block at the beginning of the list.

@@ -51,11 +51,8 @@ func (r *Reader[P]) restIsOlder() bool {
 }
 
 // seek moves the place behind records that are older than wanted, if creation times rise. So
-// what stands before it is never read.
+// what stands before it is never read. A server that rounds offsets, or ignores them, is read whole.
 func (r *Reader[P]) seek(ctx context.Context) error {
-	if r.settings.Since.IsZero() || len(r.place.last) > 0 || r.place.offset > 0 {
-		return nil
-	}
 	first, err := r.fetch(ctx, 0)
 	if err != nil || first.last() {
 		return err
@@ -63,14 +60,10 @@ func (r *Reader[P]) seek(ctx context.Context) error {
 	if r.place.order, err = r.trend(ctx, first); err != nil || r.place.order != rising || !all(first.Marks, r.older) {
 		return err
 	}
-	// The server may round offsets, or ignore them: then everything is read.
 	if next, over, err := r.onward(ctx, first); err != nil || over || next.Offset == 0 || next.startsLike(first) {
 		return err
 	}
 	last, err := r.lastOlder(ctx, first)
-	if err == nil {
-		last, err = r.leftOf(ctx, last, r.older) // the list may move to the left meanwhile
-	}
 	if err != nil || last.Offset == 0 {
 		return err
 	}
@@ -111,11 +104,12 @@ func (r *Reader[P]) trend(ctx context.Context, first *sheet[P]) (order, error) {
 	return falling, nil
 }
 
-// lastOlder returns a page near the last record that is older than wanted: by steps that
-// double, or from the end if that is told, and then by halves. It is the first page if the times
-// do not rise.
+// lastOlder returns a page of older records near the first one that is wanted: by steps that
+// double, or from the end if that is told, by halves, and then to the left, since the list may
+// have moved there. It is the first page if the times do not rise.
 func (r *Reader[P]) lastOlder(ctx context.Context, lo *sheet[P]) (*sheet[P], error) {
-	first, next := lo, max(surely, r.step(r.server.longest), lo.Claims.Total-r.server.longest/2)
+	first := lo
+	next := max(surely, r.step(r.server.longest), lo.Claims.Total-r.server.longest/2)
 	hasOlder := func(s *sheet[P]) bool {
 		return slices.ContainsFunc(s.Marks, func(m Mark) bool { return m.At.Before(r.settings.Since) })
 	}
@@ -127,11 +121,14 @@ func (r *Reader[P]) lastOlder(ctx context.Context, lo *sheet[P]) (*sheet[P], err
 		case err != nil:
 			return nil, err
 		case !hasOlder(s): // also an empty page
-			return r.halve(ctx, lo, next, hasOlder)
+			if lo, err = r.halve(ctx, lo, next, hasOlder); err != nil {
+				return nil, err
+			}
+			return r.leftOf(ctx, lo, r.older)
 		case s.Marks[0].At.Before(first.Marks[0].At), next > maxNumber/2:
 			return first, nil
 		case s.Claims.Ends:
-			return s, nil
+			return r.leftOf(ctx, s, r.older)
 		}
 		lo, next = s, 2*next
 	}
