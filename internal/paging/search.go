@@ -100,8 +100,8 @@ func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (*sheet[P], err
 	if err == nil && r.blind() && !r.shows(s) {
 		return r.fetch(ctx, 0)
 	}
-	hi := missed.Offset // nothing was seen there, or nothing more
-	for step := r.step(r.server.longest); err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
+	hi := 0
+	for step := ends; err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
 		hi = s.Offset
 		s, err = r.fetch(ctx, hi-step)
 	}
