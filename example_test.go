@@ -88,7 +88,7 @@ func ExampleWithTokenFunc() {
 
 func ExampleWithHTTPClient() {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxConnsPerHost = 4
+	transport.MaxIdleConnsPerHost = 64     // connections to keep, as the client's own transport does
 	defer transport.CloseIdleConnections() // the client leaves that to its owner
 
 	srv := epcclogstest.NewServer()
