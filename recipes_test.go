@@ -7,10 +7,14 @@ import (
 	"log"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
@@ -71,65 +75,65 @@ func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *e
 	}
 }
 
-func Example_lastDay() {
-	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
-		yesterday := time.Now().Add(-24 * time.Hour)
-		for entry, err := range client.StoreLogs(nil).Since(yesterday).All(ctx) {
-			if err != nil {
+// alert is the recipe for new failures.
+func alert(ctx context.Context, client *epcclogs.Client) error {
+	cursor, err := os.ReadFile("cursor.txt")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	pager := client.StoreLogs(nil).Resume(string(cursor)) // an empty cursor is the beginning
+	if len(cursor) == 0 {
+		pager.Since(time.Now()) // the first run; the cursor remembers this time
+	}
+	save := func() error {
+		if err := os.WriteFile("cursor.new", []byte(pager.Cursor()), 0o600); err != nil {
+			return err
+		}
+		return os.Rename("cursor.new", "cursor.txt")
+	}
+	if err := save(); err != nil {
+		return err
+	}
+	for entry, err := range pager.Follow(ctx, 30*time.Second) {
+		switch {
+		case err == nil && !entry.Succeeded:
+			slog.Error("delivery failed", "job", entry.JobID(), "attempt", entry.Attempt, "reason", entry.ErrorDetail)
+			if err := save(); err != nil {
 				return err
 			}
-			if !entry.Succeeded {
-				fmt.Println(entry.IntegrationID(), entry.JobID(), entry.Attempt, entry.StatusCode, entry.ErrorDetail)
-			}
+		case err == nil:
+		case ctx.Err() != nil: // the service was told to stop
+			return save()
+		case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
+			return err // waiting does not help
+		default:
+			slog.Warn("reading the logs failed; Follow goes on", "error", err)
 		}
-		return nil
-	})
-	// Output:
-	// hook job-1 1 0 connection refused
-	// hook job-2 1 503 The webhook answered 503
-	// hook job-1 1 0 connection refused
-	// hook job-2 1 503 The webhook answered 503
+	}
+	return nil
 }
 
 func Example_fromNowOn() {
-	runRecipe(time.Second, func(ctx context.Context, client *epcclogs.Client) error {
-		for entry, err := range client.StoreLogs(nil).Since(time.Now()).Follow(ctx, 30*time.Second) {
-			switch {
-			case err == nil && !entry.Succeeded:
-				slog.Error("delivery failed", "job", entry.JobID(), "attempt", entry.Attempt, "reason", entry.ErrorDetail)
-			case err == nil:
-			case ctx.Err() != nil:
-				return nil // the service was told to stop
-			case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
-				return err // waiting does not help
-			default:
-				slog.Warn("reading the logs failed; Follow tries again", "error", err)
-			}
-		}
-		return nil
-	})
+	runRecipe(time.Second, alert)
 	// Output:
-	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
 	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
 }
 
-func Example_list() {
-	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
-		for entry, err := range client.StoreLogs(nil).Concurrent(8).All(ctx) {
-			if err != nil {
-				return err
-			}
-			fmt.Println(entry.IntegrationID(), entry.JobID(), entry.Attempt, entry.Succeeded)
-		}
-		return nil
-	})
-	// Output:
-	// hook job-1 1 false
-	// hook job-1 2 true
-	// hook job-2 1 false
-	// hook job-1 1 false
-	// hook job-1 2 true
-	// hook job-2 1 false
+// The recipe ends with what no waiting mends, and keeps a cursor that is refused.
+func TestAlertEnds(t *testing.T) {
+	t.Chdir(t.TempDir())
+	srv := epcclogstest.NewServer()
+	t.Cleanup(srv.Close)
+	client := newClient(t, srv.URL, epcclogs.WithToken("not-a-real-token"))
+	for status, want := range map[int]error{401: epcclogs.ErrUnauthorized, 403: epcclogs.ErrForbidden} {
+		srv.Fail(1, epcclogstest.Status(status, ""))
+		require.ErrorIs(t, alert(t.Context(), client), want)
+	}
+	require.NoError(t, os.WriteFile("cursor.txt", []byte("damaged"), 0o600))
+	require.ErrorIs(t, alert(t.Context(), client), epcclogs.ErrInvalidArgument)
+	saved, err := os.ReadFile("cursor.txt")
+	require.NoError(t, err)
+	assert.Equal(t, "damaged", string(saved))
 }
 
 func Example_newSinceTheLastRun() {
@@ -178,17 +182,30 @@ func Example_undelivered() {
 	// hook job-2 1 503 The webhook answered 503 overloaded
 }
 
-func TestListing(t *testing.T) {
+func TestFaults(t *testing.T) {
 	srv := epcclogstest.NewServer() // three integrations of 250 logs each
 	defer srv.Close()
-	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
+	client, err := epcclogs.NewClient(
+		epcclogs.WithBaseURL(srv.URL),
+		epcclogs.WithToken("not-a-real-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: 10 * time.Millisecond}), // of seconds otherwise
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.CloseIdleConnections()
-	srv.Fail(1, epcclogstest.CutLength()) // the first response ends early, so the request is sent again
-	page, err := client.ListStoreLogs(t.Context(), &epcclogs.ListOptions{Limit: 10})
-	if err != nil || len(page.Data) != 10 {
-		t.Error(page, err)
+	for _, row := range []struct {
+		fault epcclogstest.Fault
+		want  error
+	}{
+		{epcclogstest.RateLimited(0), nil}, // 429: retried
+		{epcclogstest.CutLength(), nil},    // the response ends early: retried
+		{epcclogstest.Status(http.StatusUnauthorized, ""), epcclogs.ErrUnauthorized},
+		{epcclogstest.NotFound(), epcclogs.ErrNotFound},
+	} {
+		srv.Fail(1, row.fault) // the next request
+		if _, err := client.ListStoreLogs(t.Context(), nil); !errors.Is(err, row.want) {
+			t.Error(err)
+		}
 	}
 }
