@@ -58,6 +58,10 @@
 // that lists errors. A response that is not the documented JSON is a [*DecodeError].
 // Arguments are checked before anything is sent; see [ErrInvalidArgument].
 //
+// One error may match several of these. Test in this order: ErrInvalidArgument, the error
+// of the context, ErrUnauthorized and ErrForbidden, ErrNotFound, ErrRateLimited, ErrServer
+// and [io.ErrUnexpectedEOF] (a response that ended early), ErrPagination.
+//
 // # Retries and time-outs
 //
 // Temporary failures are retried. By default a call sends up to five requests, and

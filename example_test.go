@@ -488,25 +488,17 @@ func Example_errors() {
 		case errors.Is(err, epcclogs.ErrInvalidArgument):
 			return "fix the program" // nothing was sent
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-			return "allow more time" // the context ended, or will before the next attempt; the text has the last failure
+			return "allow more time" // the text has the last failure
 		case errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
 			return "check the application key" // 401, 403
 		case errors.Is(err, epcclogs.ErrNotFound):
 			return "check the id" // 404: an unknown integration or job
-		case errors.Is(err, epcclogs.ErrRateLimited):
-			return "try later" // 429, or a pause that the call cannot outlast; APIError.RetryAfter says how long
-		case errors.Is(err, epcclogs.ErrServer), errors.Is(err, io.ErrUnexpectedEOF):
-			return "try later" // 5xx, or a response that ended early
+		case errors.Is(err, epcclogs.ErrRateLimited), errors.Is(err, epcclogs.ErrServer), errors.Is(err, io.ErrUnexpectedEOF):
+			return "try later" // 429 (APIError.RetryAfter says when), 5xx, a response that ended early
 		case errors.Is(err, epcclogs.ErrPagination):
 			return "loop again" // the pager keeps its place; report it if it comes again
-		case errors.Is(err, epcclogs.ErrResponseTooLarge):
-			return "ask for shorter pages" // or raise WithMaxResponseSize
-		case errors.As(err, new(*epcclogs.DecodeError)):
-			return "check the base URL" // a 200 that is not the documented JSON
-		case errors.As(err, new(*epcclogs.APIError)):
-			return "look at it" // any other status, or a 200 that lists errors
 		default:
-			return "check the network" // no connection, or no whole response in time: the transport's error
+			return "read it" // no connection, another status, not the documented JSON, too large
 		}
 	}
 
@@ -560,15 +552,15 @@ func Example_errors() {
 	// 401: check the application key
 	// 403: check the application key
 	// 404: check the id
-	// 418: look at it
+	// 418: read it
 	// 500: try later
 	// 429: try later
-	// {"errors":[{"title":"no"}]}: look at it
-	// {"data":[{"id":1}]}: check the base URL
+	// {"errors":[{"title":"no"}]}: read it
+	// {"data":[{"id":1}]}: read it
 	// {"data":[: try later
 	// 20 ms: allow more time
-	// 100 bytes: ask for shorter pages
-	// no server: check the network
+	// 100 bytes: read it
+	// no server: read it
 }
 
 // An APIError has the same text in a log record as anywhere else.

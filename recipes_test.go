@@ -136,32 +136,10 @@ func TestAlertEnds(t *testing.T) {
 	assert.Equal(t, "damaged", string(saved))
 }
 
-func Example_newSinceTheLastRun() {
-	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
-		cursor, err := os.ReadFile("cursor.txt")
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		pager := client.StoreLogs(nil).Resume(string(cursor)) // an empty cursor is the beginning
-		for entry, err := range pager.All(ctx) {
-			if err != nil {
-				return err
-			}
-			fmt.Println(entry.JobID(), entry.Attempt, entry.Succeeded) // entry.Key() is a primary key
-		}
-		return os.WriteFile("cursor.txt", []byte(pager.Cursor()), 0o600)
-	})
-	// Output:
-	// job-1 1 false
-	// job-1 2 true
-	// job-2 1 false
-}
-
 func Example_undelivered() {
 	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
-		lastWeek := time.Now().AddDate(0, 0, -7)
 		last := make(map[string]epcclogs.IntegrationLog) // by job
-		for entry, err := range client.StoreLogs(nil).Since(lastWeek).All(ctx) {
+		for entry, err := range client.StoreLogs(nil).Since(time.Now().AddDate(0, 0, -7)).All(ctx) {
 			if err != nil {
 				return err
 			}
@@ -185,26 +163,18 @@ func Example_undelivered() {
 func TestFaults(t *testing.T) {
 	srv := epcclogstest.NewServer() // three integrations of 250 logs each
 	defer srv.Close()
-	client, err := epcclogs.NewClient(
-		epcclogs.WithBaseURL(srv.URL),
-		epcclogs.WithToken("not-a-real-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: 10 * time.Millisecond}), // of seconds otherwise
-	)
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: 10 * time.Millisecond})) // seconds otherwise
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.CloseIdleConnections()
-	for _, row := range []struct {
-		fault epcclogstest.Fault
-		want  error
-	}{
-		{epcclogstest.RateLimited(0), nil}, // 429: retried
-		{epcclogstest.CutLength(), nil},    // the response ends early: retried
-		{epcclogstest.Status(http.StatusUnauthorized, ""), epcclogs.ErrUnauthorized},
-		{epcclogstest.NotFound(), epcclogs.ErrNotFound},
-	} {
-		srv.Fail(1, row.fault) // the next request
-		if _, err := client.ListStoreLogs(t.Context(), nil); !errors.Is(err, row.want) {
+	srv.FailRequest(1, epcclogstest.RateLimited(0)) // 429, which is retried
+	srv.FailRequest(2, epcclogstest.CutLength())    // the retry meets a response that ends early
+	srv.FailRequest(4, epcclogstest.Status(http.StatusUnauthorized, ""))
+	srv.FailRequest(5, epcclogstest.NotFound())
+	for _, want := range []error{nil, epcclogs.ErrUnauthorized, epcclogs.ErrNotFound} {
+		if _, err := client.ListStoreLogs(t.Context(), nil); !errors.Is(err, want) {
 			t.Error(err)
 		}
 	}

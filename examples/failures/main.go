@@ -14,32 +14,24 @@ import (
 )
 
 func main() {
-	if err := printFailures(time.Now().Add(-24 * time.Hour)); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func printFailures(since time.Time) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
+	ctx := context.Background()
 	client, err := epcclogs.NewClientFromEnv()
 	if err != nil {
-		return err
+		log.Fatal(err)
 	}
-	names := make(map[string]string) // by id
+	names := make(map[string]string) // of the integrations, by id
 	for in, err := range client.Integrations(nil).All(ctx) {
 		if err != nil {
-			return err
+			log.Fatal(err)
 		}
 		names[in.ID] = in.Name
 	}
-	for entry, err := range client.StoreLogs(nil).Since(since).All(ctx) {
+	for entry, err := range client.StoreLogs(nil).Since(time.Now().Add(-24 * time.Hour)).All(ctx) {
 		if err != nil {
-			return err
+			log.Fatal(err)
 		}
 		if !entry.Succeeded {
 			fmt.Println(entry.CreatedAt(), names[entry.IntegrationID()], entry.Attempt, entry.StatusCode, entry.ErrorDetail)
 		}
 	}
-	return nil
 }
