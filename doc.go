@@ -5,7 +5,8 @@
 //	if err != nil {
 //		log.Fatal(err)
 //	}
-//	for entry, err := range client.IntegrationLogs(integrationID, nil).All(ctx) {
+//	yesterday := time.Now().Add(-24 * time.Hour)
+//	for entry, err := range client.StoreLogs(nil).Since(yesterday).All(ctx) {
 //		if err != nil {
 //			log.Fatal(err)
 //		}

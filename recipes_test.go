@@ -24,13 +24,11 @@ import (
 
 // runRecipe runs a recipe in an empty directory, for a store with three logs of two
 // events, of which the second is not delivered, and once more for what the first run
-// left. The clock of the store is a minute ahead for the last one. log/slog writes errors
-// to standard output.
+// left. log/slog writes errors to standard output.
 func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *epcclogs.Client) error) {
-	now := time.Now().UTC()
-	at := now.Add(-time.Hour)
+	at := time.Now().UTC().Add(-time.Hour)
 	failed, passed, lost := epcclogstest.Log("hook", "job-1", 1, at), epcclogstest.Log("hook", "job-1", 2, at.Add(time.Minute)),
-		epcclogstest.Log("hook", "job-2", 1, now.Add(time.Minute))
+		epcclogstest.Log("hook", "job-2", 1, at.Add(2*time.Minute))
 	failed.Succeeded, failed.StatusCode, failed.ErrorDetail = false, 0, "connection refused"
 	lost.Succeeded, lost.StatusCode, lost.ErrorDetail, lost.Body = false, 503, "The webhook answered 503", "overloaded"
 	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook"}, failed, passed, lost))
@@ -81,41 +79,33 @@ func alert(ctx context.Context, client *epcclogs.Client) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	pager := client.StoreLogs(nil).Resume(string(cursor)) // an empty cursor is the beginning
-	if len(cursor) == 0 {
-		pager.Since(time.Now()) // the first run; the cursor remembers this time
-	}
-	save := func() error {
+	first := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC) // what is older is not reported
+	pager := client.StoreLogs(nil).Since(first).Resume(string(cursor))
+	for entry, err := range pager.Follow(ctx, 30*time.Second) {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil // the service was told to stop
+		case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
+			return err // waiting does not help
+		case err != nil:
+			slog.Warn("reading the logs failed; Follow goes on", "error", err)
+		case !entry.Succeeded:
+			slog.Error("delivery failed", "job", entry.JobID(), "attempt", entry.Attempt, "reason", entry.ErrorDetail)
+		}
 		if err := os.WriteFile("cursor.new", []byte(pager.Cursor()), 0o600); err != nil {
 			return err
 		}
-		return os.Rename("cursor.new", "cursor.txt")
-	}
-	if err := save(); err != nil {
-		return err
-	}
-	for entry, err := range pager.Follow(ctx, 30*time.Second) {
-		switch {
-		case err == nil && !entry.Succeeded:
-			slog.Error("delivery failed", "job", entry.JobID(), "attempt", entry.Attempt, "reason", entry.ErrorDetail)
-			if err := save(); err != nil {
-				return err
-			}
-		case err == nil:
-		case ctx.Err() != nil: // the service was told to stop
-			return save()
-		case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
-			return err // waiting does not help
-		default:
-			slog.Warn("reading the logs failed; Follow goes on", "error", err)
+		if err := os.Rename("cursor.new", "cursor.txt"); err != nil { // so that the file is never half written
+			return err
 		}
 	}
 	return nil
 }
 
-func Example_fromNowOn() {
+func Example_newFailures() {
 	runRecipe(time.Second, alert)
 	// Output:
+	// level=ERROR msg="delivery failed" job=job-1 attempt=1 reason="connection refused"
 	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
 }
 
