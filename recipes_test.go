@@ -24,7 +24,7 @@ import (
 
 // runRecipe runs a recipe in an empty directory, for a store with three logs of two
 // events, of which the second is not delivered, and once more for what the first run
-// left. log/slog writes errors to standard output.
+// left. log/slog writes warnings and errors to standard output.
 func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *epcclogs.Client) error) {
 	at := time.Now().UTC().Add(-time.Hour)
 	failed, passed, lost := epcclogstest.Log("hook", "job-1", 1, at), epcclogstest.Log("hook", "job-1", 2, at.Add(time.Minute)),
@@ -56,7 +56,7 @@ func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *e
 	logger := slog.Default()
 	defer slog.SetDefault(logger)
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
-		Level: slog.LevelError,
+		Level: slog.LevelWarn,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
@@ -154,7 +154,7 @@ func TestFaults(t *testing.T) {
 	srv := epcclogstest.NewServer() // three integrations of 250 logs each
 	defer srv.Close()
 	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: 10 * time.Millisecond})) // seconds otherwise
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: 10 * time.Millisecond})) // 30 s by default
 	if err != nil {
 		t.Fatal(err)
 	}
