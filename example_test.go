@@ -534,11 +534,15 @@ func Example_errors() {
 		_, err = client.ListStoreLogs(ctx, nil)
 		fmt.Printf("%s: %s\n", body, advice(err))
 	}
-	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+
+	twice := newClient(epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2, MaxWait: time.Millisecond}))
+	defer twice.CloseIdleConnections()
+	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
+	srv.Fail(1, epcclogstest.ServerError())
 	srv.Fail(1, epcclogstest.Stall())
-	_, err = client.ListStoreLogs(short, nil)
-	fmt.Println("20 ms:", advice(err))
+	_, err = twice.ListStoreLogs(short, nil)
+	fmt.Println("500, then too slow:", errors.Is(err, epcclogs.ErrServer), advice(err))
 
 	small := newClient(epcclogs.WithMaxResponseSize(100))
 	defer small.CloseIdleConnections()
@@ -558,7 +562,7 @@ func Example_errors() {
 	// {"errors":[{"title":"no"}]}: read it
 	// {"data":[{"id":1}]}: read it
 	// {"data":[: try later
-	// 20 ms: allow more time
+	// 500, then too slow: true allow more time
 	// 100 bytes: read it
 	// no server: read it
 }
