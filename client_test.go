@@ -361,25 +361,33 @@ func TestCloseIdleConnections(t *testing.T) {
 	assert.Equal(t, 3, s.Connections(), "each client has its own")
 }
 
-// Connections that were open together are all kept for the next requests.
+// Connections that were open together are all kept for the next requests, also by a transport
+// with the line that WithHTTPClient documents.
 func TestConnectionsAreKept(t *testing.T) {
 	const parallel = 40
-	meet := wire.Meeting(t, parallel)
-	s := wire.Serve(t, func(r *http.Request) (*http.Response, error) {
-		meet()
-		return done(r)
-	})
-	c := newClient(t, s.URL)
-	for range 2 {
-		var calls []<-chan error
-		for range parallel {
-			calls = append(calls, begin(t.Context(), c))
-		}
-		for _, ended := range calls {
-			require.NoError(t, <-ended)
-		}
+	theirs := http.DefaultTransport.(*http.Transport).Clone()
+	theirs.MaxIdleConnsPerHost = 64
+	t.Cleanup(theirs.CloseIdleConnections)
+	for name, opts := range map[string][]epcclogs.Option{"own": nil, "WithHTTPClient": {over(theirs)}} {
+		t.Run(name, func(t *testing.T) {
+			meet := wire.Meeting(t, parallel)
+			s := wire.Serve(t, func(r *http.Request) (*http.Response, error) {
+				meet()
+				return done(r)
+			})
+			c := newClient(t, s.URL, opts...)
+			for range 2 {
+				var calls []<-chan error
+				for range parallel {
+					calls = append(calls, begin(t.Context(), c))
+				}
+				for _, ended := range calls {
+					require.NoError(t, <-ended)
+				}
+			}
+			assert.Equal(t, parallel, s.Connections())
+		})
 	}
-	assert.Equal(t, parallel, s.Connections())
 }
 
 // A connection of HTTP/2 that has died is shared by all requests. It must be

@@ -5,7 +5,8 @@
 //	if err != nil {
 //		log.Fatal(err)
 //	}
-//	for entry, err := range client.IntegrationLogs(integrationID, nil).All(ctx) {
+//	yesterday := time.Now().Add(-24 * time.Hour)
+//	for entry, err := range client.StoreLogs(nil).Since(yesterday).All(ctx) {
 //		if err != nil {
 //			log.Fatal(err)
 //		}
@@ -57,6 +58,10 @@
 // and holds the messages of its body as [ErrorBody]. So is a response with status 200
 // that lists errors. A response that is not the documented JSON is a [*DecodeError].
 // Arguments are checked before anything is sent; see [ErrInvalidArgument].
+//
+// One error may match several of these. Test in this order: ErrInvalidArgument, the error
+// of the context, ErrUnauthorized and ErrForbidden, ErrNotFound, ErrRateLimited, ErrServer
+// and [io.ErrUnexpectedEOF] (a response that ended early), ErrPagination.
 //
 // # Retries and time-outs
 //

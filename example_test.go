@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"net/http"
@@ -88,7 +89,7 @@ func ExampleWithTokenFunc() {
 
 func ExampleWithHTTPClient() {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxConnsPerHost = 4
+	transport.MaxIdleConnsPerHost = 64     // connections to keep, as the client's own transport does
 	defer transport.CloseIdleConnections() // the client leaves that to its owner
 
 	srv := epcclogstest.NewServer()
@@ -480,61 +481,90 @@ func ExampleClient_StoreLogs() {
 	// Output: 2
 }
 
-// What a service may do about each kind of error.
+// What to do about each kind of error. One may match several cases: their order counts.
 func Example_errors() {
 	advice := func(err error) string {
 		switch {
-		case err == nil:
-			return "go on"
 		case errors.Is(err, epcclogs.ErrInvalidArgument):
-			return "fix the program"
-		case errors.Is(err, epcclogs.ErrNotFound):
-			return "check the id"
+			return "fix the program" // nothing was sent
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+			return "allow more time" // the text has the last failure
 		case errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
-			return "check the credentials"
-		case errors.Is(err, epcclogs.ErrRateLimited), errors.Is(err, epcclogs.ErrServer):
-			return "try later"
-		case errors.Is(err, epcclogs.ErrResponseTooLarge):
-			return "ask for shorter pages"
+			return "check the application key" // 401, 403
+		case errors.Is(err, epcclogs.ErrNotFound):
+			return "check the id" // 404: an unknown integration or job
+		case errors.Is(err, epcclogs.ErrRateLimited), errors.Is(err, epcclogs.ErrServer), errors.Is(err, io.ErrUnexpectedEOF):
+			return "try later" // 429 (APIError.RetryAfter says when), 5xx, a response that ended early
 		case errors.Is(err, epcclogs.ErrPagination):
-			return "report it"
+			return "loop again" // the pager keeps its place; report it if it comes again
+		default:
+			return "read it" // no connection, another status, not the documented JSON, too large
 		}
-		return "look at it"
 	}
 
 	srv := epcclogstest.NewServer()
 	defer srv.Close()
-	client, err := epcclogs.NewClient(
-		epcclogs.WithBaseURL(srv.URL),
-		epcclogs.WithToken("not-a-real-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2, MaxWait: time.Millisecond}),
-	)
-	if err != nil {
-		log.Fatal(err)
+	newClient := func(opts ...epcclogs.Option) *epcclogs.Client {
+		client, err := epcclogs.NewClient(append([]epcclogs.Option{
+			epcclogs.WithBaseURL(srv.URL),
+			epcclogs.WithToken("not-a-real-token"),
+			epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}),
+		}, opts...)...)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return client
 	}
+	client := newClient()
 	defer client.CloseIdleConnections()
 	ctx := context.Background()
 
-	_, err = client.GetIntegration(ctx, "not/an/id")
-	fmt.Println(advice(err))
-	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusTooManyRequests} {
-		attempts := 1
-		if status >= 500 || status == http.StatusTooManyRequests {
-			attempts = 2
-		}
-		srv.Fail(attempts, epcclogstest.Status(status, `{"errors":[{"title":"no"}]}`))
+	_, err := client.GetIntegration(ctx, "not/an/id")
+	fmt.Println("bad id:", advice(err))
+	for _, status := range []int{401, 403, 404, 418, 500, 429} {
+		srv.Fail(1, epcclogstest.Status(status, `{"errors":[{"title":"no"}]}`))
 		_, err = client.ListStoreLogs(ctx, nil)
-		fmt.Println(status, advice(err))
+		fmt.Printf("%d: %s\n", status, advice(err))
 	}
+
+	client = newClient() // without the pause after the 429
+	defer client.CloseIdleConnections()
+	for _, body := range []string{`{"errors":[{"title":"no"}]}`, `{"data":[{"id":1}]}`, `{"data":[`} {
+		srv.Fail(1, epcclogstest.Status(200, body))
+		_, err = client.ListStoreLogs(ctx, nil)
+		fmt.Printf("%s: %s\n", body, advice(err))
+	}
+
+	twice := newClient(epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2, MaxWait: time.Millisecond}))
+	defer twice.CloseIdleConnections()
+	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	srv.Fail(1, epcclogstest.ServerError())
+	srv.Fail(1, epcclogstest.Stall())
+	_, err = twice.ListStoreLogs(short, nil)
+	fmt.Println("500, then too slow:", errors.Is(err, epcclogs.ErrServer), advice(err))
+
+	small := newClient(epcclogs.WithMaxResponseSize(100))
+	defer small.CloseIdleConnections()
+	_, err = small.ListStoreLogs(ctx, nil)
+	fmt.Println("100 bytes:", advice(err))
+	srv.Close()
 	_, err = client.ListStoreLogs(ctx, nil)
-	fmt.Println(advice(err))
+	fmt.Println("no server:", advice(err))
 	// Output:
-	// fix the program
-	// 403 check the credentials
-	// 404 check the id
-	// 500 try later
-	// 429 try later
-	// go on
+	// bad id: fix the program
+	// 401: check the application key
+	// 403: check the application key
+	// 404: check the id
+	// 418: read it
+	// 500: try later
+	// 429: try later
+	// {"errors":[{"title":"no"}]}: read it
+	// {"data":[{"id":1}]}: read it
+	// {"data":[: try later
+	// 500, then too slow: true allow more time
+	// 100 bytes: read it
+	// no server: read it
 }
 
 // An APIError has the same text in a log record as anywhere else.

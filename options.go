@@ -143,6 +143,13 @@ func (o *options) authorize(kind string, tokens func(*sender, string) tokenSourc
 // [WithTimeout] is given. CheckRedirect and Jar are not used: redirects are not
 // followed, and cookies are not kept. The package does not change hc and does not
 // close its connections.
+//
+// The transport of the package keeps 64 idle connections. Those of net/http keep two for
+// each host, so [Pager.Concurrent] opens new ones all the time. These lines make one that
+// keeps as many:
+//
+//	transport := http.DefaultTransport.(*http.Transport).Clone()
+//	transport.MaxIdleConnsPerHost = 64
 func WithHTTPClient(hc *http.Client) Option {
 	return func(o *options) error {
 		if hc == nil {

@@ -238,7 +238,8 @@ func (p *Pager[T]) CaughtUp() time.Time {
 //
 // Resume must be called before the pager is used. Otherwise, or if the cursor is
 // damaged, of another list, or of a release that this one cannot read, the next loop
-// gets an error that matches [ErrInvalidArgument], and nothing is sent.
+// gets an error that matches [ErrInvalidArgument], and nothing is sent. For such a cursor,
+// begin without one, and leave out the records that you have by their keys.
 func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 	return p.set("Resume", func(s *paging.Settings) { s.Cursor = strings.TrimRight(cursor, "\r\n") })
 }

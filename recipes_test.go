@@ -7,10 +7,14 @@ import (
 	"log"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/epcclogstest"
@@ -20,13 +24,11 @@ import (
 
 // runRecipe runs a recipe in an empty directory, for a store with three logs of two
 // events, of which the second is not delivered, and once more for what the first run
-// left. The clock of the store is a minute ahead for the last one. log/slog writes errors
-// to standard output.
+// left. log/slog writes warnings and errors to standard output.
 func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *epcclogs.Client) error) {
-	now := time.Now().UTC()
-	at := now.Add(-time.Hour)
+	at := time.Now().UTC().Add(-time.Hour)
 	failed, passed, lost := epcclogstest.Log("hook", "job-1", 1, at), epcclogstest.Log("hook", "job-1", 2, at.Add(time.Minute)),
-		epcclogstest.Log("hook", "job-2", 1, now.Add(time.Minute))
+		epcclogstest.Log("hook", "job-2", 1, at.Add(2*time.Minute))
 	failed.Succeeded, failed.StatusCode, failed.ErrorDetail = false, 0, "connection refused"
 	lost.Succeeded, lost.StatusCode, lost.ErrorDetail, lost.Body = false, 503, "The webhook answered 503", "overloaded"
 	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook"}, failed, passed, lost))
@@ -54,7 +56,7 @@ func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *e
 	logger := slog.Default()
 	defer slog.SetDefault(logger)
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
-		Level: slog.LevelError,
+		Level: slog.LevelWarn,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
@@ -71,93 +73,63 @@ func runRecipe(timeout time.Duration, recipe func(ctx context.Context, client *e
 	}
 }
 
-func Example_lastDay() {
-	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
-		yesterday := time.Now().Add(-24 * time.Hour)
-		for entry, err := range client.StoreLogs(nil).Since(yesterday).All(ctx) {
-			if err != nil {
-				return err
-			}
-			if !entry.Succeeded {
-				fmt.Println(entry.IntegrationID(), entry.JobID(), entry.Attempt, entry.StatusCode, entry.ErrorDetail)
-			}
+// alert is the recipe for new failures.
+func alert(ctx context.Context, client *epcclogs.Client) error {
+	cursor, err := os.ReadFile("cursor.txt")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	first := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC) // what is older is not reported
+	pager := client.StoreLogs(nil).Since(first).Resume(string(cursor))
+	for entry, err := range pager.Follow(ctx, 30*time.Second) {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil // the service was told to stop
+		case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
+			return err // waiting does not help
+		case err != nil:
+			slog.Warn("reading the logs failed; Follow goes on", "error", err)
+		case !entry.Succeeded:
+			slog.Error("delivery failed", "job", entry.JobID(), "attempt", entry.Attempt, "reason", entry.ErrorDetail)
 		}
-		return nil
-	})
-	// Output:
-	// hook job-1 1 0 connection refused
-	// hook job-2 1 503 The webhook answered 503
-	// hook job-1 1 0 connection refused
-	// hook job-2 1 503 The webhook answered 503
-}
-
-func Example_fromNowOn() {
-	runRecipe(time.Second, func(ctx context.Context, client *epcclogs.Client) error {
-		for entry, err := range client.StoreLogs(nil).Since(time.Now()).Follow(ctx, 30*time.Second) {
-			switch {
-			case err == nil && !entry.Succeeded:
-				slog.Error("delivery failed", "job", entry.JobID(), "attempt", entry.Attempt, "reason", entry.ErrorDetail)
-			case err == nil:
-			case ctx.Err() != nil:
-				return nil // the service was told to stop
-			case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
-				return err // waiting does not help
-			default:
-				slog.Warn("reading the logs failed; Follow tries again", "error", err)
-			}
-		}
-		return nil
-	})
-	// Output:
-	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
-	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
-}
-
-func Example_list() {
-	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
-		for entry, err := range client.StoreLogs(nil).Concurrent(8).All(ctx) {
-			if err != nil {
-				return err
-			}
-			fmt.Println(entry.IntegrationID(), entry.JobID(), entry.Attempt, entry.Succeeded)
-		}
-		return nil
-	})
-	// Output:
-	// hook job-1 1 false
-	// hook job-1 2 true
-	// hook job-2 1 false
-	// hook job-1 1 false
-	// hook job-1 2 true
-	// hook job-2 1 false
-}
-
-func Example_newSinceTheLastRun() {
-	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
-		cursor, err := os.ReadFile("cursor.txt")
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.WriteFile("cursor.new", []byte(pager.Cursor()), 0o600); err != nil {
 			return err
 		}
-		pager := client.StoreLogs(nil).Resume(string(cursor)) // an empty cursor is the beginning
-		for entry, err := range pager.All(ctx) {
-			if err != nil {
-				return err
-			}
-			fmt.Println(entry.JobID(), entry.Attempt, entry.Succeeded) // entry.Key() is a primary key
+		if err := os.Rename("cursor.new", "cursor.txt"); err != nil { // so that the file is never half written
+			return err
 		}
-		return os.WriteFile("cursor.txt", []byte(pager.Cursor()), 0o600)
-	})
+	}
+	return nil
+}
+
+func Example_newFailures() {
+	runRecipe(time.Second, alert)
 	// Output:
-	// job-1 1 false
-	// job-1 2 true
-	// job-2 1 false
+	// level=ERROR msg="delivery failed" job=job-1 attempt=1 reason="connection refused"
+	// level=ERROR msg="delivery failed" job=job-2 attempt=1 reason="The webhook answered 503"
+}
+
+// The recipe ends with what no waiting mends, and keeps a cursor that is refused.
+func TestAlertEnds(t *testing.T) {
+	t.Chdir(t.TempDir())
+	srv := epcclogstest.NewServer()
+	t.Cleanup(srv.Close)
+	client := newClient(t, srv.URL, epcclogs.WithToken("not-a-real-token"))
+	for status, want := range map[int]error{401: epcclogs.ErrUnauthorized, 403: epcclogs.ErrForbidden} {
+		srv.Fail(1, epcclogstest.Status(status, ""))
+		require.ErrorIs(t, alert(t.Context(), client), want)
+	}
+	require.NoError(t, os.WriteFile("cursor.txt", []byte("damaged"), 0o600))
+	require.ErrorIs(t, alert(t.Context(), client), epcclogs.ErrInvalidArgument)
+	saved, err := os.ReadFile("cursor.txt")
+	require.NoError(t, err)
+	assert.Equal(t, "damaged", string(saved))
 }
 
 func Example_undelivered() {
 	runRecipe(time.Minute, func(ctx context.Context, client *epcclogs.Client) error {
-		lastWeek := time.Now().AddDate(0, 0, -7)
 		last := make(map[string]epcclogs.IntegrationLog) // by job
-		for entry, err := range client.StoreLogs(nil).Since(lastWeek).All(ctx) {
+		for entry, err := range client.StoreLogs(nil).Since(time.Now().AddDate(0, 0, -7)).All(ctx) {
 			if err != nil {
 				return err
 			}
@@ -178,17 +150,22 @@ func Example_undelivered() {
 	// hook job-2 1 503 The webhook answered 503 overloaded
 }
 
-func TestListing(t *testing.T) {
+func TestFaults(t *testing.T) {
 	srv := epcclogstest.NewServer() // three integrations of 250 logs each
 	defer srv.Close()
-	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
+	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"),
+		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: 10 * time.Millisecond})) // 30 s by default
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.CloseIdleConnections()
-	srv.Fail(1, epcclogstest.CutLength()) // the first response ends early, so the request is sent again
-	page, err := client.ListStoreLogs(t.Context(), &epcclogs.ListOptions{Limit: 10})
-	if err != nil || len(page.Data) != 10 {
-		t.Error(page, err)
+	srv.FailRequest(1, epcclogstest.RateLimited(0)) // 429, which is retried
+	srv.FailRequest(2, epcclogstest.CutLength())    // the retry meets a response that ends early
+	srv.FailRequest(4, epcclogstest.Status(http.StatusUnauthorized, ""))
+	srv.FailRequest(5, epcclogstest.NotFound())
+	for _, want := range []error{nil, epcclogs.ErrUnauthorized, epcclogs.ErrNotFound} {
+		if _, err := client.ListStoreLogs(t.Context(), nil); !errors.Is(err, want) {
+			t.Error(err)
+		}
 	}
 }

@@ -10,11 +10,13 @@ import (
 )
 
 func Example() {
-	at := time.Date(2026, time.May, 1, 12, 0, 0, 0, time.UTC)
-	failed := epcclogstest.Log("hook", "job-1", 1, at)
+	at := time.Date(2126, time.May, 1, 12, 0, 0, 0, time.UTC)
+	old, failed := epcclogstest.Log("hook", "job-1", 1, at.AddDate(-200, 0, 0)), epcclogstest.Log("hook", "job-2", 1, at)
+	old.Succeeded = false
 	failed.Succeeded, failed.StatusCode, failed.ErrorDetail = false, 503, "The webhook answered 503"
 	srv := epcclogstest.NewServer(
-		epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook"}, failed, epcclogstest.Log("hook", "job-1", 2, at.Add(time.Minute))),
+		epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook", Name: "Stock"},
+			old, failed, epcclogstest.Log("hook", "job-2", 2, at.Add(time.Minute))),
 		epcclogstest.WithClientCredentials("not-a-real-id", "not-a-real-secret", 0),
 	)
 	defer srv.Close()
@@ -25,7 +27,6 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	os.Args = []string{"failures", "hook"}
 	main()
-	// Output: 2026-05-01 12:00:00 +0000 UTC 1 503 The webhook answered 503
+	// Output: 2126-05-01 12:00:00 +0000 UTC Stock 1 503 The webhook answered 503
 }
