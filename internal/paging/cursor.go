@@ -49,19 +49,19 @@ func (r *Reader[P]) Cursor(rest int) string {
 func parseCursor(list, text string) (p place, since time.Time, err error) {
 	b, err := cursorText.DecodeString(text)
 	if err != nil || len(b) < 5 || strings.ContainsAny(text, "\r\n") { // which the decoder passes over
-		return p, since, Refused("the text is not a cursor, or is damaged")
+		return p, since, Refused("the text is not a cursor, or is damaged; begin without it")
 	}
 	if b[0] != cursorVersion {
 		return p, since, Refused(fmt.Sprintf("the cursor has version %d, and this release reads version %d; begin without a cursor, which lists everything, and leave out the records that you have by their keys", b[0], cursorVersion))
 	}
 	if !bytes.Equal(b[1:5], checksum(list, b[5:])) {
-		return p, since, Refused(fmt.Sprintf("the text is not a cursor of the list %s, or is damaged", list))
+		return p, since, Refused(fmt.Sprintf("the text is not a cursor of the list %s, or is damaged; begin without it", list))
 	}
 	var c cursor
 	n, err := binary.Decode(b[5:], binary.BigEndian, &c)
 	valid := min(c.Offset, c.Total) >= 0 && max(c.Offset, c.Total, c.Head, -c.Head) <= maxNumber
 	if err != nil || n != len(b)-5 || !valid || c.Order > falling || max(c.Backs, c.Fronts) > ends {
-		return p, since, Refused("the cursor is damaged")
+		return p, since, Refused("the cursor is damaged; begin without it")
 	}
 	instant := func(t [2]int64) time.Time { return time.Unix(t[0], t[1]).UTC() }
 	p = place{offset: int(c.Offset), total: int(c.Total), head: int(c.Head), ended: c.Ended, order: c.Order}
