@@ -368,3 +368,14 @@ var readable = strings.NewReplacer("%5B", "[", "%5D", "]")
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("epcclogs: %w: %s", ErrInvalidArgument, fmt.Sprintf(format, args...))
 }
+
+// isTemporary reports whether a request that met status may succeed later.
+func isTemporary(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented:
+		return false
+	}
+	return status >= 500 && status <= 599
+}

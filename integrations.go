@@ -49,6 +49,8 @@ type IntegrationJob struct {
 
 func (j *IntegrationJob) mark() paging.Mark { return paging.Mark{ID: hash([]byte(j.ID))} }
 
+func (*IntegrationJob) untimed() {}
+
 func (j *IntegrationJob) id() string { return j.ID }
 
 func (j *IntegrationJob) unmarshalLoosely(raw []byte) error { return unmarshal(raw, j) }

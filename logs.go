@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -107,12 +108,6 @@ func (l *IntegrationLog) mark() paging.Mark {
 	return paging.Mark{ID: hash(b), At: at}
 }
 
-// hash returns the first bytes of a SHA-256 sum. It is the same in all releases.
-func hash(b []byte) uint64 {
-	sum := sha256.Sum256(b)
-	return binary.BigEndian.Uint64(sum[:])
-}
-
 // LogRelationships are the resources that a log belongs to.
 type LogRelationships struct {
 	Integration Relationship `json:"integration"`
@@ -198,4 +193,22 @@ func (c *Client) ListJobLogs(ctx context.Context, integrationID, jobID string, o
 // [List logs for the job]: https://elasticpath.dev/docs/api/integrations/list-job-logs
 func (c *Client) JobLogs(integrationID, jobID string, opts *ListOptions) *Pager[IntegrationLog] {
 	return newPager[IntegrationLog](c, opts, "integrations", integrationID, "jobs", jobID, "logs")
+}
+
+// looseMeta is a ResourceMeta whose members may have any form. Those that cannot be
+// read are zero.
+type looseMeta ResourceMeta
+
+func (m *looseMeta) UnmarshalJSON(raw []byte) error {
+	var meta struct {
+		Timestamps json.RawMessage `json:"timestamps"`
+	}
+	var timestamps struct {
+		CreatedAt looseTime `json:"created_at"`
+		UpdatedAt looseTime `json:"updated_at"`
+	}
+	if json.Unmarshal(raw, &meta) == nil && json.Unmarshal(meta.Timestamps, &timestamps) == nil {
+		m.Timestamps = Timestamps{CreatedAt: timestamps.CreatedAt.Time, UpdatedAt: timestamps.UpdatedAt.Time}
+	}
+	return nil
 }

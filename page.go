@@ -48,6 +48,13 @@ type Page[T any] struct {
 	age    time.Duration // how long a cache has kept the page; 0 if it does not say
 }
 
+// unread is a record of a list that cannot be read.
+type unread struct {
+	index int    // in the list, as it was sent
+	hash  uint64 // of its JSON
+	err   error  // names it: data[3]
+}
+
 // ageOf returns how long a cache has kept a response; 0 if it does not say.
 func ageOf(h http.Header) time.Duration {
 	seconds, err := strconv.ParseUint(h.Get("Age"), 10, 31) // 68 years

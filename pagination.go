@@ -84,6 +84,9 @@ type marked interface {
 	mark() paging.Mark
 }
 
+// untimed is a record of a list without creation times.
+type untimed interface{ untimed() }
+
 // start returns the reader. The first call checks the settings.
 func (p *Pager[T]) start() (*paging.Reader[sheet[T]], error) {
 	if p.misuse != nil {
@@ -99,7 +102,7 @@ func (p *Pager[T]) start() (*paging.Reader[sheet[T]], error) {
 	if err := (&ListOptions{Limit: s.Limit, Offset: s.Offset}).validate(); err != nil {
 		return nil, err
 	}
-	if _, untimed := any(new(T)).(*IntegrationJob); untimed && !s.Since.IsZero() {
+	if _, ok := any(new(T)).(untimed); ok && !s.Since.IsZero() {
 		return nil, invalid("Since was called for the list %s, whose records have no creation times", s.List)
 	}
 	r, err := paging.New(s, p.fetch)

@@ -124,17 +124,6 @@ func retryAfter(h http.Header) (d time.Duration, ok bool) {
 	return max(at.Sub(now), 0), true
 }
 
-// isTemporary reports whether a request that met status may succeed later.
-func isTemporary(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	case http.StatusNotImplemented:
-		return false
-	}
-	return status >= 500 && status <= 599
-}
-
 // ended returns the error of a context that is done or whose deadline has passed.
 // The deadline is compared too, because a time-out below may see it a moment before
 // the context does.
