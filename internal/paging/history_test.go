@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	histories = flag.Int("histories", 1000, "random histories of each kind")
+	histories = flag.Int("histories", 300, "random histories of each kind")
 	firstSeed = flag.Uint64("seed", 1, "seed of the first history; a failing one is told in full with -histories 1")
 )
 
