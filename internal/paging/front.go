@@ -60,7 +60,7 @@ func (r *Reader[P]) moveTo(s *sheet[P]) {
 	if k := slices.Index(r.place.front.marks, s.Marks[i].ID); k >= 0 {
 		now := s.Offset + i - (len(r.place.front.marks) - 1 - k)
 		seen := max(min(now, 0), min(r.place.head, max(now, 0)))
-		r.place.offset = max(0, r.place.offset+now-seen)
+		r.place.offset = max(s.Offset+i+1, r.place.offset+now-seen) // the place stands behind it
 		r.place.head = now
 	}
 }

@@ -172,7 +172,7 @@ func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], ov
 		case !next.endsLike(s) && (offset == 0 || s.shares(next)):
 			return next, false, nil
 		case !next.endsLike(s):
-			offset = max(0, offset-step)
+			offset, repeated = max(0, offset-step), 0
 		case len(next.Marks) == 1 || len(next.Marks) < len(s.Marks) || repeated == 3:
 			return next, true, nil
 		default: // the list has moved to the right, or the server ignores offsets
