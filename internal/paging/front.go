@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// walk is the way from the beginning of the list to the front of the block, and back.
-type walk[P any] struct {
+// frontWalk is the way from the beginning of the list to the front of the block, and back.
+type frontWalk[P any] struct {
 	begun bool
 	at    int       // offset of the page to look at next
 	page  *sheet[P] // the one that was joined, until it is taken
 }
 
 // whole returns the page that was joined if it shows the whole list; else nil.
-func (w *walk[P]) whole() *sheet[P] {
+func (w *frontWalk[P]) whole() *sheet[P] {
 	if w.page != nil && w.page.Offset == 0 && w.page.Claims.Ends {
 		return w.page
 	}

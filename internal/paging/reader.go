@@ -79,12 +79,12 @@ type server struct {
 
 // moves is what pages have shown about the moves of the list.
 type moves struct {
-	any     bool          // the list has moved: marks decide what is new, and no longer positions
-	left    int           // how far it has moved to the left lately; halved with each page in place
-	idle    int           // pages in a row without a new record
-	doubts  int           // looks in a row at a page that repeats the one before it
-	doubted []Mark        // what stood exactly behind the place at these looks
-	gone    map[side]span // creation times of what was returned, for an end that was deleted
+	any     bool              // the list has moved: marks decide what is new, and no longer positions
+	left    int               // how far it has moved to the left lately; halved with each page in place
+	idle    int               // pages in a row without a new record
+	doubts  int               // looks in a row at a page that repeats the one before it
+	doubted []Mark            // what stood exactly behind the place at these looks
+	gone    [atFront + 1]span // by side: creation times of what was returned, if that end was deleted
 }
 
 // state says which rounds there are to read.
@@ -99,7 +99,7 @@ type round[P any] struct {
 	age   time.Duration // of its oldest page
 	wide  bool          // the next page shows many known records: late ones may stand between them
 	older int           // records in a row that are older than wanted
-	front walk[P]
+	front frontWalk[P]
 }
 
 // What ends a round, besides the errors of requests.
@@ -118,7 +118,6 @@ type sheet[P any] struct {
 // s.Pages is above 1. The error is of type Refused.
 func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)) (*Reader[P], error) {
 	r := &Reader[P]{settings: s, ahead: ahead[P]{fetch: fetch, most: s.Pages}, place: place{offset: s.Offset}}
-	r.moves.gone = make(map[side]span)
 	r.memory.gappy = s.Offset > 0
 	if s.Cursor == "" {
 		return r, nil
@@ -159,8 +158,9 @@ func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fr
 			return nil
 		case errStopped:
 			return nil
-		case errRestart:
-			r.restart()
+		case errRestart: // at the beginning of the list, with a new block
+			r.memory.restart()
+			r.place, r.moves = place{}, moves{any: true}
 		default:
 			return err
 		}
@@ -196,21 +196,13 @@ func (r *Reader[P]) lookAround(ctx context.Context) error {
 			return err
 		}
 		if r.round.front.page == nil && !r.memory.gappy {
-			r.restart()
+			return errRestart
 		}
 	}
 	if r.settings.Since.IsZero() || len(r.place.last) > 0 || r.place.offset > 0 {
 		return nil
 	}
 	return r.seek(ctx)
-}
-
-// restart begins a new block at the beginning of the list.
-func (r *Reader[P]) restart() {
-	r.memory.restart()
-	r.moves = moves{any: true, gone: make(map[side]span)}
-	r.place = place{}
-	r.round.front = walk[P]{}
 }
 
 // fetch gets a page that is not asked for early.

@@ -128,8 +128,8 @@ func (r *Reader[P]) behind(s *sheet[P]) (fresh []int, from int) {
 
 // joins reports whether a record joins a page to an end of the block.
 func (r *Reader[P]) joins(m Mark, end side) bool {
-	gone, ok := r.moves.gone[end]
-	return r.memory.joins(m.ID, end) || ok && (gone.inside(m.At) || r.memory.knows(m.ID))
+	gone := r.moves.gone[end]
+	return r.memory.joins(m.ID, end) || gone != span{} && (gone.inside(m.At) || r.memory.knows(m.ID))
 }
 
 // unknown returns the indexes of the records that are not remembered, and were not returned by
