@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -37,12 +36,8 @@ var alertClient = &http.Client{
 // killed between the answer and the note of it posts again, with the same
 // Idempotency-Key.
 type alerter struct {
-	alertSettings
-	public  string // URL of the page; empty: not known
-	store   *store
-	lists   func() []read
-	metrics *metrics
-	logger  *slog.Logger
+	*program
+	lists func(time.Time) []read
 
 	failures int       // of the receiver in a row
 	quiet    time.Time // until then
@@ -77,7 +72,7 @@ func (a *alerter) run(ctx context.Context) {
 
 // look does what is due.
 func (a *alerter) look(ctx context.Context) error {
-	lists := a.lists()
+	lists := a.lists(time.Now())
 	if len(lists) == 0 {
 		return nil
 	}
@@ -85,7 +80,7 @@ func (a *alerter) look(ctx context.Context) error {
 		now := t.time()
 		t.mendTimes(now)
 		for _, l := range lists {
-			if a.each {
+			if a.alerts.each {
 				a.enqueueEvents(t, l, now)
 			} else {
 				a.enqueueGroups(t, l, now)
@@ -119,10 +114,10 @@ func (a *alerter) enqueueEvents(t *tx, l read, now time.Time) {
 	var events []eventRow
 	var e eventRow
 	t.each(`SELECT integration, job, key FROM events WHERE `+due+` ORDER BY seen_at LIMIT 100`,
-		[]any{l.list, l.at.Add(-a.grace).UnixMicro()}, []any{&e.Integration, &e.Job, &e.Key}, func() { events = append(events, e) })
+		[]any{l.list, l.at.Add(-a.alerts.grace).UnixMicro()}, []any{&e.Integration, &e.Job, &e.Key}, func() { events = append(events, e) })
 	for _, e := range events {
 		alert := t.describe(kindEvent, `key = $1`, e.Key)
-		alert.URL = a.public + eventPath(e.Job)
+		alert.URL = a.publicURL + eventPath(e.Job)
 		alert.Text = fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s",
 			alert.Name, e.Job, alert.Attempts, alert.answer())
 		a.enqueue(t, alert, e.Key, now)
@@ -137,7 +132,7 @@ var chatText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 // its text.
 func (a *alerter) enqueue(t *tx, alert alert, key string, now time.Time) {
 	alert.Text = chatText.Replace(alert.Text)
-	if a.public == "" {
+	if a.publicURL == "" {
 		alert.URL = ""
 	} else {
 		alert.Text += "\n" + alert.URL
@@ -193,7 +188,7 @@ func (a *alerter) claim(ctx context.Context, list string) (w waiting, err error)
 func (a *alerter) send(ctx context.Context, w waiting) (wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, alertTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader([]byte(w.payload)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.alerts.url, bytes.NewReader([]byte(w.payload)))
 	if err != nil {
 		return 0, errors.New("the URL of the receiver cannot be used")
 	}

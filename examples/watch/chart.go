@@ -1,6 +1,9 @@
 package main
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // bar is a slot of the chart.
 type bar struct {
@@ -17,20 +20,22 @@ type chart struct {
 	Every int   // so many slots have one label
 }
 
-func newChart(w window, slots []slot, link func(slot) string) chart {
+func newChart(v *summary, integration string) chart {
 	highest := 1
-	for _, s := range slots {
+	for _, s := range v.Slots {
 		highest = max(highest, s.Attempts)
 	}
 	top, steps := niceScale(float64(highest))
-	c := chart{Dates: w.slot >= days, Every: (len(slots) + 5) / 6}
+	length := v.To.Sub(v.From) / time.Duration(len(v.Slots))
+	c := chart{Dates: length >= days, Every: (len(v.Slots) + 5) / 6}
 	for i := steps; i >= 0; i-- {
 		c.Steps = append(c.Steps, int(math.Round(top*float64(i)/float64(steps))))
 	}
-	for _, s := range slots {
+	for _, s := range v.Slots {
 		c.Bars = append(c.Bars, bar{
-			slot: s, Link: link(s),
-			Bad: 100 * float64(s.Failures) / top, Good: 100 * float64(s.Attempts-s.Failures) / top,
+			slot: s,
+			Link: "/events?" + query("from", s.Start.Format(time.RFC3339), "to", s.Start.Add(length).Format(time.RFC3339), "integration", integration),
+			Bad:  100 * float64(s.Failures) / top, Good: 100 * float64(s.Attempts-s.Failures) / top,
 		})
 	}
 	return c

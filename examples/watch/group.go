@@ -93,7 +93,7 @@ func (a *alerter) enqueueGroups(t *tx, l read, now time.Time) {
 	var begun []group
 	var g group
 	var first, last, succeeded int64
-	limit := l.at.Add(-a.grace).UnixMicro()
+	limit := l.at.Add(-a.alerts.grace).UnixMicro()
 	t.each(`
 		SELECT integration, status, n, first, last, `+fmt.Sprintf(lastSuccess, "g.integration")+` FROM (
 			SELECT integration, status, COUNT(*) AS n, MIN(last_at) AS first, MAX(last_at) AS last
@@ -167,7 +167,7 @@ func (a *alerter) tell(t *tx, kind string, g group, now time.Time) {
 		alert.Name = cmp.Or(alert.Name, g.integration)
 	}
 	alert.counted, alert.Since = counted{Events: g.n}, g.first
-	alert.URL = a.public + listPath(g.integration, g.status)
+	alert.URL = a.publicURL + listPath(g.integration, g.status)
 	since := g.first.Format("2 Jan 15:04 UTC")
 	switch {
 	case kind != kindRecovered:

@@ -8,20 +8,18 @@ import (
 	"time"
 )
 
-// period is a time up to now, in slots for the chart.
+// period is a time up to now.
 type period struct {
-	Name  string
-	Label string
-	slot  time.Duration
-	slots int
+	Name, Label string
+	length      time.Duration
 }
 
 var periods = []period{
-	{"1h", "1 hour", time.Minute, 60},
-	{"24h", "24 hours", time.Hour, 24},
-	{"7d", "7 days", 3 * time.Hour, 56},
-	{"30d", "30 days", days, 30},
-	{"1y", "1 year", 7 * days, 53},
+	{"1h", "1 hour", hours},
+	{"24h", "24 hours", days},
+	{"7d", "7 days", 7 * days},
+	{"30d", "30 days", 30 * days},
+	{"1y", "1 year", 53 * 7 * days},
 }
 
 const defaultPeriod = "24h"
@@ -40,30 +38,24 @@ type window struct {
 	grain    time.Duration // of the table sums
 }
 
-// window begins and ends at round times. So the last slot of a period is not over.
+// window begins and ends at round times. So the last slot of a period is not over. It has
+// slots that can be seen in a chart, of a grain that is kept for so long.
 func (f filter) window(now time.Time) window {
-	w := window{slot: f.Period.slot, from: f.From.UTC(), to: f.To.UTC()}
-	if w.slot > 0 {
-		w.to = now.UTC().Truncate(w.slot).Add(w.slot)
-		w.from = w.to.Add(-time.Duration(f.Period.slots) * w.slot)
-	} else {
-		w.slot = 7 * days
-		for _, slot := range []time.Duration{minutes, hours, 3 * hours, days} {
-			kept := slot >= days || now.Sub(w.from) < keepHours && slot >= hours || now.Sub(w.from) < keepMinutes
-			if kept && w.to.Sub(w.from) <= 80*slot {
-				w.slot = slot
-				break
-			}
-		}
-		w.from, w.to = w.from.Truncate(w.slot), w.to.Add(w.slot-1).Truncate(w.slot)
+	w := window{from: f.From.UTC(), to: f.To.UTC(), slot: 7 * days, grain: days}
+	if f.Period.length > 0 {
+		w.to = now.UTC().Add(1)
+		w.from = w.to.Add(-f.Period.length)
 	}
-	switch {
-	case w.slot < hours:
-		w.grain = minutes
-	case w.slot < days:
-		w.grain = hours
-	default:
-		w.grain = days
+	for _, c := range []window{{slot: minutes, grain: minutes}, {slot: hours, grain: hours}, {slot: 3 * hours, grain: hours}, {slot: days, grain: days}} {
+		kept := grains[c.grain] == 0 || now.Sub(w.from) < grains[c.grain]
+		if kept && w.to.Sub(w.from) <= 80*c.slot {
+			w.slot, w.grain = c.slot, c.grain
+			break
+		}
+	}
+	w.from, w.to = w.from.Truncate(w.slot), w.to.Add(w.slot-1).Truncate(w.slot)
+	if f.Period.length > 0 {
+		w.from = w.to.Add(-f.Period.length)
 	}
 	return w
 }
@@ -139,9 +131,8 @@ type answerGroup struct {
 }
 
 type slot struct {
-	Start    time.Time `json:"start"`
-	Attempts int       `json:"attempts"`
-	Failures int       `json:"failures"`
+	Start time.Time `json:"start"`
+	Counts
 }
 
 type alertSummary struct {
@@ -213,21 +204,20 @@ func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationS
 		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
 	}
 	args := []any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)}
-	const these = ` WHERE grain = $4 AND start >= $1 AND start < $2` + chosen
+	const these = ` FROM sums WHERE grain = $4 AND start >= $1 AND start < $2` + chosen + `GROUP BY `
 	var one sumRow
 	statuses := make(map[int]int)
-	t.each(`SELECT start, integration, succeeded, status, n FROM sums`+these, args,
+	t.each(`SELECT start, integration, succeeded, status, SUM(n)`+these+`1, 2, 3, 4`, args,
 		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.N}, func() {
 			slot := &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
 			v.add(one.N, one.Succeeded)
 			of(one.Integration).add(one.N, one.Succeeded)
-			slot.Attempts += one.N
+			slot.add(one.N, one.Succeeded)
 			if !one.Succeeded {
-				slot.Failures += one.N
 				statuses[one.Status] += one.N
 			}
 		})
-	t.each(`SELECT integration, bucket, SUM(n) FROM times`+these+`GROUP BY 1, 2`, args,
+	t.each(`SELECT integration, bucket, SUM(n)`+these+`1, 2`, args,
 		[]any{&one.Integration, &one.Bucket, &one.N}, func() { of(one.Integration).buckets[one.Bucket] = one.N })
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
@@ -323,9 +313,10 @@ type LastAttempt struct {
 
 const anyStatus = -1
 
-// choice is a part of the undelivered events of a filter.
+// choice is what a URL asks for: a part of the undelivered events of a filter, or one event.
 type choice struct {
 	filter
+	Job    string // of the page of an event
 	Status int    // anyStatus: any
 	Answer string // empty: any
 	Older  bool   // also those from before the period
@@ -334,8 +325,9 @@ type choice struct {
 
 // list is a page of undelivered events, the latest first.
 type list struct {
-	Total  int           `json:"total"`
-	Events []undelivered `json:"events"`
+	From, To time.Time     `json:"-"`
+	Total    int           `json:"total"`
+	Events   []undelivered `json:"events"`
 }
 
 func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*list, error) {
@@ -354,7 +346,7 @@ func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*l
 		args = append(args, c.Answer)
 		where += fmt.Sprintf(` AND answer = $%d`, len(args))
 	}
-	l := &list{Events: []undelivered{}}
+	l := &list{From: w.from, To: w.to, Events: []undelivered{}}
 	var e undelivered
 	var at int64
 	return l, s.read(ctx, func(t *tx) {
@@ -454,15 +446,4 @@ func (s *store) totals(ctx context.Context) (t totals, err error) {
 		t.alerts, t.newest = tx.alerts(), tx.newest()
 	})
 	return t, err
-}
-
-// forgetSums deletes what is counted more exactly than any page shows.
-func (s *store) forgetSums(ctx context.Context, now time.Time) error {
-	return s.write(ctx, func(t *tx) {
-		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours} {
-			for _, table := range []string{"sums", "times"} {
-				t.exec(`DELETE FROM `+table+` WHERE grain = $1 AND start < $2`, int64(grain/time.Second), now.Add(-kept-days).UnixMicro())
-			}
-		}
-	})
 }

@@ -137,64 +137,67 @@ func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations
 	return events, integrations
 }
 
-// Grains are how exactly attempts are counted, and for how long; 0: for ever.
+// grains are how exactly attempts are counted, and for how long; 0: for ever.
+var grains = map[time.Duration]time.Duration{minutes: 48 * time.Hour, hours: 15 * 24 * time.Hour, days: 0}
+
 const (
-	minutes, keepMinutes = time.Minute, 48 * time.Hour
-	hours, keepHours     = time.Hour, 15 * 24 * time.Hour
-	days                 = 24 * time.Hour
+	minutes = time.Minute
+	hours   = time.Hour
+	days    = 24 * time.Hour
 )
 
-// slice is the key of the tables sums and times: a time, and what is counted in it.
-type slice struct {
+// sum is the key of the table sums: a time, and what is counted in it.
+type sum struct {
 	Grain       int64  `json:"grain"`
 	Start       int64  `json:"start"`
 	Integration string `json:"integration"`
-	Succeeded   bool   `json:"succeeded"` // of sums
-	Status      int    `json:"status"`    // of sums; 0 if succeeded
-	Bucket      int    `json:"bucket"`    // of times
+	Succeeded   bool   `json:"succeeded"`
+	Status      int    `json:"status"` // 0 if succeeded
+	Bucket      int    `json:"bucket"`
 }
 
-// sumRow is a row of one of these tables.
+// sumRow is a row of it.
 type sumRow struct {
-	slice
+	sum
 	N int `json:"n"`
 }
 
-// sumUp counts attempts for the tables sums and times.
-func sumUp(rows []logRow, now time.Time) (sums, times []sumRow) {
-	results, buckets := make(map[slice]int), make(map[slice]int)
+// sumUp counts attempts for the table sums.
+func sumUp(rows []logRow, now time.Time) []sumRow {
+	counts := make(map[sum]int)
 	for _, r := range rows {
 		at := time.UnixMicro(r.CreatedAt)
-		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours, days: 0} {
+		for grain, kept := range grains {
 			if kept > 0 && now.Sub(at) >= kept {
 				continue
 			}
-			one := slice{Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(), Integration: r.Integration}
-			if r.Processing > 0 {
-				took := one
-				took.Bucket = bucketOf(r.Processing)
-				buckets[took]++
+			one := sum{
+				Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(), Integration: r.Integration,
+				Succeeded: r.Succeeded, Bucket: bucketOf(r.Processing),
 			}
-			if one.Succeeded = r.Succeeded; !r.Succeeded {
+			if !r.Succeeded {
 				one.Status = r.Status
 			}
-			results[one]++
+			counts[one]++
 		}
 	}
-	return sumRows(results), sumRows(buckets)
+	sums := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
+	for one, n := range counts {
+		sums = append(sums, sumRow{one, n})
+	}
+	return sums
 }
 
-func sumRows(counts map[slice]int) []sumRow {
-	rows := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
-	for one, n := range counts {
-		rows = append(rows, sumRow{one, n})
-	}
-	return rows
-}
+const noBucket = -1 // the time was not sent
 
 // There are 20 buckets for processing times between one and ten units, so that what is
 // said of them is at most 6 % wrong.
-func bucketOf(micros int64) int { return int(20 * math.Log10(float64(micros))) }
+func bucketOf(micros int64) int {
+	if micros == 0 {
+		return noBucket
+	}
+	return int(20 * math.Log10(float64(micros)))
+}
 
 // bucketSeconds is a time in the middle of a bucket.
 func bucketSeconds(bucket int) float64 { return math.Pow(10, (float64(bucket)+0.5)/20) / 1e6 }
@@ -205,8 +208,10 @@ func percentile(buckets map[int]int, p int) float64 {
 	total := 0
 	numbers := make([]int, 0, len(buckets))
 	for b, n := range buckets {
-		total += n
-		numbers = append(numbers, b)
+		if b != noBucket {
+			total += n
+			numbers = append(numbers, b)
+		}
 	}
 	slices.Sort(numbers)
 	rank := (total*p + 99) / 100

@@ -23,8 +23,8 @@ func ago(now, t time.Time) string {
 }
 
 // clockText is a time in UTC. A script on the page makes it local to the reader.
-func clockText(now, t time.Time) string {
-	if t.UTC().Format(time.DateOnly) == now.UTC().Format(time.DateOnly) {
+func clockText(t time.Time) string {
+	if t.UTC().Format(time.DateOnly) == time.Now().UTC().Format(time.DateOnly) {
 		return t.UTC().Format("15:04")
 	}
 	return t.UTC().Format("2 Jan 15:04")
