@@ -167,16 +167,19 @@ func (a *alerter) post(ctx context.Context, lists []read) error {
 	return nil
 }
 
+// unsent is the condition that an alert waits. An event that was delivered meanwhile needs
+// none any more.
+const unsent = `sent_at IS NULL AND (a.job = '' OR EXISTS (
+	SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))`
+
 // claim takes one alert that is due from the outbox: nobody else does so before the
-// claim is over. The key is empty when none is due. An event that was delivered
-// meanwhile needs no alert any more.
+// claim is over. The key is empty when none is due.
 func (a *alerter) claim(ctx context.Context, list string) (w waiting, err error) {
 	err = a.store.write(ctx, func(t *tx) {
 		now := t.time().UnixMicro()
 		if t.get(`
 			SELECT key, payload, tries FROM alerts a
-			WHERE `+within+` AND sent_at IS NULL AND tried_at + wait <= $2 AND (job = '' OR EXISTS (
-				SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))
+			WHERE `+within+` AND tried_at + wait <= $2 AND `+unsent+`
 			ORDER BY tries, created_at LIMIT 1`, []any{list, now}, &w.key, &w.payload, &w.tries) {
 			t.exec(`UPDATE alerts SET tries = tries + 1, tried_at = $2, wait = $3 WHERE key = $1`, w.key, now, alertClaim.Microseconds())
 		}

@@ -61,11 +61,11 @@ func (t *tx) describe(kind, condition string, args ...any) alert {
 	var created int64
 	var reason, body string
 	t.get(`
-		SELECT l.integration, COALESCE(i.name, ''), l.job, l.attempt, l.status, l.reason, l.body, l.created_at
+		SELECT l.integration, i.name, l.job, l.attempt, l.status, l.reason, l.body, l.created_at
 		FROM (SELECT key FROM events WHERE `+condition+` ORDER BY last_at DESC LIMIT 1) e
-		JOIN logs l ON l.key = e.key LEFT JOIN integrations i ON i.id = l.integration`, args,
+		JOIN logs l ON l.key = e.key JOIN integrations i ON i.id = l.integration`, args,
 		&a.Integration, &a.Name, &a.Job, &a.Attempts, &a.Status, &reason, &body, &created)
-	a.Name, a.Since = cmp.Or(a.Name, a.Integration), fromMicros(created)
+	a.Since = fromMicros(created)
 	a.Answer = text(strings.TrimSpace(cmp.Or(strings.TrimSpace(body), reason)), alertAnswer)
 	return a
 }
@@ -164,7 +164,6 @@ func (a *alerter) tell(t *tx, kind string, g group, now time.Time) {
 		alert = t.describe(kind, `integration = $1 AND status = $2 AND NOT succeeded`, g.integration, g.status)
 	} else {
 		t.get(`SELECT name FROM integrations WHERE id = $1`, []any{g.integration}, &alert.Name)
-		alert.Name = cmp.Or(alert.Name, g.integration)
 	}
 	alert.counted, alert.Since = counted{Events: g.n}, g.first
 	alert.URL = a.publicURL + listPath(g.integration, g.status)

@@ -117,7 +117,7 @@ WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, even
 
 -- name: upsert integrations
 INSERT INTO integrations SELECT * FROM jsonb_populate_recordset(NULL::integrations, $1::jsonb)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> excluded.id
 
 -- name: upsert sums
 INSERT INTO sums SELECT * FROM jsonb_populate_recordset(NULL::sums, $1::jsonb)

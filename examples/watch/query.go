@@ -151,7 +151,7 @@ func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, er
 		known := make(map[string]*integrationSummary)
 		of := func(id string) *integrationSummary {
 			if known[id] == nil {
-				known[id] = &integrationSummary{ID: id, Name: nameOf(names, id), Groups: []answerGroup{}, buckets: make(map[int]int)}
+				known[id] = &integrationSummary{ID: id, Name: cmp.Or(names[id], id), Groups: []answerGroup{}, buckets: make(map[int]int)}
 				v.Integrations = append(v.Integrations, known[id])
 			}
 			return known[id]
@@ -230,24 +230,24 @@ func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationS
 // group reads the undelivered events.
 func (v *summary) group(t *tx, f filter, w window, of func(string) *integrationSummary) {
 	var id string
+	var older bool
 	var g answerGroup
 	var first, last int64
 	t.each(`
-		SELECT integration, status, answer, COUNT(*), MIN(last_at), MAX(last_at) FROM events
-		WHERE NOT succeeded AND last_at >= $1 AND last_at < $2`+chosen+`GROUP BY 1, 2, 3 ORDER BY 4 DESC, 6 DESC`,
+		SELECT integration, last_at < $1, status, answer, COUNT(*), MIN(last_at), MAX(last_at) FROM events
+		WHERE NOT succeeded AND last_at < $2`+chosen+`GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 7 DESC`,
 		[]any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration},
-		[]any{&id, &g.Status, &g.Answer, &g.Count, &first, &last}, func() {
-			g.First, g.Last = fromMicros(first), fromMicros(last)
+		[]any{&id, &older, &g.Status, &g.Answer, &g.Count, &first, &last}, func() {
 			in := of(id)
+			if older {
+				in.Older += g.Count
+				v.Older += g.Count
+				return
+			}
+			g.First, g.Last = fromMicros(first), fromMicros(last)
 			in.Groups = append(in.Groups, g)
 			in.Undelivered += g.Count
 			v.Undelivered += g.Count
-		})
-	var n int
-	t.each(`SELECT integration, COUNT(*) FROM events WHERE NOT succeeded AND last_at < $1 AND ($2 = '' OR integration = $2) GROUP BY 1`,
-		[]any{w.from.UnixMicro(), f.Integration}, []any{&id, &n}, func() {
-			of(id).Older = n
-			v.Older += n
 		})
 }
 
@@ -284,9 +284,7 @@ func (t *tx) newest() time.Time {
 func (t *tx) alerts() (sum alertSummary) {
 	t.get(`SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`, nil, &sum.Sent)
 	t.get(`
-		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM alerts a
-		WHERE sent_at IS NULL AND (job = '' OR EXISTS (
-			SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))`,
+		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM alerts a WHERE `+unsent,
 		nil, &sum.Waiting, &sum.Failing, &sum.Error)
 	return sum
 }
@@ -336,46 +334,32 @@ func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*l
 	if c.Older {
 		from = 0
 	}
-	where := `NOT succeeded AND last_at >= $1 AND last_at < $2` + chosen
-	args := []any{from, w.to.UnixMicro(), c.Integration}
-	if c.Status != anyStatus {
-		args = append(args, c.Status)
-		where += fmt.Sprintf(` AND status = $%d`, len(args))
-	}
-	if c.Answer != "" {
-		args = append(args, c.Answer)
-		where += fmt.Sprintf(` AND answer = $%d`, len(args))
-	}
+	args := []any{from, w.to.UnixMicro(), c.Integration, c.Status, c.Answer}
+	const where = `FROM events WHERE NOT succeeded AND last_at >= $1 AND last_at < $2` + chosen + `AND ($4 = -1 OR status = $4) AND ($5 = '' OR answer = $5)`
 	l := &list{From: w.from, To: w.to, Events: []undelivered{}}
 	var e undelivered
 	var at int64
 	return l, s.read(ctx, func(t *tx) {
-		t.get(`SELECT COUNT(*) FROM events WHERE `+where, args, &l.Total)
+		t.get(`SELECT COUNT(*) `+where, args, &l.Total)
 		limits := fmt.Sprintf(` ORDER BY last_at DESC, key LIMIT %d OFFSET %d`, size, size*max(c.Page-1, 0))
 		t.each(`
-			SELECT u.job, u.integration, COALESCE(i.name, ''), u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
-			FROM (SELECT * FROM events WHERE `+where+limits+`) u
-			JOIN logs l ON l.key = u.key LEFT JOIN integrations i ON i.id = u.integration
+			SELECT u.job, u.integration, i.name, u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
+			FROM (SELECT * `+where+limits+`) u
+			JOIN logs l ON l.key = u.key JOIN integrations i ON i.id = u.integration
 			ORDER BY u.last_at DESC, u.key`, args,
 			[]any{&e.Job, &e.Integration, &e.Name, &e.Attempts, &e.Status, &e.Reason, &e.Body, &at, &e.Dated, &e.Alerted}, func() {
-				e.Name, e.At = cmp.Or(e.Name, e.Integration), fromMicros(at)
+				e.At = fromMicros(at)
 				e.AgeSeconds = max(0, int64(now.Sub(e.At)/time.Second))
 				l.Events = append(l.Events, e)
 			})
 	})
 }
 
-// try is an attempt on an event's page.
-type try struct {
-	logRow
-	At time.Time
-}
-
-// deliveries are the attempts to deliver an event to one integration, and the alerts
-// about it.
+// deliveries are the attempts to deliver an event to one integration, the last one first,
+// and the alerts about it.
 type deliveries struct {
 	Integration integrationRow
-	Attempts    []try
+	Attempts    []logRow
 	Alerted     bool
 	Alerts      []posted
 }
@@ -392,15 +376,14 @@ const maxAttempts = 1000 // on a page
 func (s *store) event(ctx context.Context, job string) (all []*deliveries, err error) {
 	err = s.read(ctx, func(t *tx) {
 		names := t.names()
-		var d try
+		var d logRow
 		t.each(`
 			SELECT key, id, integration, job, attempt, succeeded, status, reason, substr(body, 1, 5000), processing, created_at, dated
 			FROM logs WHERE job = $1 ORDER BY integration, attempt DESC, created_at DESC LIMIT $2`, []any{job, maxAttempts},
 			[]any{&d.Key, &d.ID, &d.Integration, &d.Job, &d.Attempt, &d.Succeeded, &d.Status, &d.Reason, &d.Body, &d.Processing, &d.CreatedAt, &d.Dated},
 			func() {
-				d.At = fromMicros(d.CreatedAt)
 				if len(all) == 0 || all[len(all)-1].Integration.ID != d.Integration {
-					all = append(all, &deliveries{Integration: integrationRow{d.Integration, nameOf(names, d.Integration)}})
+					all = append(all, &deliveries{Integration: integrationRow{d.Integration, names[d.Integration]}})
 				}
 				last := all[len(all)-1]
 				last.Attempts = append(last.Attempts, d)
@@ -412,38 +395,43 @@ func (s *store) event(ctx context.Context, job string) (all []*deliveries, err e
 	return all, err
 }
 
-// addAlerts reads the alerts that may be about an event: its own, and those about the
-// events of the integration with its status.
+// addAlerts reads the alerts that cover an event: its own; those about its group that were
+// made since its last attempt was read; and the one that the group had before.
 func (d *deliveries) addAlerts(t *tx, job string) {
-	t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, []any{d.Integration.ID, job}, &d.Alerted)
+	args := []any{d.Integration.ID, job}
+	t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, args, &d.Alerted)
 	var p posted
 	var sent int64
 	t.each(`
-		SELECT kind, error, COALESCE(sent_at, 0) FROM alerts
-		WHERE integration = $1 AND (job = $2 OR job = '' AND status = $3 AND created_at >= $4) ORDER BY created_at DESC LIMIT 5`,
-		[]any{d.Integration.ID, job, d.Attempts[0].Status, d.Attempts[len(d.Attempts)-1].CreatedAt}, []any{&p.Kind, &p.Error, &sent}, func() {
-			p.SentAt = fromMicros(sent)
-			d.Alerts = append(d.Alerts, p)
-		})
-}
-
-// totals are the gauges for Prometheus.
-type totals struct {
-	undelivered map[integrationRow]int
-	alerts      alertSummary
-	newest      time.Time
-}
-
-func (s *store) totals(ctx context.Context) (t totals, err error) {
-	t.undelivered = make(map[integrationRow]int)
-	err = s.read(ctx, func(tx *tx) {
-		var in integrationRow
-		var n int
-		tx.each(`
-			SELECT i.id, i.name, COALESCE(u.n, 0) FROM integrations i LEFT JOIN (
-				SELECT integration, COUNT(*) AS n FROM events WHERE NOT succeeded GROUP BY 1) u ON u.integration = i.id`,
-			nil, []any{&in.ID, &in.Name, &n}, func() { t.undelivered[in] = n })
-		t.alerts, t.newest = tx.alerts(), tx.newest()
+		SELECT kind, error, COALESCE(sent_at, 0) FROM alerts a JOIN events e ON e.integration = $1 AND e.job = $2
+		WHERE a.integration = $1 AND (a.job = $2 OR a.job = '' AND a.status = e.status AND e.alerted AND (a.created_at >= e.seen_at
+			OR a.created_at = (SELECT posted_at FROM incidents i WHERE i.integration = $1 AND i.status = e.status)))
+		ORDER BY created_at DESC LIMIT 5`, args, []any{&p.Kind, &p.Error, &sent}, func() {
+		p.SentAt = fromMicros(sent)
+		d.Alerts = append(d.Alerts, p)
 	})
-	return t, err
+}
+
+// total is what Prometheus gets of an integration.
+type total struct {
+	integrationRow
+	undelivered, waiting int
+	success              int64
+}
+
+type totals struct {
+	integrations []total
+	newest       time.Time
+}
+
+func (s *store) totals(ctx context.Context) (all totals, err error) {
+	err = s.read(ctx, func(t *tx) {
+		var in total
+		t.each(`
+			SELECT id, name, (SELECT COUNT(*) FROM events e WHERE e.integration = i.id AND NOT succeeded),
+				(SELECT COUNT(*) FROM alerts a WHERE a.integration = i.id AND `+unsent+`), `+fmt.Sprintf(lastSuccess, "i.id")+`
+			FROM integrations i`, nil, []any{&in.ID, &in.Name, &in.undelivered, &in.waiting, &in.success}, func() { all.integrations = append(all.integrations, in) })
+		all.newest = t.newest()
+	})
+	return all, err
 }

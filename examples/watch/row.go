@@ -30,6 +30,9 @@ type attempt struct {
 	CreatedAt   int64  `json:"created_at"`
 }
 
+// At is when it was made.
+func (r attempt) At() time.Time { return fromMicros(r.CreatedAt) }
+
 // logRow is a row of the table logs.
 type logRow struct {
 	attempt
@@ -129,7 +132,7 @@ func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations
 			continue
 		}
 		events = append(events, eventRow{r.attempt, answerOf(r), now.UnixMicro()})
-		in := integrationRow{ID: r.Integration}
+		in := integrationRow{r.Integration, r.Integration}
 		if !slices.Contains(integrations, in) {
 			integrations = append(integrations, in)
 		}

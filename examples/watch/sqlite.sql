@@ -88,7 +88,7 @@ CREATE INDEX IF NOT EXISTS alerts_by_job ON alerts (integration, job);
 
 CREATE TABLE IF NOT EXISTS integrations (
 	id   TEXT PRIMARY KEY,
-	name TEXT NOT NULL -- empty if it is not known
+	name TEXT NOT NULL -- the id if it is not known
 );
 
 -- How far each list was read: see type place.
@@ -134,7 +134,7 @@ WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, even
 
 -- name: upsert integrations
 INSERT INTO integrations (id, name) SELECT r.value->>'id', r.value->>'name' FROM json_each($1) AS r WHERE TRUE
-ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> excluded.id
 
 -- name: upsert sums
 INSERT INTO sums (grain, start, integration, succeeded, status, bucket, n)

@@ -345,7 +345,7 @@ type integrationRow struct {
 func (s *store) saveIntegrations(ctx context.Context, all []epcclogs.Integration) error {
 	rows := make([]integrationRow, 0, len(all))
 	for _, in := range all {
-		rows = append(rows, integrationRow{text(in.ID, idLimit), text(in.Name, idLimit)})
+		rows = append(rows, integrationRow{text(in.ID, idLimit), text(cmp.Or(in.Name, in.ID), idLimit)})
 	}
 	return s.write(ctx, func(t *tx) { t.exec(t.own["upsert integrations"], t.rows(rows)) })
 }
@@ -365,6 +365,3 @@ func fromMicros(micros int64) time.Time {
 	}
 	return time.UnixMicro(micros).UTC()
 }
-
-// nameOf returns what an integration is called.
-func nameOf(names map[string]string, id string) string { return cmp.Or(names[id], id) }
