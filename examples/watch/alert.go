@@ -116,6 +116,9 @@ func (a *alerter) enqueueEvents(t *tx, l read, now time.Time) {
 	t.each(`SELECT integration, job, key FROM events WHERE `+due+` ORDER BY seen_at LIMIT 100`,
 		[]any{l.list, l.at.Add(-a.alerts.grace).UnixMicro()}, []any{&e.Integration, &e.Job, &e.Key}, func() { events = append(events, e) })
 	for _, e := range events {
+		if t.late() {
+			return
+		}
 		alert := t.describe(kindEvent, `key = $1`, e.Key)
 		alert.URL = a.publicURL + eventPath(e.Job)
 		alert.Text = fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s",

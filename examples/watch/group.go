@@ -103,10 +103,11 @@ func (a *alerter) enqueueGroups(t *tx, l read, now time.Time) {
 			begun = append(begun, g)
 		})
 	for _, g := range begun {
+		if t.late() {
+			return
+		}
 		a.begin(t, g, l, now)
-	}
-	if len(begun) > 0 {
-		t.exec(`UPDATE events SET alerted = TRUE WHERE `+due, l.list, limit)
+		t.exec(`UPDATE events SET alerted = TRUE WHERE `+due+` AND integration = $3 AND status = $4`, l.list, limit, g.integration, g.status)
 	}
 	a.followUp(t, l, now)
 }
@@ -144,10 +145,16 @@ func (a *alerter) followUp(t *tx, l read, now time.Time) {
 			}
 		})
 	for _, g := range lasting {
+		if t.late() {
+			return
+		}
 		t.exec(`UPDATE incidents SET posted_at = $3, fresh = 0 WHERE integration = $1 AND status = $2`, g.integration, g.status, now.UnixMicro())
 		a.tell(t, kindReminder, g, now)
 	}
 	for _, g := range over {
+		if t.late() {
+			return
+		}
 		t.exec(`DELETE FROM incidents WHERE integration = $1 AND status = $2`, g.integration, g.status)
 		if t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND kind = '`+kindFailing+`' AND job = '' AND sent_at IS NULL`,
 			g.integration, g.status) == 0 { // else nobody was told that it fails

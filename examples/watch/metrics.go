@@ -93,7 +93,7 @@ var (
 // gauges reads the database when Prometheus asks.
 type gauges struct{ web *web }
 
-// Describe tells nothing: so no name is checked before there is a database.
+// Describe sends nothing, so that the names are not checked beforehand.
 func (g *gauges) Describe(chan<- *prometheus.Desc) {}
 
 func (g *gauges) Collect(ch chan<- prometheus.Metric) {
@@ -104,12 +104,12 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
-	at := func(d *prometheus.Desc, t time.Time, labels ...string) {
-		if !t.IsZero() {
-			send(d, float64(t.UnixMicro())/1e6, labels...)
+	at := func(d *prometheus.Desc, micros int64, labels ...string) {
+		if micros != 0 {
+			send(d, float64(micros)/1e6, labels...)
 		}
 	}
-	at(readDesc, g.web.condition(time.Now()).ReadAt)
+	at(readDesc, toMicros(g.web.condition(time.Now()).ReadAt))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	t, err := shared(ctx, g.web.cache, "totals", g.web.store.totals)
@@ -126,7 +126,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	for _, in := range t.integrations {
 		send(undeliveredDesc, float64(in.undelivered), in.ID, in.Name)
 		send(waitingDesc, float64(in.waiting), in.ID, in.Name)
-		at(successDesc, fromMicros(in.success), in.ID, in.Name)
+		at(successDesc, in.success, in.ID, in.Name)
 		for succeeded, label := range map[bool]string{true: "succeeded", false: "failed"} {
 			send(attemptsDesc, float64(m.attempts[result{in.ID, succeeded}]), in.ID, in.Name, label)
 		}

@@ -147,28 +147,18 @@ func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, er
 	w := f.window(now)
 	v := &summary{From: w.from, To: w.to, Statuses: []statusCount{}, Integrations: []*integrationSummary{}}
 	return v, s.read(ctx, func(t *tx) {
-		names := t.names()
-		known := make(map[string]*integrationSummary)
-		of := func(id string) *integrationSummary {
-			if known[id] == nil {
-				known[id] = &integrationSummary{ID: id, Name: cmp.Or(names[id], id), Groups: []answerGroup{}, buckets: make(map[int]int)}
-				v.Integrations = append(v.Integrations, known[id])
+		known := t.states(f.Integration)
+		v.count(t, f, w, known)
+		v.group(t, f, w, known)
+		for _, in := range known {
+			if in.Attempts > 0 || in.Undelivered+in.Older > 0 || in.ID == f.Integration {
+				in.complete()
+				v.Integrations = append(v.Integrations, in)
 			}
-			return known[id]
-		}
-		if f.Integration != "" {
-			of(f.Integration)
-		}
-		v.count(t, f, w, of)
-		v.group(t, f, w, of)
-		for _, in := range v.Integrations {
-			in.complete(t)
 		}
 		slices.SortFunc(v.Integrations, urgent)
 		v.Alerts = t.alerts()
-		if newest := t.newest(); !newest.IsZero() {
-			v.Newest = &newest
-		}
+		v.Newest = pointer(t.newest())
 	})
 }
 
@@ -187,18 +177,38 @@ func urgent(a, b *integrationSummary) int {
 		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-func (t *tx) names() map[string]string {
-	names := make(map[string]string)
+// states reads since when integrations fail, with a look at an index for each.
+func (t *tx) states(integration string) map[string]*integrationSummary {
+	known := make(map[string]*integrationSummary)
 	var id, name string
-	t.each(`SELECT id, name FROM integrations`, nil, []any{&id, &name}, func() { names[id] = name })
-	return names
+	var success, failures, failure int64
+	const since = ` FROM logs WHERE integration = i.id AND succeeded = FALSE AND created_at > i.success`
+	t.each(`
+		SELECT id, name, success, (SELECT COUNT(*) FROM (SELECT 1`+since+` LIMIT 2) l), COALESCE((SELECT MIN(created_at)`+since+`), 0)
+		FROM (SELECT id, name, `+fmt.Sprintf(lastSuccess, "n.id")+` AS success FROM integrations n WHERE $1 = '' OR id = $1) i`,
+		[]any{integration}, []any{&id, &name, &success, &failures, &failure}, func() {
+			in := &integrationSummary{ID: id, Name: name, Groups: []answerGroup{}, buckets: make(map[int]int)}
+			in.Down = failures > 1 // a single one is not yet an outage
+			in.FailingSince, in.LastSuccess = pointer(failure), pointer(success)
+			known[id] = in
+		})
+	return known
+}
+
+// pointer returns nil for 0.
+func pointer(micros int64) *time.Time {
+	if micros == 0 {
+		return nil
+	}
+	t := fromMicros(micros)
+	return &t
 }
 
 // chosen is the condition of a filter: $1 and $2 are the time, $3 is the integration.
 const chosen = ` AND ($3 = '' OR integration = $3) `
 
 // count reads the attempts.
-func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationSummary) {
+func (v *summary) count(t *tx, f filter, w window, known map[string]*integrationSummary) {
 	v.Slots = make([]slot, w.to.Sub(w.from)/w.slot)
 	for i := range v.Slots {
 		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
@@ -211,14 +221,14 @@ func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationS
 		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.N}, func() {
 			slot := &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
 			v.add(one.N, one.Succeeded)
-			of(one.Integration).add(one.N, one.Succeeded)
+			known[one.Integration].add(one.N, one.Succeeded)
 			slot.add(one.N, one.Succeeded)
 			if !one.Succeeded {
 				statuses[one.Status] += one.N
 			}
 		})
 	t.each(`SELECT integration, bucket, SUM(n)`+these+`1, 2`, args,
-		[]any{&one.Integration, &one.Bucket, &one.N}, func() { of(one.Integration).buckets[one.Bucket] = one.N })
+		[]any{&one.Integration, &one.Bucket, &one.N}, func() { known[one.Integration].buckets[one.Bucket] = one.N })
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
@@ -228,7 +238,7 @@ func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationS
 }
 
 // group reads the undelivered events.
-func (v *summary) group(t *tx, f filter, w window, of func(string) *integrationSummary) {
+func (v *summary) group(t *tx, f filter, w window, known map[string]*integrationSummary) {
 	var id string
 	var older bool
 	var g answerGroup
@@ -238,7 +248,7 @@ func (v *summary) group(t *tx, f filter, w window, of func(string) *integrationS
 		WHERE NOT succeeded AND last_at < $2`+chosen+`GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 7 DESC`,
 		[]any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration},
 		[]any{&id, &older, &g.Status, &g.Answer, &g.Count, &first, &last}, func() {
-			in := of(id)
+			in := known[id]
 			if older {
 				in.Older += g.Count
 				v.Older += g.Count
@@ -251,34 +261,22 @@ func (v *summary) group(t *tx, f filter, w window, of func(string) *integrationS
 		})
 }
 
-// complete reads since when an integration fails, with a look at an index.
-func (in *integrationSummary) complete(t *tx) {
+// complete says what follows from what was read.
+func (in *integrationSummary) complete() {
 	in.Times = Times{percentile(in.buckets, 50), percentile(in.buckets, 95)}
-	var success, failures, failure int64
-	t.get(`SELECT `+fmt.Sprintf(lastSuccess, "$1"), []any{in.ID}, &success)
-	if success > 0 {
-		at := fromMicros(success)
-		in.LastSuccess = &at
+	switch {
+	case in.Undelivered == 0:
+		in.Down, in.FailingSince = false, nil
+	case !in.Down:
+		oldest := slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) })
+		in.FailingSince = &oldest.First
 	}
-	if in.Undelivered == 0 {
-		return
-	}
-	t.get(`SELECT COUNT(*), COALESCE(MIN(created_at), 0) FROM (SELECT created_at FROM logs
-		WHERE integration = $1 AND succeeded = FALSE AND created_at > $2 ORDER BY created_at LIMIT 2) l`,
-		[]any{in.ID, success}, &failures, &failure)
-	since := fromMicros(failure)
-	in.Down = failures > 1 // a single one is not yet an outage
-	if !in.Down {
-		since = slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) }).First
-	}
-	in.FailingSince = &since
 }
 
-// newest returns the zero time when there is no record.
-func (t *tx) newest() time.Time {
-	var newest int64
-	t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &newest)
-	return fromMicros(newest)
+// newest returns 0 when there is no record.
+func (t *tx) newest() (created int64) {
+	t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &created)
+	return created
 }
 
 func (t *tx) alerts() (sum alertSummary) {
@@ -375,15 +373,15 @@ const maxAttempts = 1000 // on a page
 // event reads all attempts of a job; nothing if there is none.
 func (s *store) event(ctx context.Context, job string) (all []*deliveries, err error) {
 	err = s.read(ctx, func(t *tx) {
-		names := t.names()
+		var name string
 		var d logRow
 		t.each(`
-			SELECT key, id, integration, job, attempt, succeeded, status, reason, substr(body, 1, 5000), processing, created_at, dated
-			FROM logs WHERE job = $1 ORDER BY integration, attempt DESC, created_at DESC LIMIT $2`, []any{job, maxAttempts},
-			[]any{&d.Key, &d.ID, &d.Integration, &d.Job, &d.Attempt, &d.Succeeded, &d.Status, &d.Reason, &d.Body, &d.Processing, &d.CreatedAt, &d.Dated},
+			SELECT key, name, integration, job, attempt, succeeded, status, reason, substr(body, 1, 5000), processing, created_at, dated
+			FROM logs JOIN integrations i ON i.id = integration WHERE job = $1 ORDER BY integration, attempt DESC, created_at DESC LIMIT $2`, []any{job, maxAttempts},
+			[]any{&d.Key, &name, &d.Integration, &d.Job, &d.Attempt, &d.Succeeded, &d.Status, &d.Reason, &d.Body, &d.Processing, &d.CreatedAt, &d.Dated},
 			func() {
 				if len(all) == 0 || all[len(all)-1].Integration.ID != d.Integration {
-					all = append(all, &deliveries{Integration: integrationRow{d.Integration, names[d.Integration]}})
+					all = append(all, &deliveries{Integration: integrationRow{d.Integration, name}})
 				}
 				last := all[len(all)-1]
 				last.Attempts = append(last.Attempts, d)
@@ -416,12 +414,12 @@ func (d *deliveries) addAlerts(t *tx, job string) {
 type total struct {
 	integrationRow
 	undelivered, waiting int
-	success              int64
+	success              int64 // when
 }
 
 type totals struct {
 	integrations []total
-	newest       time.Time
+	newest       int64
 }
 
 func (s *store) totals(ctx context.Context) (all totals, err error) {

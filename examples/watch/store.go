@@ -194,6 +194,13 @@ func (t *tx) fail(err error) {
 	}
 }
 
+// late reports whether a transaction does better to leave the rest to the next one, for
+// the database is slow and others wait to write.
+func (t *tx) late() bool {
+	end, _ := t.ctx.Deadline()
+	return time.Until(end) < t.timeout*9/10
+}
+
 // exec returns the number of rows that changed.
 func (t *tx) exec(query string, args ...any) (n int64) {
 	if t.err != nil {

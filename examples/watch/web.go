@@ -211,7 +211,7 @@ func (w *web) overview(ctx context.Context, c choice) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := overview{summary: v, Chart: newChart(v, c.Integration)}
+	o := overview{summary: v, Chart: newChart(v, c.Integration), Chosen: c.Integration}
 	for _, in := range v.Integrations {
 		if in.Undelivered > 0 {
 			o.Failing = append(o.Failing, in)
