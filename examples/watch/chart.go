@@ -28,7 +28,7 @@ func newChart(v *summary, integration string) chart {
 	for _, s := range v.Slots {
 		c.Bars = append(c.Bars, bar{
 			slot: s,
-			Link: "/events?" + query("from", s.Start.Format(time.RFC3339), "to", s.Start.Add(length).Format(time.RFC3339), "integration", integration),
+			Link: "/events?" + query(nil, "from", s.Start.Format(time.RFC3339), "to", s.Start.Add(length).Format(time.RFC3339), "integration", integration),
 			Bad:  100 * float64(s.Failures) / float64(top), Good: 100 * float64(s.Attempts-s.Failures) / float64(top),
 		})
 	}

@@ -54,19 +54,15 @@ func (a alert) answer() string {
 	return s
 }
 
-// describe makes an alert from the last attempt of the events for which a condition
+// describe makes an alert from the latest of the undelivered events for which a condition
 // holds.
 func (t *tx) describe(kind, condition string, args ...any) alert {
-	a := alert{Kind: kind, counted: counted{Events: 1}}
-	var created int64
-	var reason, body string
-	t.get(`
-		SELECT l.integration, i.name, l.job, l.attempt, l.status, l.reason, l.body, l.created_at
-		FROM (SELECT key FROM events WHERE `+condition+` ORDER BY last_at DESC LIMIT 1) e
-		JOIN logs l ON l.key = e.key JOIN integrations i ON i.id = l.integration`, args,
-		&a.Integration, &a.Name, &a.Job, &a.Attempts, &a.Status, &reason, &body, &created)
-	a.Since = fromMicros(created)
-	a.Answer = text(strings.TrimSpace(cmp.Or(strings.TrimSpace(body), reason)), alertAnswer)
+	a := alert{Kind: kind}
+	t.undelivered(condition, args, 1, 0, func(e undelivered) {
+		a.Integration, a.Name, a.Status, a.Since = e.Integration, e.Name, e.Status, e.At
+		a.Answer = text(strings.TrimSpace(cmp.Or(strings.TrimSpace(e.Body), e.Reason)), alertAnswer)
+		a.counted = counted{Job: e.Job, Attempts: e.Attempts, Events: 1}
+	})
 	return a
 }
 
@@ -74,15 +70,15 @@ func (t *tx) describe(kind, condition string, args ...any) alert {
 type group struct {
 	integration string
 	status      int
-	n           int       // events
-	first, last time.Time // attempts
-	succeeded   time.Time // the last success of the integration
+	n           int   // events
+	first, last int64 // when attempts were made
+	succeeded   int64 // when the integration last had a success
 }
 
 // over reports whether deliveries succeed again, and the API tries the events of the
 // group no more.
 func (g group) over(now time.Time) bool {
-	return g.succeeded.After(g.last) && now.Sub(g.last) > quietAfter
+	return g.succeeded > g.last && now.Sub(fromMicros(g.last)) > quietAfter
 }
 
 const lastSuccess = `COALESCE((SELECT MAX(created_at) FROM logs WHERE integration = %s AND succeeded = TRUE), 0)`
@@ -92,16 +88,12 @@ const lastSuccess = `COALESCE((SELECT MAX(created_at) FROM logs WHERE integratio
 func (a *alerter) enqueueGroups(t *tx, l read, now time.Time) {
 	var begun []group
 	var g group
-	var first, last, succeeded int64
 	limit := l.at.Add(-a.alerts.grace).UnixMicro()
 	t.each(`
 		SELECT integration, status, n, first, last, `+fmt.Sprintf(lastSuccess, "g.integration")+` FROM (
 			SELECT integration, status, COUNT(*) AS n, MIN(last_at) AS first, MAX(last_at) AS last
 			FROM events WHERE `+due+` GROUP BY 1, 2) g`,
-		[]any{l.list, limit}, []any{&g.integration, &g.status, &g.n, &first, &last, &succeeded}, func() {
-			g.first, g.last, g.succeeded = fromMicros(first), fromMicros(last), fromMicros(succeeded)
-			begun = append(begun, g)
-		})
+		[]any{l.list, limit}, []any{&g.integration, &g.status, &g.n, &g.first, &g.last, &g.succeeded}, func() { begun = append(begun, g) })
 	for _, g := range begun {
 		if t.late() {
 			return
@@ -120,7 +112,7 @@ func (a *alerter) begin(t *tx, g group, l read, now time.Time) {
 		return
 	}
 	t.exec(`INSERT INTO incidents (integration, status, since, posted_at, fresh) VALUES ($1, $2, $3, $4, 0)`,
-		g.integration, g.status, g.first.UnixMicro(), now.UnixMicro())
+		g.integration, g.status, g.first, now.UnixMicro())
 	a.tell(t, kindFailing, g, now)
 }
 
@@ -129,14 +121,13 @@ func (a *alerter) begin(t *tx, g group, l read, now time.Time) {
 func (a *alerter) followUp(t *tx, l read, now time.Time) {
 	var over, lasting []group
 	var g group
-	var since, posted, fresh, last, succeeded int64
+	var posted, fresh int64
 	t.each(`
 		SELECT integration, status, since, posted_at, fresh, `+fmt.Sprintf(lastSuccess, "i.integration")+`,
 			(SELECT COUNT(*) FROM events e WHERE e.integration = i.integration AND e.status = i.status AND NOT e.succeeded),
 			(SELECT COALESCE(MAX(last_at), 0) FROM events e WHERE e.integration = i.integration AND e.status = i.status AND NOT e.succeeded)
 		FROM incidents i WHERE `+within, []any{l.list},
-		[]any{&g.integration, &g.status, &since, &posted, &fresh, &succeeded, &g.n, &last}, func() {
-			g.first, g.last, g.succeeded = fromMicros(since), fromMicros(last), fromMicros(succeeded)
+		[]any{&g.integration, &g.status, &g.first, &posted, &fresh, &g.succeeded, &g.n, &g.last}, func() {
 			switch {
 			case g.n == 0 || g.over(l.at):
 				over = append(over, g)
@@ -168,13 +159,13 @@ func (a *alerter) tell(t *tx, kind string, g group, now time.Time) {
 	alert := alert{Kind: kind, Integration: g.integration, Status: g.status}
 	t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND job = '' AND sent_at IS NULL`, g.integration, g.status)
 	if g.n > 0 {
-		alert = t.describe(kind, `integration = $1 AND status = $2 AND NOT succeeded`, g.integration, g.status)
+		alert = t.describe(kind, `integration = $1 AND status = $2`, g.integration, g.status)
 	} else {
 		t.get(`SELECT name FROM integrations WHERE id = $1`, []any{g.integration}, &alert.Name)
 	}
-	alert.counted, alert.Since = counted{Events: g.n}, g.first
+	alert.counted, alert.Since = counted{Events: g.n}, fromMicros(g.first)
 	alert.URL = a.publicURL + listPath(g.integration, g.status)
-	since := g.first.Format("2 Jan 15:04 UTC")
+	since := alert.Since.Format("2 Jan 15:04 UTC")
 	switch {
 	case kind != kindRecovered:
 		alert.Text = fmt.Sprintf("%s: %s not delivered since %s. The last answer was %s", alert.Name, events(g.n), since, alert.answer())

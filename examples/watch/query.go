@@ -333,24 +333,30 @@ func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*l
 		from = 0
 	}
 	args := []any{from, w.to.UnixMicro(), c.Integration, c.Status, c.Answer}
-	const where = `FROM events WHERE NOT succeeded AND last_at >= $1 AND last_at < $2` + chosen + `AND ($4 = -1 OR status = $4) AND ($5 = '' OR answer = $5)`
+	const where = `last_at >= $1 AND last_at < $2` + chosen + `AND ($4 = -1 OR status = $4) AND ($5 = '' OR answer = $5)`
 	l := &list{From: w.from, To: w.to, Events: []undelivered{}}
+	return l, s.read(ctx, func(t *tx) {
+		t.get(`SELECT COUNT(*) FROM events WHERE NOT succeeded AND `+where, args, &l.Total)
+		t.undelivered(where, args, size, size*max(c.Page-1, 0), func(e undelivered) {
+			e.AgeSeconds = max(0, int64(now.Sub(e.At)/time.Second))
+			l.Events = append(l.Events, e)
+		})
+	})
+}
+
+// undelivered calls f for undelivered events for which a condition holds, the latest first.
+func (t *tx) undelivered(where string, args []any, limit, offset int, f func(undelivered)) {
 	var e undelivered
 	var at int64
-	return l, s.read(ctx, func(t *tx) {
-		t.get(`SELECT COUNT(*) `+where, args, &l.Total)
-		limits := fmt.Sprintf(` ORDER BY last_at DESC, key LIMIT %d OFFSET %d`, size, size*max(c.Page-1, 0))
-		t.each(`
-			SELECT u.job, u.integration, i.name, u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
-			FROM (SELECT * `+where+limits+`) u
-			JOIN logs l ON l.key = u.key JOIN integrations i ON i.id = u.integration
-			ORDER BY u.last_at DESC, u.key`, args,
-			[]any{&e.Job, &e.Integration, &e.Name, &e.Attempts, &e.Status, &e.Reason, &e.Body, &at, &e.Dated, &e.Alerted}, func() {
-				e.At = fromMicros(at)
-				e.AgeSeconds = max(0, int64(now.Sub(e.At)/time.Second))
-				l.Events = append(l.Events, e)
-			})
-	})
+	t.each(fmt.Sprintf(`
+		SELECT u.job, u.integration, i.name, u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
+		FROM (SELECT * FROM events WHERE NOT succeeded AND %s ORDER BY last_at DESC, key LIMIT %d OFFSET %d) u
+		JOIN logs l ON l.key = u.key JOIN integrations i ON i.id = u.integration
+		ORDER BY u.last_at DESC, u.key`, where, limit, offset), args,
+		[]any{&e.Job, &e.Integration, &e.Name, &e.Attempts, &e.Status, &e.Reason, &e.Body, &at, &e.Dated, &e.Alerted}, func() {
+			e.At = fromMicros(at)
+			f(e)
+		})
 }
 
 // deliveries are the attempts to deliver an event to one integration, the last one first,

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -56,6 +57,7 @@ func (w *web) handler() (http.Handler, error) {
 	w.pages, err = template.New("").Funcs(template.FuncMap{
 		"ago": ago, "count": count, "percent": percent, "seconds": secondsText, "status": statusText,
 		"shorten": shorten, "hint": hint, "event": eventPath, "clock": clockText,
+		"add":    func(n, by int) int { return n + by },
 		"rest":   func(n, by int) int { return n % by },
 		"micros": func(n int64) string { return secondsText(float64(n) / 1e6) },
 	}).ParseFS(assets, "*.html")
@@ -153,36 +155,40 @@ type pageData struct {
 	Alerting bool
 	Refresh  int // seconds
 	Error    string
+	query    url.Values
 	condition
 	Shown any // nil after an error
 }
 
 // Link is the URL of the first page with another period or integration.
 func (d pageData) Link(period, integration string) string {
-	return "/?" + query("period", period, "integration", integration)
+	return "/?" + query(nil, "period", period, "integration", integration)
 }
 
 // Here is the URL of a page with the filter, and more of the query.
 func (d pageData) Here(path string, more ...string) string {
-	return path + "?" + query(append(d.Filter.query(), more...)...)
+	own := url.Values{}
+	for _, name := range []string{"period", "from", "to", "integration"} {
+		own[name] = d.query[name]
+	}
+	return path + "?" + query(own, more...)
 }
 
-// query writes pairs of names and values; those without a value are left out.
-func query(pairs ...string) string {
-	values := url.Values{}
+// Again is the URL of the same page with another query.
+func (d pageData) Again(changes ...string) string {
+	return "?" + query(maps.Clone(d.query), changes...)
+}
+
+// query writes values and pairs of names and other values; what is empty is left out.
+func query(values url.Values, pairs ...string) string {
+	if values == nil {
+		values = url.Values{}
+	}
 	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			values.Set(pairs[i], pairs[i+1])
-		}
+		values.Set(pairs[i], pairs[i+1])
 	}
+	maps.DeleteFunc(values, func(_ string, v []string) bool { return len(v) == 0 || v[0] == "" })
 	return values.Encode()
-}
-
-func (f filter) query() []string {
-	if f.Period.Name != "" {
-		return []string{"period", f.Period.Name, "integration", f.Integration}
-	}
-	return []string{"from", f.From.Format(time.RFC3339), "to", f.To.Format(time.RFC3339), "integration", f.Integration}
 }
 
 // eventPath is where the page of an event is. A job can have any name.
@@ -195,7 +201,7 @@ func eventPath(job string) string {
 
 // listPath is where the undelivered events of an integration with a status are listed.
 func listPath(integration string, status int) string {
-	return "/events?" + query("period", "24h", "older", "1", "integration", integration, "status", strconv.Itoa(status))
+	return "/events?" + query(nil, "period", "24h", "older", "1", "integration", integration, "status", strconv.Itoa(status))
 }
 
 // overview is what page/overview.html shows.
@@ -238,23 +244,6 @@ func (w *web) events(ctx context.Context, c choice) (any, error) {
 	return listing{l, c, (l.Total + pageEvents - 1) / pageEvents}, nil
 }
 
-// StatusText is the status in a query.
-func (c choice) StatusText() string {
-	if c.Status == anyStatus {
-		return ""
-	}
-	return strconv.Itoa(c.Status)
-}
-
-// Turn is the URL of another page of the list.
-func (d pageData) Turn(l listing, by int) string {
-	older := ""
-	if l.Older {
-		older = "1"
-	}
-	return d.Here("/events", "status", l.StatusText(), "answer", l.Answer, "older", older, "page", strconv.Itoa(l.Page+by))
-}
-
 // happened is what page/event.html shows.
 type happened struct {
 	Job        string
@@ -279,7 +268,7 @@ func (w *web) show(page string, read func(context.Context, choice) (any, error))
 	return func(rw http.ResponseWriter, r *http.Request) {
 		now := time.Now()
 		d := pageData{
-			Title: w.title, Periods: periods, Now: now, Alerting: w.alerts.url != "", condition: w.condition(now),
+			Title: w.title, Periods: periods, Now: now, Alerting: w.alerts.url != "", condition: w.condition(now), query: r.URL.Query(),
 			Refresh: int(min(max(w.interval, 5*time.Second), time.Minute) / time.Second),
 		}
 		c, err := readChoice(r)
