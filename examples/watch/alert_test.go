@@ -275,8 +275,24 @@ func TestAlertsOfGroups(t *testing.T) {
 			lost = append(lost, l)
 			delivered = append(delivered, epcclogstest.Log(hook.ID, l.JobID(), 2, c.t.Add(3*time.Hour)))
 		}
+		// covering returns the alerts that the page of an event shows, the latest first.
+		covering := func(job string) (alerted bool, kinds []string) {
+			all, err := s.event(t.Context(), job)
+			require.NoError(t, err)
+			require.Len(t, all, 1)
+			for _, p := range all[0].Alerts {
+				kinds = append(kinds, p.Kind)
+			}
+			return all[0].Alerted, kinds
+		}
 		step(0, lost...)
+		alerted, kinds := covering("job-1")
+		assert.False(t, alerted)
+		assert.Empty(t, kinds)
 		step(6 * time.Minute)
+		alerted, kinds = covering("job-1")
+		assert.True(t, alerted)
+		assert.Equal(t, []string{"failing"}, kinds)
 		link := "\nhttps://watch.example/events?integration=" + hook.ID + "&older=1&period=24h&status=503"
 		begun := "failing: " + name + ": 112 events are not delivered since 1 Mar 02:14 UTC. " +
 			"The last answer was 503 Service Unavailable: &lt;h1&gt;Down for maintenance&lt;/h1&gt; request "
@@ -285,11 +301,19 @@ func TestAlertsOfGroups(t *testing.T) {
 		assert.Contains(t, r.texts(t)[0], link)
 
 		step(30*time.Minute, failed(hook.ID, "later", 1, c.t, 503))
+		_, kinds = covering("later")
+		assert.Empty(t, kinds, "the grace period is not over")
 		step(6 * time.Minute)
+		_, kinds = covering("later")
+		assert.Equal(t, []string{"failing"}, kinds, "that of the group, which it has joined")
 		assert.Len(t, r.bodies, 1, "an hour has not passed")
 		step(30 * time.Minute)
 		require.Len(t, r.bodies, 2)
 		assert.Contains(t, r.texts(t)[1], "reminder: Still failing: "+name+": 113 events are not delivered")
+		_, kinds = covering("later")
+		assert.Equal(t, []string{"reminder"}, kinds)
+		_, kinds = covering("job-1")
+		assert.Equal(t, []string{"reminder", "failing"}, kinds)
 		step(2 * time.Hour)
 		assert.Len(t, r.bodies, 2, "nothing more has failed")
 
@@ -314,7 +338,7 @@ func TestAlertsOfGroups(t *testing.T) {
 		step(0, failed(hook.ID, "moves", 1, c.t, 500))
 		step(6*time.Minute, failed(hook.ID, "moves", 2, c.t.Add(6*time.Minute), 0))
 		step(6 * time.Minute)
-		var kinds []string
+		kinds = nil
 		for _, text := range r.texts(t)[5:] {
 			kinds = append(kinds, strings.SplitN(text, ": ", 2)[0])
 		}
@@ -354,6 +378,11 @@ func TestFirstRun(t *testing.T) {
 		a.do(t)
 		require.Len(t, r.bodies, 1)
 		assert.Contains(t, r.bodies[0], `"integration":"two"`)
+		_, base := serveWeb(t, s)
+		_, body := get(t, base+"/event/old")
+		assert.Contains(t, body, "No alert: the failures were over when they were read.")
+		_, body = get(t, base+"/event/new")
+		assert.Contains(t, body, "Alert “failing”: sent ")
 	})
 }
 

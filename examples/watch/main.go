@@ -68,19 +68,15 @@ type alertSettings struct {
 	grace time.Duration
 }
 
-var errUsage = errors.New("usage")
-
 // run returns the exit status: 0 when ctx ends, 1 after an error, 2 for a setting
 // that makes no sense.
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	messages := log.New(stderr, "", 0)
 	set, err := readSettings(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
+	if errors.Is(err, flag.ErrHelp) {
 		return 0
-	case errors.Is(err, errUsage): // the flag package has told it
-		return 2
-	case err != nil:
+	}
+	if err != nil {
 		messages.Printf("watch: %v\nSee watch -help.", err)
 		return 2
 	}
@@ -94,8 +90,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 func readSettings(args []string, stderr io.Writer) (*settings, error) {
 	set := &settings{}
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
+	flags.SetOutput(io.Discard) // run tells what is wrong
+	flags.Usage = func() {}
+	help := func() {
+		flags.SetOutput(stderr)
 		_, _ = fmt.Fprint(stderr, `usage: watch [flags] [integration id ...]
 
 Copies the logs of the whole store, or of the integrations named, into a database
@@ -118,10 +116,11 @@ an address to post to when deliveries begin to fail and when they have recovered
 	flags.DurationVar(&set.alerts.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
 	flags.DurationVar(&set.since, "since", 0, "`time` from which on the first run reads, such as 720h for 30 days; 0 means all")
 	flags.DurationVar(&set.keep, "keep", 0, "`time` that a delivery attempt stays in the database, in whole days; 0 means for ever")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			help()
+		}
 		return nil, err
-	} else if err != nil {
-		return nil, errUsage
 	}
 	set.integrations = flags.Args()
 	return set, set.check()

@@ -56,7 +56,7 @@ func (w *web) handler() (http.Handler, error) {
 	}
 	w.pages, err = template.New("").Funcs(template.FuncMap{
 		"ago": ago, "count": count, "percent": percent, "seconds": secondsText, "status": statusText,
-		"shorten": shorten, "hint": hint, "event": eventPath, "clock": clockText,
+		"shorten": shorten, "hint": hint, "event": eventPath,
 		"add":    func(n, by int) int { return n + by },
 		"rest":   func(n, by int) int { return n % by },
 		"micros": func(n int64) string { return secondsText(float64(n) / 1e6) },
