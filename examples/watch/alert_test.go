@@ -380,7 +380,7 @@ func TestFirstRun(t *testing.T) {
 		assert.Contains(t, r.bodies[0], `"integration":"two"`)
 		_, base := serveWeb(t, s)
 		_, body := get(t, base+"/event/old")
-		assert.Contains(t, body, "No alert: the failures were over when they were read.")
+		assert.Contains(t, body, "No alert was needed: others had succeeded since.")
 		_, body = get(t, base+"/event/new")
 		assert.Contains(t, body, "Alert “failing”: sent ")
 	})

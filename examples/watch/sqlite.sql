@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS incidents (
 	integration TEXT NOT NULL,
 	status      BIGINT NOT NULL,
 	since       BIGINT NOT NULL, -- the first of these attempts
-	posted_at   BIGINT NOT NULL, -- the last alert about it
+	posted_at   BIGINT NOT NULL, -- the last alert about it; 0: none
 	fresh       BIGINT NOT NULL, -- events that came after that
 	PRIMARY KEY (integration, status)
 );
