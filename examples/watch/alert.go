@@ -205,7 +205,7 @@ func (a *alerter) send(ctx context.Context, w waiting) (wait time.Duration, err 
 		if wrapped := new(url.Error); errors.As(err, &wrapped) {
 			err = wrapped.Err // without the URL, which is a secret with many receivers
 		}
-		return a.backOff(), err
+		return backOff(a.failures), err
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
@@ -215,14 +215,14 @@ func (a *alerter) send(ctx context.Context, w waiting) (wait time.Duration, err 
 	err = fmt.Errorf("the receiver answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	wait = retryAfter(resp.Header, time.Now())
 	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
-		wait = max(wait, a.backOff())
+		wait = max(wait, backOff(a.failures))
 	}
 	return wait, err
 }
 
-// backOff returns how long to wait for a receiver that can take nothing.
-func (a *alerter) backOff() time.Duration {
-	return min(alertMinRetry<<min(a.failures, 10), alertMaxRetry)
+// backOff returns how long to wait after so many failures before.
+func backOff(failures int) time.Duration {
+	return min(alertMinRetry<<min(failures, 10), alertMaxRetry)
 }
 
 // retryAfter returns the wait that a receiver asks for; 0 if it asks for none.
@@ -255,7 +255,7 @@ func (a *alerter) note(ctx context.Context, w waiting, wait time.Duration, probl
 			t.exec(`UPDATE alerts SET sent_at = $2, error = '' WHERE key = $1`, w.key, now.UnixMicro())
 			return
 		}
-		own := cmp.Or(wait, min(alertMinRetry<<min(w.tries, 10), alertMaxRetry))
+		own := cmp.Or(wait, backOff(w.tries))
 		t.exec(`UPDATE alerts SET tried_at = $2, wait = $3, error = $4 WHERE key = $1`,
 			w.key, now.UnixMicro(), own.Microseconds(), text(problem.Error(), reasonLimit))
 		if wait > 0 {

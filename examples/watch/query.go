@@ -104,7 +104,7 @@ type integrationSummary struct {
 	State
 	Groups []answerGroup `json:"groups"` // of undelivered events, the largest first
 
-	buckets map[int]int // of processing times
+	times [buckets]int // numbers of processing times by bucket
 }
 
 // Times are processing times in seconds, at most 6 % wrong; 0 when not sent.
@@ -187,7 +187,7 @@ func (t *tx) states(integration string) map[string]*integrationSummary {
 		SELECT id, name, success, (SELECT COUNT(*) FROM (SELECT 1`+since+` LIMIT 2) l), COALESCE((SELECT MIN(created_at)`+since+`), 0)
 		FROM (SELECT id, name, `+fmt.Sprintf(lastSuccess, "n.id")+` AS success FROM integrations n WHERE $1 = '' OR id = $1) i`,
 		[]any{integration}, []any{&id, &name, &success, &failures, &failure}, func() {
-			in := &integrationSummary{ID: id, Name: name, Groups: []answerGroup{}, buckets: make(map[int]int)}
+			in := &integrationSummary{ID: id, Name: name, Groups: []answerGroup{}}
 			in.Down = failures > 1 // a single one is not yet an outage
 			in.FailingSince, in.LastSuccess = pointer(failure), pointer(success)
 			known[id] = in
@@ -228,7 +228,7 @@ func (v *summary) count(t *tx, f filter, w window, known map[string]*integration
 			}
 		})
 	t.each(`SELECT integration, bucket, SUM(n)`+these+`1, 2`, args,
-		[]any{&one.Integration, &one.Bucket, &one.N}, func() { known[one.Integration].buckets[one.Bucket] = one.N })
+		[]any{&one.Integration, &one.Bucket, &one.N}, func() { known[one.Integration].times[one.Bucket] = one.N })
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
@@ -263,7 +263,7 @@ func (v *summary) group(t *tx, f filter, w window, known map[string]*integration
 
 // complete says what follows from what was read.
 func (in *integrationSummary) complete() {
-	in.Times = Times{percentile(in.buckets, 50), percentile(in.buckets, 95)}
+	in.Times = Times{percentile(in.times, 50), percentile(in.times, 95)}
 	switch {
 	case in.Undelivered == 0:
 		in.Down, in.FailingSince = false, nil
