@@ -37,7 +37,7 @@ const wholeStore = "store"
 type impatient struct{ http.RoundTripper }
 
 func newImpatient() impatient {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // nothing else sets it
+	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 2 * pagesAhead
 	return impatient{transport}
 }
