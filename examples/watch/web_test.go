@@ -380,5 +380,4 @@ func TestTexts(t *testing.T) {
 	assert.Equal(t, "–", secondsText(0))
 	assert.Equal(t, "81 ms", secondsText(0.0812))
 	assert.Equal(t, "1.2 s", secondsText(1.234))
-
 }
