@@ -80,7 +80,7 @@ func TestSlowDatabase(t *testing.T) {
 		defer api.Close()
 		receiver := newReceiver(t)
 		a := newAlerter(slow, receiver, nil)
-		a.alerts.each, a.alerts.grace, a.interval = false, 0, time.Second
+		a.alerts.each, a.alerts.grace, a.interval = false, 0, 5*time.Second
 		client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
 		require.NoError(t, err)
 		a.client = client
