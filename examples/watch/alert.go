@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -37,12 +36,8 @@ var alertClient = &http.Client{
 // killed between the answer and the note of it posts again, with the same
 // Idempotency-Key.
 type alerter struct {
-	alertSettings
-	public  string // URL of the page; empty: not known
-	store   *store
-	lists   func() []read
-	metrics *metrics
-	logger  *slog.Logger
+	*program
+	lists func(time.Time) []read
 
 	failures int       // of the receiver in a row
 	quiet    time.Time // until then
@@ -77,7 +72,7 @@ func (a *alerter) run(ctx context.Context) {
 
 // look does what is due.
 func (a *alerter) look(ctx context.Context) error {
-	lists := a.lists()
+	lists := a.lists(time.Now())
 	if len(lists) == 0 {
 		return nil
 	}
@@ -85,7 +80,7 @@ func (a *alerter) look(ctx context.Context) error {
 		now := t.time()
 		t.mendTimes(now)
 		for _, l := range lists {
-			if a.each {
+			if a.alerts.each {
 				a.enqueueEvents(t, l, now)
 			} else {
 				a.enqueueGroups(t, l, now)
@@ -119,10 +114,13 @@ func (a *alerter) enqueueEvents(t *tx, l read, now time.Time) {
 	var events []eventRow
 	var e eventRow
 	t.each(`SELECT integration, job, key FROM events WHERE `+due+` ORDER BY seen_at LIMIT 100`,
-		[]any{l.list, l.at.Add(-a.grace).UnixMicro()}, []any{&e.Integration, &e.Job, &e.Key}, func() { events = append(events, e) })
+		[]any{l.list, l.at.Add(-a.alerts.grace).UnixMicro()}, []any{&e.Integration, &e.Job, &e.Key}, func() { events = append(events, e) })
 	for _, e := range events {
+		if t.late() {
+			return
+		}
 		alert := t.describe(kindEvent, `key = $1`, e.Key)
-		alert.URL = a.public + eventPath(e.Job)
+		alert.URL = a.publicURL + eventPath(e.Job)
 		alert.Text = fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s",
 			alert.Name, e.Job, alert.Attempts, alert.answer())
 		a.enqueue(t, alert, e.Key, now)
@@ -137,7 +135,7 @@ var chatText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 // its text.
 func (a *alerter) enqueue(t *tx, alert alert, key string, now time.Time) {
 	alert.Text = chatText.Replace(alert.Text)
-	if a.public == "" {
+	if a.publicURL == "" {
 		alert.URL = ""
 	} else {
 		alert.Text += "\n" + alert.URL
@@ -172,16 +170,19 @@ func (a *alerter) post(ctx context.Context, lists []read) error {
 	return nil
 }
 
+// unsent is the condition that an alert waits. An event that was delivered meanwhile needs
+// none any more.
+const unsent = `sent_at IS NULL AND (a.job = '' OR EXISTS (
+	SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))`
+
 // claim takes one alert that is due from the outbox: nobody else does so before the
-// claim is over. The key is empty when none is due. An event that was delivered
-// meanwhile needs no alert any more.
+// claim is over. The key is empty when none is due.
 func (a *alerter) claim(ctx context.Context, list string) (w waiting, err error) {
 	err = a.store.write(ctx, func(t *tx) {
 		now := t.time().UnixMicro()
 		if t.get(`
 			SELECT key, payload, tries FROM alerts a
-			WHERE `+within+` AND sent_at IS NULL AND tried_at + wait <= $2 AND (job = '' OR EXISTS (
-				SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))
+			WHERE `+within+` AND tried_at + wait <= $2 AND `+unsent+`
 			ORDER BY tries, created_at LIMIT 1`, []any{list, now}, &w.key, &w.payload, &w.tries) {
 			t.exec(`UPDATE alerts SET tries = tries + 1, tried_at = $2, wait = $3 WHERE key = $1`, w.key, now, alertClaim.Microseconds())
 		}
@@ -193,7 +194,7 @@ func (a *alerter) claim(ctx context.Context, list string) (w waiting, err error)
 func (a *alerter) send(ctx context.Context, w waiting) (wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, alertTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader([]byte(w.payload)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.alerts.url, bytes.NewReader([]byte(w.payload)))
 	if err != nil {
 		return 0, errors.New("the URL of the receiver cannot be used")
 	}
@@ -204,7 +205,7 @@ func (a *alerter) send(ctx context.Context, w waiting) (wait time.Duration, err 
 		if wrapped := new(url.Error); errors.As(err, &wrapped) {
 			err = wrapped.Err // without the URL, which is a secret with many receivers
 		}
-		return a.backOff(), err
+		return backOff(a.failures), err
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
@@ -214,14 +215,14 @@ func (a *alerter) send(ctx context.Context, w waiting) (wait time.Duration, err 
 	err = fmt.Errorf("the receiver answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	wait = retryAfter(resp.Header, time.Now())
 	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
-		wait = max(wait, a.backOff())
+		wait = max(wait, backOff(a.failures))
 	}
 	return wait, err
 }
 
-// backOff returns how long to wait for a receiver that can take nothing.
-func (a *alerter) backOff() time.Duration {
-	return min(alertMinRetry<<min(a.failures, 10), alertMaxRetry)
+// backOff returns how long to wait after so many failures before.
+func backOff(failures int) time.Duration {
+	return min(alertMinRetry<<min(failures, 10), alertMaxRetry)
 }
 
 // retryAfter returns the wait that a receiver asks for; 0 if it asks for none.
@@ -254,7 +255,7 @@ func (a *alerter) note(ctx context.Context, w waiting, wait time.Duration, probl
 			t.exec(`UPDATE alerts SET sent_at = $2, error = '' WHERE key = $1`, w.key, now.UnixMicro())
 			return
 		}
-		own := cmp.Or(wait, min(alertMinRetry<<min(w.tries, 10), alertMaxRetry))
+		own := cmp.Or(wait, backOff(w.tries))
 		t.exec(`UPDATE alerts SET tried_at = $2, wait = $3, error = $4 WHERE key = $1`,
 			w.key, now.UnixMicro(), own.Microseconds(), text(problem.Error(), reasonLimit))
 		if wait > 0 {

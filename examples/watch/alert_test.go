@@ -56,13 +56,11 @@ type clock struct {
 
 // newAlerter makes one that posts each event. Without a clock, it has the real one.
 func newAlerter(s *store, r *receiver, c *clock) *alerter {
-	a := &alerter{
-		alertSettings: alertSettings{url: r.URL, each: true, grace: 5 * time.Minute},
-		store:         s, metrics: newMetrics(), logger: silent,
-	}
+	a := &alerter{program: testProgram(s)}
+	a.alerts.url = r.URL
 	if c != nil {
 		s.clock = func() time.Time { return c.t }
-		a.lists = func() []read { return c.lists }
+		a.lists = func(time.Time) []read { return c.lists }
 	}
 	return a
 }
@@ -233,7 +231,7 @@ func TestAlertRedirected(t *testing.T) {
 		c.t = c.t.Add(5 * time.Minute)
 		c.read(t, s)
 		a := newAlerter(s, r, c)
-		a.url = moved.URL
+		a.alerts.url = moved.URL
 		a.do(t)
 		assert.Empty(t, r.keys)
 		v, err := s.look(t.Context(), filter{Period: periods[0]}, c.t)
@@ -264,7 +262,7 @@ func TestAlertsOfGroups(t *testing.T) {
 		name := "&lt;!channel&gt; &amp; Co" // as chat services want it
 		require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{hook}))
 		a := newAlerter(s, r, c)
-		a.each, a.public = false, "https://watch.example"
+		a.alerts.each, a.publicURL = false, "https://watch.example"
 		step := func(d time.Duration, logs ...epcclogs.IntegrationLog) {
 			c.t = c.t.Add(d)
 			c.read(t, s, logs...)
@@ -277,8 +275,24 @@ func TestAlertsOfGroups(t *testing.T) {
 			lost = append(lost, l)
 			delivered = append(delivered, epcclogstest.Log(hook.ID, l.JobID(), 2, c.t.Add(3*time.Hour)))
 		}
+		// covering returns the alerts that the page of an event shows, the latest first.
+		covering := func(job string) (alerted bool, kinds []string) {
+			all, err := s.event(t.Context(), job)
+			require.NoError(t, err)
+			require.Len(t, all, 1)
+			for _, p := range all[0].Alerts {
+				kinds = append(kinds, p.Kind)
+			}
+			return all[0].Alerted, kinds
+		}
 		step(0, lost...)
+		alerted, kinds := covering("job-1")
+		assert.False(t, alerted)
+		assert.Empty(t, kinds)
 		step(6 * time.Minute)
+		alerted, kinds = covering("job-1")
+		assert.True(t, alerted)
+		assert.Equal(t, []string{"failing"}, kinds)
 		link := "\nhttps://watch.example/events?integration=" + hook.ID + "&older=1&period=24h&status=503"
 		begun := "failing: " + name + ": 112 events are not delivered since 1 Mar 02:14 UTC. " +
 			"The last answer was 503 Service Unavailable: &lt;h1&gt;Down for maintenance&lt;/h1&gt; request "
@@ -287,11 +301,19 @@ func TestAlertsOfGroups(t *testing.T) {
 		assert.Contains(t, r.texts(t)[0], link)
 
 		step(30*time.Minute, failed(hook.ID, "later", 1, c.t, 503))
+		_, kinds = covering("later")
+		assert.Empty(t, kinds, "the grace period is not over")
 		step(6 * time.Minute)
+		_, kinds = covering("later")
+		assert.Equal(t, []string{"failing"}, kinds, "that of the group, which it has joined")
 		assert.Len(t, r.bodies, 1, "an hour has not passed")
 		step(30 * time.Minute)
 		require.Len(t, r.bodies, 2)
 		assert.Contains(t, r.texts(t)[1], "reminder: Still failing: "+name+": 113 events are not delivered")
+		_, kinds = covering("later")
+		assert.Equal(t, []string{"reminder"}, kinds)
+		_, kinds = covering("job-1")
+		assert.Equal(t, []string{"reminder", "failing"}, kinds)
 		step(2 * time.Hour)
 		assert.Len(t, r.bodies, 2, "nothing more has failed")
 
@@ -316,7 +338,7 @@ func TestAlertsOfGroups(t *testing.T) {
 		step(0, failed(hook.ID, "moves", 1, c.t, 500))
 		step(6*time.Minute, failed(hook.ID, "moves", 2, c.t.Add(6*time.Minute), 0))
 		step(6 * time.Minute)
-		var kinds []string
+		kinds = nil
 		for _, text := range r.texts(t)[5:] {
 			kinds = append(kinds, strings.SplitN(text, ": ", 2)[0])
 		}
@@ -329,9 +351,9 @@ func TestGroupOver(t *testing.T) {
 	onEach(t, func(t *testing.T, location string) {
 		s, r, c := open(t, location), newReceiver(t), &clock{t: time.Now()}
 		a := newAlerter(s, r, c)
-		a.each, r.status = false, http.StatusBadGateway
+		a.alerts.each, r.status = false, http.StatusBadGateway
 		c.read(t, s, failed("hook", "job", 1, c.t, 500))
-		c.t = c.t.Add(a.grace)
+		c.t = c.t.Add(a.alerts.grace)
 		c.read(t, s)
 		a.do(t)
 		assert.Len(t, r.keys, 1)
@@ -349,13 +371,18 @@ func TestFirstRun(t *testing.T) {
 	onEach(t, func(t *testing.T, location string) {
 		s, r, c := open(t, location), newReceiver(t), &clock{t: time.Now()}
 		a := newAlerter(s, r, c)
-		a.each = false
+		a.alerts.each = false
 		c.read(t, s, failed("one", "old", 1, c.t.Add(-time.Hour), 500), epcclogstest.Log("one", "good", 1, c.t), failed("two", "new", 1, c.t, 500))
 		c.t = c.t.Add(10 * time.Minute)
 		c.read(t, s)
 		a.do(t)
 		require.Len(t, r.bodies, 1)
 		assert.Contains(t, r.bodies[0], `"integration":"two"`)
+		_, base := serveWeb(t, s)
+		_, body := get(t, base+"/event/old")
+		assert.Contains(t, body, "No alert was needed: others had succeeded since.")
+		_, body = get(t, base+"/event/new")
+		assert.Contains(t, body, "Alert “failing”: sent ")
 	})
 }
 
@@ -428,7 +455,7 @@ func TestClockSetBack(t *testing.T) {
 		r.status = http.StatusServiceUnavailable
 		for i, back := range []time.Duration{time.Hour, 24 * time.Hour} {
 			c.read(t, s, failed("hook", fmt.Sprint("job-", i), 1, c.t, 500))
-			c.t = c.t.Add(a.grace)
+			c.t = c.t.Add(a.alerts.grace)
 			c.read(t, s)
 			a.do(t) // is not taken
 			c.read(t, s, failed("hook", fmt.Sprint("other-", i), 1, c.t, 500))
@@ -436,19 +463,18 @@ func TestClockSetBack(t *testing.T) {
 			c.read(t, s)
 			r.status = http.StatusOK
 			a.do(t)
-			c.t = c.t.Add(a.grace)
+			c.t = c.t.Add(a.alerts.grace)
 			c.read(t, s)
 			a.do(t)
 			assert.Equal(t, 2*(i+1), number(t, s.db, `SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`))
 			r.status = http.StatusServiceUnavailable
 		}
 	})
-	r := &reading{}
+	w := newWeb(testProgram(nil))
 	now := time.Now()
-	r.stored(now.Add(-time.Minute), true)
-	at, ok := r.caughtUp(now)
-	assert.True(t, ok)
-	assert.Equal(t, time.Minute, now.Sub(at))
+	assert.Empty(t, w.caughtUp(now))
+	w.followers[0].reading.stored(now.Add(-time.Minute), true)
+	assert.Equal(t, time.Minute, now.Sub(w.caughtUp(now)[0].at))
 }
 
 // A receiver is left alone for as long as it asks; one alert that it does not want holds
@@ -458,7 +484,7 @@ func TestReceiverAsks(t *testing.T) {
 		s, r, c := open(t, location), newReceiver(t), &clock{t: time.Now()}
 		a := newAlerter(s, r, c)
 		c.read(t, s, failed("hook", "one", 1, c.t, 500), failed("hook", "two", 1, c.t, 500))
-		c.t = c.t.Add(a.grace)
+		c.t = c.t.Add(a.alerts.grace)
 		c.read(t, s)
 		r.status, r.header = http.StatusTooManyRequests, http.Header{"Retry-After": {"1200"}}
 		a.do(t)

@@ -59,7 +59,7 @@ func (c *cache) find(question any, fill func(*answer)) *answer {
 	defer c.mu.Unlock()
 	now := time.Now()
 	for q, a := range c.answers {
-		if !a.until.IsZero() && (now.After(a.until.Add(2*c.keep)) || a.err != nil && now.After(a.until) || len(c.answers) > maxAnswers) {
+		if !a.until.IsZero() && a.next == nil && (now.After(a.until.Add(2*c.keep)) || a.err != nil && now.After(a.until) || len(c.answers) > maxAnswers) {
 			delete(c.answers, q)
 		}
 	}

@@ -1,6 +1,6 @@
 package main
 
-import "math"
+import "time"
 
 // bar is a slot of the chart.
 type bar struct {
@@ -17,36 +17,20 @@ type chart struct {
 	Every int   // so many slots have one label
 }
 
-func newChart(w window, slots []slot, link func(slot) string) chart {
+func newChart(v *summary, integration string) chart {
 	highest := 1
-	for _, s := range slots {
+	for _, s := range v.Slots {
 		highest = max(highest, s.Attempts)
 	}
-	top, steps := niceScale(float64(highest))
-	c := chart{Dates: w.slot >= days, Every: (len(slots) + 5) / 6}
-	for i := steps; i >= 0; i-- {
-		c.Steps = append(c.Steps, int(math.Round(top*float64(i)/float64(steps))))
-	}
-	for _, s := range slots {
+	top := (highest + 1) / 2 * 2 // so that half of it is a whole number, too
+	length := v.To.Sub(v.From) / time.Duration(len(v.Slots))
+	c := chart{Steps: []int{top, top / 2, 0}, Dates: length >= days, Every: (len(v.Slots) + 5) / 6}
+	for _, s := range v.Slots {
 		c.Bars = append(c.Bars, bar{
-			slot: s, Link: link(s),
-			Bad: 100 * float64(s.Failures) / top, Good: 100 * float64(s.Attempts-s.Failures) / top,
+			slot: s,
+			Link: "/events?" + query(nil, "from", s.Start.Format(time.RFC3339), "to", s.Start.Add(length).Format(time.RFC3339), "integration", integration),
+			Bad:  100 * float64(s.Failures) / float64(top), Good: 100 * float64(s.Attempts-s.Failures) / float64(top),
 		})
 	}
 	return c
-}
-
-// niceScale returns a round number that is not below highest, and into how many
-// round steps to cut it.
-func niceScale(highest float64) (top float64, steps int) {
-	unit := math.Pow(10, math.Floor(math.Log10(highest)))
-	for _, n := range []struct {
-		top   float64
-		steps int
-	}{{1, 4}, {1.5, 3}, {2, 4}, {3, 3}, {4, 4}, {5, 5}, {6, 3}, {8, 4}, {10, 5}} {
-		if top := n.top * unit; top >= highest && top/float64(n.steps) >= 1 {
-			return top, n.steps
-		}
-	}
-	return 4, 4
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ func watchTwo(t *testing.T, location string) *watching {
 		failed(hook.ID, "recovers", 1, time.Now(), 503), failed(hook.ID, "lost", 1, time.Now(), 503)))
 	t.Cleanup(w.api.Close)
 	w.start()
-	eventually(t, func() bool { at, _ := w.follower.reading.last(); return w.rows() == 2 && !at.IsZero() })
+	eventually(t, func() bool { at, _, _ := w.follower.reading.last(); return w.rows() == 2 && !at.IsZero() })
 	return w
 }
 
@@ -75,17 +76,10 @@ func (w *watching) start() {
 		epcclogs.WithHTTPClient(&http.Client{Transport: &w.network}), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
 	require.NoError(w, err)
 	w.alerter = newAlerter(w.store, w.receiver, nil)
-	w.alerter.grace = 200 * time.Millisecond
-	api := newAPI(client, func() (*epcclogs.Client, error) {
-		return epcclogs.NewClient(epcclogs.WithBaseURL(w.api.URL), epcclogs.WithToken("example-token"))
-	}, silent)
-	api.wait = 200 * time.Millisecond
-	f := &follower{
-		list: wholeStore, api: api, store: w.store, interval: 100 * time.Millisecond,
-		metrics: newMetrics(), logger: silent,
-	}
-	w.follower = f
-	w.alerter.lists = (&web{followers: []*follower{f}}).caughtUp
+	w.alerter.client, w.alerter.interval, w.alerter.alerts.grace = client, 100*time.Millisecond, 200*time.Millisecond
+	pages := newWeb(w.alerter.program)
+	f := pages.followers[0]
+	w.follower, w.alerter.lists = f, pages.caughtUp
 	ctx, cancel := context.WithCancel(w.Context())
 	ended := make(chan error)
 	go func() { ended <- f.run(ctx) }()
@@ -116,7 +110,7 @@ func (w *watching) wait() {
 	now := time.Now()
 	_, err := w.store.db.ExecContext(w.Context(), `UPDATE events SET seen_at = `+fmt.Sprint(now.UnixMicro()))
 	require.NoError(w, err)
-	eventually(w.T, func() bool { return time.Since(now) > 2*w.alerter.grace })
+	eventually(w.T, func() bool { return time.Since(now) > 2*w.alerter.alerts.grace })
 }
 
 // databaseFails makes the database refuse two records with the attempt 77.
@@ -153,7 +147,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 		},
 		"outage of the API": func(w *watching) {
 			w.network.down.Store(true)
-			eventually(w.T, func() bool { _, err := w.follower.reading.last(); return err != nil })
+			eventually(w.T, func() bool { _, _, err := w.follower.reading.last(); return err != nil })
 			w.wait()
 			w.add(3000)
 			w.quiet()
@@ -165,11 +159,10 @@ func TestAlertsAfterOutage(t *testing.T) {
 			w.fast()
 			w.databaseFails()
 			hook := epcclogstest.SampleIntegration(0).ID
-			w.add(waitingRows/2, epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
+			w.add(1000, epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
 			added := time.Now()
-			eventually(w.T, func() bool { return w.follower.pager.Load().CaughtUp().After(added) })
-			eventually(w.T, func() bool { _, problem := w.follower.reading.last(); return problem != nil })
-			at, problem := w.follower.reading.last()
+			eventually(w.T, func() bool { _, _, problem := w.follower.reading.last(); return problem != nil })
+			at, _, problem := w.follower.reading.last()
 			assert.True(w, at.Before(added))
 			require.ErrorContains(w, problem, "store ")
 			w.wait()
@@ -185,7 +178,7 @@ func TestAlertsAfterOutage(t *testing.T) {
 				eventually(t, func() bool { require.NoError(t, w.alerter.look(t.Context())); return len(w.receiver.bodies) > 0 })
 				require.Len(t, w.receiver.bodies, 1)
 				assert.Contains(t, w.receiver.bodies[0], `"job":"lost"`)
-				_, problem := w.follower.reading.last()
+				_, _, problem := w.follower.reading.last()
 				assert.NoError(t, problem)
 			})
 		})
@@ -201,36 +194,13 @@ func TestStopInOutage(t *testing.T) {
 		w.databaseFails()
 		hook := epcclogstest.SampleIntegration(0).ID
 		w.api.AddLogs(hook, epcclogstest.Log(hook, "one", 77, time.Now()), epcclogstest.Log(hook, "two", 77, time.Now()))
-		eventually(t, func() bool { _, err := w.follower.reading.last(); return err != nil })
-		w.add(waitingRows / 2)
-		added := time.Now()
-		eventually(t, func() bool { return w.follower.pager.Load().CaughtUp().After(added) })
+		eventually(t, func() bool { _, _, err := w.follower.reading.last(); return err != nil })
+		w.add(1000)
 		w.stop()
 		w.databaseWorks()
 		w.start()
-		eventually(t, func() bool { return w.rows() == 2+2+waitingRows/2+1 })
+		eventually(t, func() bool { return w.rows() == 2+2+1000+1 })
 	})
-}
-
-// The time of the pager is that of the database only when nothing is left to store
-// of what was read before.
-func TestCaughtUp(t *testing.T) {
-	api := epcclogstest.NewServer()
-	defer api.Close()
-	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
-	require.NoError(t, err)
-	pager := client.StoreLogs(nil)
-	f := &follower{}
-	f.pager.Store(pager)
-	entries, last := make(chan entry, 2), time.Now().Add(-time.Hour)
-	assert.Equal(t, last, f.caughtUp(entries, last), "the end of the list was not reached yet")
-	for _, err := range pager.All(t.Context()) {
-		require.NoError(t, err)
-	}
-	entries <- entry{}
-	assert.Equal(t, last, f.caughtUp(entries, last), "a record waits")
-	<-entries
-	assert.Equal(t, pager.CaughtUp(), f.caughtUp(entries, last))
 }
 
 // Bodies of any size are read, with little of them in memory at a time.
@@ -252,23 +222,25 @@ func TestLargeBodies(t *testing.T) {
 		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == 240 })
 		assert.Equal(t, asRows(logs), stored(t, s))
 		assert.Equal(t, 40, number(t, s.db, fmt.Sprintf(`SELECT COUNT(*) FROM logs WHERE LENGTH(body) = %d`, bodyLimit)))
+
+		// A batch ends once it holds many bytes.
+		f := newWeb(testProgram(s)).followers[0]
+		for i := range 10 {
+			f.add(t.Context(), logRow{attempt: attempt{Key: fmt.Sprint(i)}, Body: strings.Repeat("x", 1<<20)}, fmt.Sprint("cursor ", i))
+		}
+		assert.Equal(t, 240+8, number(t, s.db, `SELECT COUNT(*) FROM logs`))
+		assert.Equal(t, "cursor 7", f.saved.cursor)
 	})
-	// A batch ends once it holds many bytes.
-	entries := make(chan entry, 100)
-	for range 100 {
-		entries <- entry{row: logRow{Body: strings.Repeat("x", 1<<20)}, cursor: "c"}
-	}
-	batch, cursor := gather(<-entries, entries, time.Minute)
-	assert.Len(t, batch, 8)
-	assert.Equal(t, "c", cursor)
 }
 
-// The API asks for a pause of an hour and is back after a minute: reading goes on after
-// the first question.
+// The API asks for a pause of an hour: it is asked again after five minutes.
 func TestLongPause(t *testing.T) {
-	w := watchTwo(t, databases["sqlite"](t))
-	w.fast()
-	w.api.Fail(3, epcclogstest.Status(http.StatusTooManyRequests, "").WithHeader("Retry-After", "3600"))
-	w.add(1)
-	eventually(t, func() bool { return w.rows() == 4 })
+	for asked, want := range map[string]string{"": "", "7": "7", "3600": "300", "Fri, 01 Jan 2100 00:00:00 GMT": "300"} {
+		api := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("Retry-After", asked) }))
+		resp, err := (&http.Client{Transport: newImpatient()}).Get(api.URL) //nolint:noctx // nothing ends it
+		require.NoError(t, err)
+		resp.Body.Close()
+		assert.Equal(t, want, resp.Header.Get("Retry-After"))
+		api.Close()
+	}
 }

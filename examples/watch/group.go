@@ -54,19 +54,15 @@ func (a alert) answer() string {
 	return s
 }
 
-// describe makes an alert from the last attempt of the events for which a condition
+// describe makes an alert from the latest of the undelivered events for which a condition
 // holds.
 func (t *tx) describe(kind, condition string, args ...any) alert {
-	a := alert{Kind: kind, counted: counted{Events: 1}}
-	var created int64
-	var reason, body string
-	t.get(`
-		SELECT l.integration, COALESCE(i.name, ''), l.job, l.attempt, l.status, l.reason, l.body, l.created_at
-		FROM (SELECT key FROM events WHERE `+condition+` ORDER BY last_at DESC LIMIT 1) e
-		JOIN logs l ON l.key = e.key LEFT JOIN integrations i ON i.id = l.integration`, args,
-		&a.Integration, &a.Name, &a.Job, &a.Attempts, &a.Status, &reason, &body, &created)
-	a.Name, a.Since = cmp.Or(a.Name, a.Integration), fromMicros(created)
-	a.Answer = text(strings.TrimSpace(cmp.Or(strings.TrimSpace(body), reason)), alertAnswer)
+	a := alert{Kind: kind}
+	t.undelivered(condition, args, 1, 0, func(e undelivered) {
+		a.Integration, a.Name, a.Status, a.Since = e.Integration, e.Name, e.Status, e.At
+		a.Answer = text(strings.TrimSpace(cmp.Or(strings.TrimSpace(e.Body), e.Reason)), alertAnswer)
+		a.counted = counted{Job: e.Job, Attempts: e.Attempts, Events: 1}
+	})
 	return a
 }
 
@@ -74,85 +70,60 @@ func (t *tx) describe(kind, condition string, args ...any) alert {
 type group struct {
 	integration string
 	status      int
-	n           int       // events
-	first, last time.Time // attempts
-	succeeded   time.Time // the last success of the integration
+	n           int   // events
+	since, last int64 // attempts
+	succeeded   int64 // the last success of the integration
+	posted      int64 // the last alert; 0: none
+	fresh       int   // events that came after that
 }
 
-// over reports whether deliveries succeed again, and the API tries the events of the
-// group no more.
+// over reports whether all is delivered, or deliveries succeed again and the API tries the
+// events of the group no more.
 func (g group) over(now time.Time) bool {
-	return g.succeeded.After(g.last) && now.Sub(g.last) > quietAfter
+	return g.n == 0 || g.succeeded > g.last && now.Sub(fromMicros(g.last)) > quietAfter
 }
 
 const lastSuccess = `COALESCE((SELECT MAX(created_at) FROM logs WHERE integration = %s AND succeeded = TRUE), 0)`
 
 // enqueueGroups writes an alert for each group of events that begins to fail or has
-// recovered, and reminds of those that go on failing.
-func (a *alerter) enqueueGroups(t *tx, l read, now time.Time) {
-	var begun []group
-	var g group
-	var first, last, succeeded int64
-	limit := l.at.Add(-a.grace).UnixMicro()
-	t.each(`
-		SELECT integration, status, n, first, last, `+fmt.Sprintf(lastSuccess, "g.integration")+` FROM (
-			SELECT integration, status, COUNT(*) AS n, MIN(last_at) AS first, MAX(last_at) AS last
-			FROM events WHERE `+due+` GROUP BY 1, 2) g`,
-		[]any{l.list, limit}, []any{&g.integration, &g.status, &g.n, &first, &last, &succeeded}, func() {
-			g.first, g.last, g.succeeded = fromMicros(first), fromMicros(last), fromMicros(succeeded)
-			begun = append(begun, g)
-		})
-	for _, g := range begun {
-		a.begin(t, g, l, now)
-	}
-	if len(begun) > 0 {
-		t.exec(`UPDATE events SET alerted = TRUE WHERE `+due, l.list, limit)
-	}
-	a.followUp(t, l, now)
-}
-
-// begin counts events to an incident, and opens one if there is none. What was over
+// recovered, and reminds of those that have new events, once in an hour. What was over
 // before it was seen, such as on the first run, needs no alert.
-func (a *alerter) begin(t *tx, g group, l read, now time.Time) {
-	known := t.exec(`UPDATE incidents SET fresh = fresh + $3 WHERE integration = $1 AND status = $2`, g.integration, g.status, g.n)
-	if known > 0 || g.over(l.at) {
-		return
-	}
-	t.exec(`INSERT INTO incidents (integration, status, since, posted_at, fresh) VALUES ($1, $2, $3, $4, 0)`,
-		g.integration, g.status, g.first.UnixMicro(), now.UnixMicro())
-	a.tell(t, kindFailing, g, now)
-}
-
-// followUp ends the incidents of a list that are over, and reminds of others that have
-// new events, once in an hour.
-func (a *alerter) followUp(t *tx, l read, now time.Time) {
-	var over, lasting []group
+func (a *alerter) enqueueGroups(t *tx, l read, now time.Time) {
+	limit := l.at.Add(-a.alerts.grace).UnixMicro()
+	t.exec(`
+		INSERT INTO incidents (integration, status, since, posted_at, fresh)
+		SELECT integration, status, MIN(last_at), 0, COUNT(*) FROM events WHERE `+due+` GROUP BY 1, 2
+		ON CONFLICT (integration, status) DO UPDATE SET fresh = incidents.fresh + excluded.fresh`, l.list, limit)
+	t.exec(`UPDATE events SET alerted = TRUE WHERE `+due, l.list, limit)
+	var all []group
 	var g group
-	var since, posted, fresh, last, succeeded int64
 	t.each(`
 		SELECT integration, status, since, posted_at, fresh, `+fmt.Sprintf(lastSuccess, "i.integration")+`,
 			(SELECT COUNT(*) FROM events e WHERE e.integration = i.integration AND e.status = i.status AND NOT e.succeeded),
 			(SELECT COALESCE(MAX(last_at), 0) FROM events e WHERE e.integration = i.integration AND e.status = i.status AND NOT e.succeeded)
 		FROM incidents i WHERE `+within, []any{l.list},
-		[]any{&g.integration, &g.status, &since, &posted, &fresh, &succeeded, &g.n, &last}, func() {
-			g.first, g.last, g.succeeded = fromMicros(since), fromMicros(last), fromMicros(succeeded)
-			switch {
-			case g.n == 0 || g.over(l.at):
-				over = append(over, g)
-			case fresh > 0 && now.Sub(fromMicros(posted)) >= remindEvery:
-				lasting = append(lasting, g)
-			}
-		})
-	for _, g := range lasting {
-		t.exec(`UPDATE incidents SET posted_at = $3, fresh = 0 WHERE integration = $1 AND status = $2`, g.integration, g.status, now.UnixMicro())
-		a.tell(t, kindReminder, g, now)
-	}
-	for _, g := range over {
-		t.exec(`DELETE FROM incidents WHERE integration = $1 AND status = $2`, g.integration, g.status)
-		if t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND kind = '`+kindFailing+`' AND job = '' AND sent_at IS NULL`,
-			g.integration, g.status) == 0 { // else nobody was told that it fails
-			a.tell(t, kindRecovered, g, now)
+		[]any{&g.integration, &g.status, &g.since, &g.posted, &g.fresh, &g.succeeded, &g.n, &g.last}, func() { all = append(all, g) })
+	for _, g := range all {
+		switch {
+		case t.late():
+			return
+		case g.over(l.at):
+			a.end(t, g, now)
+		case g.posted == 0:
+			a.tell(t, kindFailing, g, now)
+		case g.fresh > 0 && now.Sub(fromMicros(g.posted)) >= remindEvery:
+			a.tell(t, kindReminder, g, now)
 		}
+	}
+}
+
+// end forgets a group, and says so to those who were told that it fails.
+func (a *alerter) end(t *tx, g group, now time.Time) {
+	t.exec(`DELETE FROM incidents WHERE integration = $1 AND status = $2`, g.integration, g.status)
+	unknown := t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND kind = '`+kindFailing+`' AND job = '' AND sent_at IS NULL`,
+		g.integration, g.status)
+	if g.posted != 0 && unknown == 0 {
+		a.tell(t, kindRecovered, g, now)
 	}
 }
 
@@ -160,15 +131,15 @@ func (a *alerter) followUp(t *tx, l read, now time.Time) {
 func (a *alerter) tell(t *tx, kind string, g group, now time.Time) {
 	alert := alert{Kind: kind, Integration: g.integration, Status: g.status}
 	t.exec(`DELETE FROM alerts WHERE integration = $1 AND status = $2 AND job = '' AND sent_at IS NULL`, g.integration, g.status)
+	t.exec(`UPDATE incidents SET posted_at = $3, fresh = 0 WHERE integration = $1 AND status = $2`, g.integration, g.status, now.UnixMicro())
 	if g.n > 0 {
-		alert = t.describe(kind, `integration = $1 AND status = $2 AND NOT succeeded`, g.integration, g.status)
+		alert = t.describe(kind, `integration = $1 AND status = $2`, g.integration, g.status)
 	} else {
 		t.get(`SELECT name FROM integrations WHERE id = $1`, []any{g.integration}, &alert.Name)
-		alert.Name = cmp.Or(alert.Name, g.integration)
 	}
-	alert.counted, alert.Since = counted{Events: g.n}, g.first
-	alert.URL = a.public + listPath(g.integration, g.status)
-	since := g.first.Format("2 Jan 15:04 UTC")
+	alert.counted, alert.Since = counted{Events: g.n}, fromMicros(g.since)
+	alert.URL = a.publicURL + listPath(g.integration, g.status)
+	since := alert.Since.Format("2 Jan 15:04 UTC")
 	switch {
 	case kind != kindRecovered:
 		alert.Text = fmt.Sprintf("%s: %s not delivered since %s. The last answer was %s", alert.Name, events(g.n), since, alert.answer())

@@ -68,19 +68,15 @@ type alertSettings struct {
 	grace time.Duration
 }
 
-var errUsage = errors.New("usage")
-
 // run returns the exit status: 0 when ctx ends, 1 after an error, 2 for a setting
 // that makes no sense.
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	messages := log.New(stderr, "", 0)
 	set, err := readSettings(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
+	if errors.Is(err, flag.ErrHelp) {
 		return 0
-	case errors.Is(err, errUsage): // the flag package has told it
-		return 2
-	case err != nil:
+	}
+	if err != nil {
 		messages.Printf("watch: %v\nSee watch -help.", err)
 		return 2
 	}
@@ -94,8 +90,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 func readSettings(args []string, stderr io.Writer) (*settings, error) {
 	set := &settings{}
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
+	flags.SetOutput(io.Discard) // run tells what is wrong
+	flags.Usage = func() {}
+	help := func() {
+		flags.SetOutput(stderr)
 		_, _ = fmt.Fprint(stderr, `usage: watch [flags] [integration id ...]
 
 Copies the logs of the whole store, or of the integrations named, into a database
@@ -118,17 +116,40 @@ an address to post to when deliveries begin to fail and when they have recovered
 	flags.DurationVar(&set.alerts.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
 	flags.DurationVar(&set.since, "since", 0, "`time` from which on the first run reads, such as 720h for 30 days; 0 means all")
 	flags.DurationVar(&set.keep, "keep", 0, "`time` that a delivery attempt stays in the database, in whole days; 0 means for ever")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			help()
+		}
 		return nil, err
-	} else if err != nil {
-		return nil, errUsage
 	}
 	set.integrations = flags.Args()
 	return set, set.check()
 }
 
-// check says what is wrong with the settings, and takes DATABASE_URL in.
+// check says what is wrong with the settings, and takes those of the environment in.
 func (set *settings) check() error {
+	location := os.Getenv("DATABASE_URL")
+	set.alerts.url, set.publicURL = os.Getenv("ALERT_URL"), strings.TrimRight(set.publicURL, "/")
+	_, _, noAddress := net.SplitHostPort(set.addr)
+	for _, c := range []struct {
+		wrong   bool
+		problem string
+	}{
+		{set.interval < 100*time.Millisecond, fmt.Sprintf("-interval %v is less than 100ms", set.interval)},
+		{set.alerts.grace < 0, fmt.Sprintf("-grace %v is negative", set.alerts.grace)},
+		{set.since < 0, fmt.Sprintf("-since %v is negative", set.since)},
+		{set.keep < 0, fmt.Sprintf("-keep %v is negative", set.keep)},
+		{set.rate < 0, fmt.Sprintf("-rate %v is negative", set.rate)},
+		{location != "" && set.database != "", "-db and DATABASE_URL are both set; unset one"},
+		{location != "" && !isPostgres(location), "DATABASE_URL does not start with postgres://; name a SQLite file with -db"},
+		{noAddress != nil, fmt.Sprintf("-addr %q is not host:port", set.addr)},
+		{!isWeb(set.alerts.url), "ALERT_URL is not an http or https URL"}, // and may be a secret
+		{!isWeb(set.publicURL), fmt.Sprintf("-public-url %q is not an http or https URL", set.publicURL)},
+	} {
+		if c.wrong {
+			return errors.New(c.problem)
+		}
+	}
 	for i, id := range set.integrations {
 		if strings.HasPrefix(id, "-") {
 			return fmt.Errorf("the flag %s stands behind an integration id; flags come first", id)
@@ -137,66 +158,48 @@ func (set *settings) check() error {
 			return fmt.Errorf("the integration %s is named twice", id)
 		}
 	}
-	location := os.Getenv("DATABASE_URL")
-	for name, d := range map[string]time.Duration{"grace": set.alerts.grace, "since": set.since, "keep": set.keep} {
-		if d < 0 {
-			return fmt.Errorf("-%s %v is negative", name, d)
-		}
-	}
-	switch {
-	case set.interval < 100*time.Millisecond:
-		return fmt.Errorf("-interval %v is less than 100ms", set.interval)
-	case set.rate < 0:
-		return fmt.Errorf("-rate %v is negative", set.rate)
-	case location != "" && set.database != "":
-		return errors.New("-db and DATABASE_URL are both set; unset one")
-	case location != "" && !isPostgres(location):
-		return errors.New("DATABASE_URL does not start with postgres://; name a SQLite file with -db")
-	case location != "":
-		set.database = location
-	}
-	if _, _, err := net.SplitHostPort(set.addr); err != nil {
-		return fmt.Errorf("-addr %q is not host:port: %w", set.addr, err)
-	}
-	return set.checkURLs()
-}
-
-func (set *settings) checkURLs() error {
-	if set.alerts.url = os.Getenv("ALERT_URL"); set.alerts.url != "" && !isWeb(set.alerts.url) {
-		return errors.New("ALERT_URL is not an http or https URL") // and may be a secret
-	}
-	if set.publicURL = strings.TrimRight(set.publicURL, "/"); set.publicURL != "" && !isWeb(set.publicURL) {
-		return fmt.Errorf("-public-url %q is not an http or https URL", set.publicURL)
-	}
+	set.database = cmp.Or(location, set.database)
 	return nil
 }
 
+// isWeb also accepts an empty URL, which is that of nothing.
 func isWeb(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	return s == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// program is what its parts share.
+type program struct {
+	*settings
+	title   string // which store this is
+	client  *epcclogs.Client
+	store   *store
+	metrics *metrics
+	logger  *slog.Logger
 }
 
 // watch watches a store until ctx ends or something cannot go on.
 func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *log.Logger) error {
-	m := newMetrics()
+	p := &program{settings: set, metrics: newMetrics(), logger: logger}
 	made, end := context.WithCancel(ctx) // as long as data are made up
 	defer end()
-	options := []epcclogs.Option{
+	s, err := service.Connect(cmp.Or(set.integrations...), func() *epcclogstest.Server { return startDemo(made) },
+		epcclogs.WithHTTPClient(&http.Client{Transport: newImpatient()}),
 		epcclogs.WithLogger(logger),
-		epcclogs.WithOnAttempt(m.attempt),
+		epcclogs.WithOnAttempt(p.metrics.attempt),
 		epcclogs.WithRateLimit(set.rate),
 		epcclogs.WithMaxResponseSize(pageBytes),
 		epcclogs.WithUserAgent("epcclogs-watch"),
-	}
-	s, err := service.Connect(cmp.Or(set.integrations...), func() *epcclogstest.Server { return startDemo(made) }, options...)
+	)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	title := strings.TrimPrefix(cmp.Or(os.Getenv("EPCC_API_BASE_URL"), epcclogs.EUWest), "https://")
-	identity := identityOf(title)
+	p.client = s.Client
+	p.title = strings.TrimPrefix(cmp.Or(os.Getenv("EPCC_API_BASE_URL"), epcclogs.EUWest), "https://")
+	identity := identityOf(p.title)
 	if s.Embedded != nil {
-		title, identity = "embedded store, made-up data", "the embedded store"
+		p.title, identity = "embedded store, made-up data", "the embedded store"
 		directory, err := os.MkdirTemp("", "watch-")
 		if err != nil {
 			return err
@@ -204,17 +207,10 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 		defer func() { _ = os.RemoveAll(directory) }()
 		set.database = cmp.Or(set.database, filepath.Join(directory, "watch.db"))
 	}
-	db, err := openStore(ctx, cmp.Or(set.database, "watch.db"), identity, set.adopt)
-	if err != nil {
+	if p.store, err = openStore(ctx, cmp.Or(set.database, "watch.db"), identity, set.adopt); err != nil {
 		return err
 	}
-	//nolint:contextcheck // a client is made for all calls, not for one
-	dial := func() (*epcclogs.Client, error) { return epcclogs.NewClientFromEnv(options...) }
-	p := &program{
-		settings: set, store: db, metrics: m, logger: logger,
-		api: newAPI(s.Client, dial, logger),
-	}
-	return errors.Join(p.run(ctx, title, messages), db.close())
+	return errors.Join(p.run(ctx, messages), p.store.close())
 }
 
 // identityOf tells the stores of a region apart, which have the same URL.
@@ -222,44 +218,11 @@ func identityOf(title string) string {
 	return fmt.Sprintf("%s with the key %s", title, os.Getenv("EPCC_CLIENT_ID"))
 }
 
-// program is the parts that run side by side.
-type program struct {
-	*settings
-	store   *store
-	api     *api
-	metrics *metrics
-	logger  *slog.Logger
-	web     *web
-}
-
-// newWeb makes the pages, and what brings each list into the database.
-func (p *program) newWeb(title string) {
-	p.web = &web{
-		store: p.store, metrics: p.metrics, cache: newCache(min(p.interval, time.Minute)), interval: p.interval,
-		title: title, alerting: p.alerts.url != "", logger: p.logger,
-	}
-	host, _, _ := net.SplitHostPort(p.addr)
-	public, _ := url.Parse(p.publicURL)
-	p.web.hosts = []string{strings.ToLower(host), strings.ToLower(public.Hostname())}
-	lists := p.integrations
-	if len(lists) == 0 {
-		lists = []string{wholeStore}
-	}
-	var since time.Time
-	if p.since > 0 {
-		since = time.Now().Add(-p.since)
-	}
-	for _, list := range lists {
-		p.web.followers = append(p.web.followers, &follower{
-			list: list, since: since, api: p.api, store: p.store, interval: p.interval, metrics: p.metrics, logger: p.logger,
-		})
-	}
-}
-
-// run returns when ctx ends, or when a part cannot go on.
-func (p *program) run(ctx context.Context, title string, messages *log.Logger) error {
-	p.newWeb(title)
-	handler, err := p.web.handler()
+// run runs all parts side by side. It returns when ctx ends, or when one of them cannot
+// go on, which ends the others.
+func (p *program) run(ctx context.Context, messages *log.Logger) error {
+	w := newWeb(p)
+	handler, err := w.handler()
 	if err != nil {
 		return err
 	}
@@ -269,7 +232,6 @@ func (p *program) run(ctx context.Context, title string, messages *log.Logger) e
 	}
 	messages.Printf("Open http://%s/ (end with Ctrl-C)", listener.Addr())
 
-	// The first that cannot go on ends all others.
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var work sync.WaitGroup
@@ -280,18 +242,15 @@ func (p *program) run(ctx context.Context, title string, messages *log.Logger) e
 			}
 		})
 	}
-	for _, f := range p.web.followers {
+	for _, f := range w.followers {
 		part(f.run)
 	}
-	work.Go(func() { learnNames(running, p.api, p.store, p.logger) })
-	work.Go(func() { tidy(running, p.store, p.keep, p.logger) })
-	if p.alerts.url != "" {
-		a := &alerter{
-			alertSettings: p.alerts, public: p.publicURL, store: p.store, lists: p.web.caughtUp, metrics: p.metrics, logger: p.logger,
-		}
-		work.Go(func() { a.run(running) })
-	}
 	part(func(ctx context.Context) error { return serve(ctx, listener, handler) })
+	work.Go(func() { p.learnNames(running) })
+	work.Go(func() { p.tidy(running) })
+	if p.alerts.url != "" {
+		work.Go(func() { (&alerter{program: p, lists: w.caughtUp}).run(running) })
+	}
 	<-running.Done()
 	work.Wait()
 	if ctx.Err() == nil {
@@ -310,17 +269,14 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	select {
-	case err := <-ended:
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		defer cancel()
+		stopped <- server.Shutdown(last)
+	})
+	if err := server.Serve(listener); ctx.Err() == nil {
 		return err
-	case <-ctx.Done():
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
-	defer cancel()
-	if err := server.Shutdown(last); err != nil {
-		return errors.Join(err, server.Close())
-	}
-	return nil
+	return <-stopped
 }

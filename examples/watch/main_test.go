@@ -176,7 +176,7 @@ func get(t *testing.T, url string) (status int, body string) {
 // empty deletes what a test has left.
 func empty(t *testing.T, s *store) {
 	t.Helper()
-	for _, table := range []string{"watch", "logs", "sums", "times", "events", "lists"} {
+	for _, table := range []string{"watch", "logs", "sums", "events", "lists"} {
 		_, err := s.db.ExecContext(t.Context(), `DELETE FROM `+table)
 		require.NoError(t, err)
 	}

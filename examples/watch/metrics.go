@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,8 +21,16 @@ const scrapeTimeout = 5 * time.Second // less than Prometheus waits
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
-	attempts *prometheus.CounterVec
 	alerts   *prometheus.CounterVec
+
+	mu       sync.Mutex
+	attempts map[result]int
+}
+
+// result is what came of attempts of an integration.
+type result struct {
+	integration string
+	succeeded   bool
 }
 
 func newMetrics() *metrics {
@@ -30,14 +39,12 @@ func newMetrics() *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watch_api_requests_total", Help: "Requests to the API, by status; error when none was received.",
 		}, []string{"status"}),
-		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "watch_delivery_attempts_total", Help: "Delivery attempts stored since the start.",
-		}, []string{"integration", "result"}),
+		attempts: make(map[result]int),
 		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watch_alert_posts_total", Help: "Posts to the alert URL since the start.",
 		}, []string{"result"}),
 	}
-	m.registry.MustRegister(m.requests, m.attempts, m.alerts,
+	m.registry.MustRegister(m.requests, m.alerts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -53,12 +60,10 @@ func (m *metrics) attempt(_ context.Context, a epcclogs.Attempt) {
 
 // stored counts records that are in the database now.
 func (m *metrics) stored(rows []logRow) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, l := range rows {
-		result := "failed"
-		if l.Succeeded {
-			result = "succeeded"
-		}
-		m.attempts.WithLabelValues(l.Integration, result).Inc()
+		m.attempts[result{l.Integration, l.Succeeded}]++
 	}
 }
 
@@ -69,10 +74,15 @@ func (m *metrics) handler(w *web) http.Handler {
 }
 
 var (
+	ofIntegration = []string{"integration", "name"}
+	attemptsDesc  = prometheus.NewDesc("watch_delivery_attempts_total",
+		"Delivery attempts stored since the start.", append(ofIntegration, "result"), nil)
 	undeliveredDesc = prometheus.NewDesc("watch_undelivered_events",
-		"Events whose last attempt failed, of all time.", []string{"integration", "name"}, nil)
+		"Events whose last attempt failed, of all time.", ofIntegration, nil)
+	successDesc = prometheus.NewDesc("watch_last_success_timestamp_seconds",
+		"When the newest attempt that succeeded was made.", ofIntegration, nil)
 	waitingDesc = prometheus.NewDesc("watch_alerts_waiting",
-		"Alerts that the receiver has not taken yet.", nil, nil)
+		"Alerts that the receiver has not taken yet.", ofIntegration, nil)
 	newestDesc = prometheus.NewDesc("watch_newest_record_timestamp_seconds",
 		"When the newest record was written by the API.", nil, nil)
 	readDesc = prometheus.NewDesc("watch_last_reading_timestamp_seconds",
@@ -83,35 +93,42 @@ var (
 // gauges reads the database when Prometheus asks.
 type gauges struct{ web *web }
 
-func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{undeliveredDesc, waitingDesc, newestDesc, readDesc, databaseDesc} {
-		ch <- d
-	}
-}
+// Describe sends nothing, so that the names are not checked beforehand.
+func (g *gauges) Describe(chan<- *prometheus.Desc) {}
 
 func (g *gauges) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	send := func(d *prometheus.Desc, v float64, labels ...string) {
+		kind := prometheus.GaugeValue
+		if d == attemptsDesc {
+			kind = prometheus.CounterValue
+		}
+		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
-	if at := g.web.condition(time.Now()).ReadAt; !at.IsZero() {
-		gauge(readDesc, seconds(at))
+	at := func(d *prometheus.Desc, micros int64, labels ...string) {
+		if micros != 0 {
+			send(d, float64(micros)/1e6, labels...)
+		}
 	}
+	at(readDesc, toMicros(g.web.condition(time.Now()).ReadAt))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	t, err := shared(ctx, g.web.cache, "totals", g.web.store.totals)
 	if err != nil {
 		g.web.logger.Error("metrics not read", "error", err)
-		gauge(databaseDesc, 0)
+		send(databaseDesc, 0)
 		return
 	}
-	gauge(databaseDesc, 1)
-	for in, n := range t.undelivered {
-		gauge(undeliveredDesc, float64(n), in.ID, in.Name)
-	}
-	gauge(waitingDesc, float64(t.alerts.Waiting))
-	if !t.newest.IsZero() {
-		gauge(newestDesc, seconds(t.newest))
+	send(databaseDesc, 1)
+	at(newestDesc, t.newest)
+	m := g.web.metrics
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, in := range t.integrations {
+		send(undeliveredDesc, float64(in.undelivered), in.ID, in.Name)
+		send(waitingDesc, float64(in.waiting), in.ID, in.Name)
+		at(successDesc, in.success, in.ID, in.Name)
+		for succeeded, label := range map[bool]string{true: "succeeded", false: "failed"} {
+			send(attemptsDesc, float64(m.attempts[result{in.ID, succeeded}]), in.ID, in.Name, label)
+		}
 	}
 }
-
-func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

@@ -30,17 +30,9 @@ CREATE TABLE IF NOT EXISTS sums (
 	integration TEXT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
 	status      BIGINT NOT NULL,
-	n           BIGINT NOT NULL,
-	PRIMARY KEY (grain, start, integration, succeeded, status)
-);
-
-CREATE TABLE IF NOT EXISTS times (
-	grain       BIGINT NOT NULL,
-	start       BIGINT NOT NULL,
-	integration TEXT NOT NULL,
 	bucket      BIGINT NOT NULL,
 	n           BIGINT NOT NULL,
-	PRIMARY KEY (grain, start, integration, bucket)
+	PRIMARY KEY (grain, start, integration, succeeded, status, bucket)
 );
 
 CREATE TABLE IF NOT EXISTS events (
@@ -125,12 +117,8 @@ WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, even
 
 -- name: upsert integrations
 INSERT INTO integrations SELECT * FROM jsonb_populate_recordset(NULL::integrations, $1::jsonb)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> excluded.id
 
 -- name: upsert sums
 INSERT INTO sums SELECT * FROM jsonb_populate_recordset(NULL::sums, $1::jsonb)
-ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n
-
--- name: upsert times
-INSERT INTO times SELECT * FROM jsonb_populate_recordset(NULL::times, $1::jsonb)
-ON CONFLICT (grain, start, integration, bucket) DO UPDATE SET n = times.n + excluded.n
+ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n

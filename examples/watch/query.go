@@ -8,20 +8,18 @@ import (
 	"time"
 )
 
-// period is a time up to now, in slots for the chart.
+// period is a time up to now.
 type period struct {
-	Name  string
-	Label string
-	slot  time.Duration
-	slots int
+	Name, Label string
+	length      time.Duration
 }
 
 var periods = []period{
-	{"1h", "1 hour", time.Minute, 60},
-	{"24h", "24 hours", time.Hour, 24},
-	{"7d", "7 days", 3 * time.Hour, 56},
-	{"30d", "30 days", days, 30},
-	{"1y", "1 year", 7 * days, 53},
+	{"1h", "1 hour", hours},
+	{"24h", "24 hours", days},
+	{"7d", "7 days", 7 * days},
+	{"30d", "30 days", 30 * days},
+	{"1y", "1 year", 53 * 7 * days},
 }
 
 const defaultPeriod = "24h"
@@ -40,30 +38,24 @@ type window struct {
 	grain    time.Duration // of the table sums
 }
 
-// window begins and ends at round times. So the last slot of a period is not over.
+// window begins and ends at round times. So the last slot of a period is not over. It has
+// slots that can be seen in a chart, of a grain that is kept for so long.
 func (f filter) window(now time.Time) window {
-	w := window{slot: f.Period.slot, from: f.From.UTC(), to: f.To.UTC()}
-	if w.slot > 0 {
-		w.to = now.UTC().Truncate(w.slot).Add(w.slot)
-		w.from = w.to.Add(-time.Duration(f.Period.slots) * w.slot)
-	} else {
-		w.slot = 7 * days
-		for _, slot := range []time.Duration{minutes, hours, 3 * hours, days} {
-			kept := slot >= days || now.Sub(w.from) < keepHours && slot >= hours || now.Sub(w.from) < keepMinutes
-			if kept && w.to.Sub(w.from) <= 80*slot {
-				w.slot = slot
-				break
-			}
-		}
-		w.from, w.to = w.from.Truncate(w.slot), w.to.Add(w.slot-1).Truncate(w.slot)
+	w := window{from: f.From.UTC(), to: f.To.UTC(), slot: 7 * days, grain: days}
+	if f.Period.length > 0 {
+		w.to = now.UTC().Add(1)
+		w.from = w.to.Add(-f.Period.length)
 	}
-	switch {
-	case w.slot < hours:
-		w.grain = minutes
-	case w.slot < days:
-		w.grain = hours
-	default:
-		w.grain = days
+	for _, c := range []window{{slot: minutes, grain: minutes}, {slot: hours, grain: hours}, {slot: 3 * hours, grain: hours}, {slot: days, grain: days}} {
+		kept := grains[c.grain] == 0 || now.Sub(w.from) < grains[c.grain]
+		if kept && w.to.Sub(w.from) <= 80*c.slot {
+			w.slot, w.grain = c.slot, c.grain
+			break
+		}
+	}
+	w.from, w.to = w.from.Truncate(w.slot), w.to.Add(w.slot-1).Truncate(w.slot)
+	if f.Period.length > 0 {
+		w.from = w.to.Add(-f.Period.length)
 	}
 	return w
 }
@@ -112,7 +104,7 @@ type integrationSummary struct {
 	State
 	Groups []answerGroup `json:"groups"` // of undelivered events, the largest first
 
-	buckets map[int]int // of processing times
+	times [buckets]int // numbers of processing times by bucket
 }
 
 // Times are processing times in seconds, at most 6 % wrong; 0 when not sent.
@@ -139,9 +131,8 @@ type answerGroup struct {
 }
 
 type slot struct {
-	Start    time.Time `json:"start"`
-	Attempts int       `json:"attempts"`
-	Failures int       `json:"failures"`
+	Start time.Time `json:"start"`
+	Counts
 }
 
 type alertSummary struct {
@@ -156,28 +147,18 @@ func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, er
 	w := f.window(now)
 	v := &summary{From: w.from, To: w.to, Statuses: []statusCount{}, Integrations: []*integrationSummary{}}
 	return v, s.read(ctx, func(t *tx) {
-		names := t.names()
-		known := make(map[string]*integrationSummary)
-		of := func(id string) *integrationSummary {
-			if known[id] == nil {
-				known[id] = &integrationSummary{ID: id, Name: nameOf(names, id), Groups: []answerGroup{}, buckets: make(map[int]int)}
-				v.Integrations = append(v.Integrations, known[id])
+		known := t.states(f.Integration)
+		v.count(t, f, w, known)
+		v.group(t, f, w, known)
+		for _, in := range known {
+			if in.Attempts > 0 || in.Undelivered+in.Older > 0 || in.ID == f.Integration {
+				in.complete()
+				v.Integrations = append(v.Integrations, in)
 			}
-			return known[id]
-		}
-		if f.Integration != "" {
-			of(f.Integration)
-		}
-		v.count(t, f, w, of)
-		v.group(t, f, w, of)
-		for _, in := range v.Integrations {
-			in.complete(t)
 		}
 		slices.SortFunc(v.Integrations, urgent)
 		v.Alerts = t.alerts()
-		if newest := t.newest(); !newest.IsZero() {
-			v.Newest = &newest
-		}
+		v.Newest = pointer(t.newest())
 	})
 }
 
@@ -196,39 +177,58 @@ func urgent(a, b *integrationSummary) int {
 		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-func (t *tx) names() map[string]string {
-	names := make(map[string]string)
+// states reads since when integrations fail, with a look at an index for each.
+func (t *tx) states(integration string) map[string]*integrationSummary {
+	known := make(map[string]*integrationSummary)
 	var id, name string
-	t.each(`SELECT id, name FROM integrations`, nil, []any{&id, &name}, func() { names[id] = name })
-	return names
+	var success, failures, failure int64
+	const since = ` FROM logs WHERE integration = i.id AND succeeded = FALSE AND created_at > i.success`
+	t.each(`
+		SELECT id, name, success, (SELECT COUNT(*) FROM (SELECT 1`+since+` LIMIT 2) l), COALESCE((SELECT MIN(created_at)`+since+`), 0)
+		FROM (SELECT id, name, `+fmt.Sprintf(lastSuccess, "n.id")+` AS success FROM integrations n WHERE $1 = '' OR id = $1) i`,
+		[]any{integration}, []any{&id, &name, &success, &failures, &failure}, func() {
+			in := &integrationSummary{ID: id, Name: name, Groups: []answerGroup{}}
+			in.Down = failures > 1 // a single one is not yet an outage
+			in.FailingSince, in.LastSuccess = pointer(failure), pointer(success)
+			known[id] = in
+		})
+	return known
+}
+
+// pointer returns nil for 0.
+func pointer(micros int64) *time.Time {
+	if micros == 0 {
+		return nil
+	}
+	t := fromMicros(micros)
+	return &t
 }
 
 // chosen is the condition of a filter: $1 and $2 are the time, $3 is the integration.
 const chosen = ` AND ($3 = '' OR integration = $3) `
 
 // count reads the attempts.
-func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationSummary) {
+func (v *summary) count(t *tx, f filter, w window, known map[string]*integrationSummary) {
 	v.Slots = make([]slot, w.to.Sub(w.from)/w.slot)
 	for i := range v.Slots {
 		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
 	}
 	args := []any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)}
-	const these = ` WHERE grain = $4 AND start >= $1 AND start < $2` + chosen
+	const these = ` FROM sums WHERE grain = $4 AND start >= $1 AND start < $2` + chosen + `GROUP BY `
 	var one sumRow
 	statuses := make(map[int]int)
-	t.each(`SELECT start, integration, succeeded, status, n FROM sums`+these, args,
+	t.each(`SELECT start, integration, succeeded, status, SUM(n)`+these+`1, 2, 3, 4`, args,
 		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.N}, func() {
 			slot := &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
 			v.add(one.N, one.Succeeded)
-			of(one.Integration).add(one.N, one.Succeeded)
-			slot.Attempts += one.N
+			known[one.Integration].add(one.N, one.Succeeded)
+			slot.add(one.N, one.Succeeded)
 			if !one.Succeeded {
-				slot.Failures += one.N
 				statuses[one.Status] += one.N
 			}
 		})
-	t.each(`SELECT integration, bucket, SUM(n) FROM times`+these+`GROUP BY 1, 2`, args,
-		[]any{&one.Integration, &one.Bucket, &one.N}, func() { of(one.Integration).buckets[one.Bucket] = one.N })
+	t.each(`SELECT integration, bucket, SUM(n)`+these+`1, 2`, args,
+		[]any{&one.Integration, &one.Bucket, &one.N}, func() { known[one.Integration].times[one.Bucket] = one.N })
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
@@ -238,65 +238,51 @@ func (v *summary) count(t *tx, f filter, w window, of func(string) *integrationS
 }
 
 // group reads the undelivered events.
-func (v *summary) group(t *tx, f filter, w window, of func(string) *integrationSummary) {
+func (v *summary) group(t *tx, f filter, w window, known map[string]*integrationSummary) {
 	var id string
+	var older bool
 	var g answerGroup
 	var first, last int64
 	t.each(`
-		SELECT integration, status, answer, COUNT(*), MIN(last_at), MAX(last_at) FROM events
-		WHERE NOT succeeded AND last_at >= $1 AND last_at < $2`+chosen+`GROUP BY 1, 2, 3 ORDER BY 4 DESC, 6 DESC`,
+		SELECT integration, last_at < $1, status, answer, COUNT(*), MIN(last_at), MAX(last_at) FROM events
+		WHERE NOT succeeded AND last_at < $2`+chosen+`GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 7 DESC`,
 		[]any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration},
-		[]any{&id, &g.Status, &g.Answer, &g.Count, &first, &last}, func() {
+		[]any{&id, &older, &g.Status, &g.Answer, &g.Count, &first, &last}, func() {
+			in := known[id]
+			if older {
+				in.Older += g.Count
+				v.Older += g.Count
+				return
+			}
 			g.First, g.Last = fromMicros(first), fromMicros(last)
-			in := of(id)
 			in.Groups = append(in.Groups, g)
 			in.Undelivered += g.Count
 			v.Undelivered += g.Count
 		})
-	var n int
-	t.each(`SELECT integration, COUNT(*) FROM events WHERE NOT succeeded AND last_at < $1 AND ($2 = '' OR integration = $2) GROUP BY 1`,
-		[]any{w.from.UnixMicro(), f.Integration}, []any{&id, &n}, func() {
-			of(id).Older = n
-			v.Older += n
-		})
 }
 
-// complete reads since when an integration fails, with a look at an index.
-func (in *integrationSummary) complete(t *tx) {
-	in.Times = Times{percentile(in.buckets, 50), percentile(in.buckets, 95)}
-	var success, failures, failure int64
-	t.get(`SELECT `+fmt.Sprintf(lastSuccess, "$1"), []any{in.ID}, &success)
-	if success > 0 {
-		at := fromMicros(success)
-		in.LastSuccess = &at
+// complete says what follows from what was read.
+func (in *integrationSummary) complete() {
+	in.Times = Times{percentile(in.times, 50), percentile(in.times, 95)}
+	switch {
+	case in.Undelivered == 0:
+		in.Down, in.FailingSince = false, nil
+	case !in.Down:
+		oldest := slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) })
+		in.FailingSince = &oldest.First
 	}
-	if in.Undelivered == 0 {
-		return
-	}
-	t.get(`SELECT COUNT(*), COALESCE(MIN(created_at), 0) FROM (SELECT created_at FROM logs
-		WHERE integration = $1 AND succeeded = FALSE AND created_at > $2 ORDER BY created_at LIMIT 2) l`,
-		[]any{in.ID, success}, &failures, &failure)
-	since := fromMicros(failure)
-	in.Down = failures > 1 // a single one is not yet an outage
-	if !in.Down {
-		since = slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) }).First
-	}
-	in.FailingSince = &since
 }
 
-// newest returns the zero time when there is no record.
-func (t *tx) newest() time.Time {
-	var newest int64
-	t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &newest)
-	return fromMicros(newest)
+// newest returns 0 when there is no record.
+func (t *tx) newest() (created int64) {
+	t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &created)
+	return created
 }
 
 func (t *tx) alerts() (sum alertSummary) {
 	t.get(`SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`, nil, &sum.Sent)
 	t.get(`
-		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM alerts a
-		WHERE sent_at IS NULL AND (job = '' OR EXISTS (
-			SELECT 1 FROM events e WHERE e.integration = a.integration AND e.job = a.job AND NOT e.succeeded))`,
+		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM alerts a WHERE `+unsent,
 		nil, &sum.Waiting, &sum.Failing, &sum.Error)
 	return sum
 }
@@ -323,9 +309,10 @@ type LastAttempt struct {
 
 const anyStatus = -1
 
-// choice is a part of the undelivered events of a filter.
+// choice is what a URL asks for: a part of the undelivered events of a filter, or one event.
 type choice struct {
 	filter
+	Job    string // of the page of an event
 	Status int    // anyStatus: any
 	Answer string // empty: any
 	Older  bool   // also those from before the period
@@ -334,8 +321,9 @@ type choice struct {
 
 // list is a page of undelivered events, the latest first.
 type list struct {
-	Total  int           `json:"total"`
-	Events []undelivered `json:"events"`
+	From, To time.Time     `json:"-"`
+	Total    int           `json:"total"`
+	Events   []undelivered `json:"events"`
 }
 
 func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*list, error) {
@@ -344,46 +332,38 @@ func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*l
 	if c.Older {
 		from = 0
 	}
-	where := `NOT succeeded AND last_at >= $1 AND last_at < $2` + chosen
-	args := []any{from, w.to.UnixMicro(), c.Integration}
-	if c.Status != anyStatus {
-		args = append(args, c.Status)
-		where += fmt.Sprintf(` AND status = $%d`, len(args))
-	}
-	if c.Answer != "" {
-		args = append(args, c.Answer)
-		where += fmt.Sprintf(` AND answer = $%d`, len(args))
-	}
-	l := &list{Events: []undelivered{}}
-	var e undelivered
-	var at int64
+	args := []any{from, w.to.UnixMicro(), c.Integration, c.Status, c.Answer}
+	const where = `last_at >= $1 AND last_at < $2` + chosen + `AND ($4 = -1 OR status = $4) AND ($5 = '' OR answer = $5)`
+	l := &list{From: w.from, To: w.to, Events: []undelivered{}}
 	return l, s.read(ctx, func(t *tx) {
-		t.get(`SELECT COUNT(*) FROM events WHERE `+where, args, &l.Total)
-		limits := fmt.Sprintf(` ORDER BY last_at DESC, key LIMIT %d OFFSET %d`, size, size*max(c.Page-1, 0))
-		t.each(`
-			SELECT u.job, u.integration, COALESCE(i.name, ''), u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
-			FROM (SELECT * FROM events WHERE `+where+limits+`) u
-			JOIN logs l ON l.key = u.key LEFT JOIN integrations i ON i.id = u.integration
-			ORDER BY u.last_at DESC, u.key`, args,
-			[]any{&e.Job, &e.Integration, &e.Name, &e.Attempts, &e.Status, &e.Reason, &e.Body, &at, &e.Dated, &e.Alerted}, func() {
-				e.Name, e.At = cmp.Or(e.Name, e.Integration), fromMicros(at)
-				e.AgeSeconds = max(0, int64(now.Sub(e.At)/time.Second))
-				l.Events = append(l.Events, e)
-			})
+		t.get(`SELECT COUNT(*) FROM events WHERE NOT succeeded AND `+where, args, &l.Total)
+		t.undelivered(where, args, size, size*max(c.Page-1, 0), func(e undelivered) {
+			e.AgeSeconds = max(0, int64(now.Sub(e.At)/time.Second))
+			l.Events = append(l.Events, e)
+		})
 	})
 }
 
-// try is an attempt on an event's page.
-type try struct {
-	logRow
-	At time.Time
+// undelivered calls f for undelivered events for which a condition holds, the latest first.
+func (t *tx) undelivered(where string, args []any, limit, offset int, f func(undelivered)) {
+	var e undelivered
+	var at int64
+	t.each(fmt.Sprintf(`
+		SELECT u.job, u.integration, i.name, u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
+		FROM (SELECT * FROM events WHERE NOT succeeded AND %s ORDER BY last_at DESC, key LIMIT %d OFFSET %d) u
+		JOIN logs l ON l.key = u.key JOIN integrations i ON i.id = u.integration
+		ORDER BY u.last_at DESC, u.key`, where, limit, offset), args,
+		[]any{&e.Job, &e.Integration, &e.Name, &e.Attempts, &e.Status, &e.Reason, &e.Body, &at, &e.Dated, &e.Alerted}, func() {
+			e.At = fromMicros(at)
+			f(e)
+		})
 }
 
-// deliveries are the attempts to deliver an event to one integration, and the alerts
-// about it.
+// deliveries are the attempts to deliver an event to one integration, the last one first,
+// and the alerts about it.
 type deliveries struct {
 	Integration integrationRow
-	Attempts    []try
+	Attempts    []logRow
 	Alerted     bool
 	Alerts      []posted
 }
@@ -399,16 +379,15 @@ const maxAttempts = 1000 // on a page
 // event reads all attempts of a job; nothing if there is none.
 func (s *store) event(ctx context.Context, job string) (all []*deliveries, err error) {
 	err = s.read(ctx, func(t *tx) {
-		names := t.names()
-		var d try
+		var name string
+		var d logRow
 		t.each(`
-			SELECT key, id, integration, job, attempt, succeeded, status, reason, substr(body, 1, 5000), processing, created_at, dated
-			FROM logs WHERE job = $1 ORDER BY integration, attempt DESC, created_at DESC LIMIT $2`, []any{job, maxAttempts},
-			[]any{&d.Key, &d.ID, &d.Integration, &d.Job, &d.Attempt, &d.Succeeded, &d.Status, &d.Reason, &d.Body, &d.Processing, &d.CreatedAt, &d.Dated},
+			SELECT key, name, integration, job, attempt, succeeded, status, reason, substr(body, 1, 5000), processing, created_at, dated
+			FROM logs JOIN integrations i ON i.id = integration WHERE job = $1 ORDER BY integration, attempt DESC, created_at DESC LIMIT $2`, []any{job, maxAttempts},
+			[]any{&d.Key, &name, &d.Integration, &d.Job, &d.Attempt, &d.Succeeded, &d.Status, &d.Reason, &d.Body, &d.Processing, &d.CreatedAt, &d.Dated},
 			func() {
-				d.At = fromMicros(d.CreatedAt)
 				if len(all) == 0 || all[len(all)-1].Integration.ID != d.Integration {
-					all = append(all, &deliveries{Integration: integrationRow{d.Integration, nameOf(names, d.Integration)}})
+					all = append(all, &deliveries{Integration: integrationRow{d.Integration, name}})
 				}
 				last := all[len(all)-1]
 				last.Attempts = append(last.Attempts, d)
@@ -420,49 +399,43 @@ func (s *store) event(ctx context.Context, job string) (all []*deliveries, err e
 	return all, err
 }
 
-// addAlerts reads the alerts that may be about an event: its own, and those about the
-// events of the integration with its status.
+// addAlerts reads the alerts that cover an event: its own; those about its group that were
+// made since its last attempt was read; and the one that the group had before.
 func (d *deliveries) addAlerts(t *tx, job string) {
-	t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, []any{d.Integration.ID, job}, &d.Alerted)
+	args := []any{d.Integration.ID, job}
+	t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, args, &d.Alerted)
 	var p posted
 	var sent int64
 	t.each(`
-		SELECT kind, error, COALESCE(sent_at, 0) FROM alerts
-		WHERE integration = $1 AND (job = $2 OR job = '' AND status = $3 AND created_at >= $4) ORDER BY created_at DESC LIMIT 5`,
-		[]any{d.Integration.ID, job, d.Attempts[0].Status, d.Attempts[len(d.Attempts)-1].CreatedAt}, []any{&p.Kind, &p.Error, &sent}, func() {
-			p.SentAt = fromMicros(sent)
-			d.Alerts = append(d.Alerts, p)
-		})
+		SELECT kind, error, COALESCE(sent_at, 0) FROM alerts a JOIN events e ON e.integration = $1 AND e.job = $2
+		WHERE a.integration = $1 AND (a.job = $2 OR a.job = '' AND a.status = e.status AND e.alerted AND (a.created_at >= e.seen_at
+			OR a.created_at = (SELECT posted_at FROM incidents i WHERE i.integration = $1 AND i.status = e.status)))
+		ORDER BY created_at DESC LIMIT 5`, args, []any{&p.Kind, &p.Error, &sent}, func() {
+		p.SentAt = fromMicros(sent)
+		d.Alerts = append(d.Alerts, p)
+	})
 }
 
-// totals are the gauges for Prometheus.
+// total is what Prometheus gets of an integration.
+type total struct {
+	integrationRow
+	undelivered, waiting int
+	success              int64 // when
+}
+
 type totals struct {
-	undelivered map[integrationRow]int
-	alerts      alertSummary
-	newest      time.Time
+	integrations []total
+	newest       int64
 }
 
-func (s *store) totals(ctx context.Context) (t totals, err error) {
-	t.undelivered = make(map[integrationRow]int)
-	err = s.read(ctx, func(tx *tx) {
-		var in integrationRow
-		var n int
-		tx.each(`
-			SELECT i.id, i.name, COALESCE(u.n, 0) FROM integrations i LEFT JOIN (
-				SELECT integration, COUNT(*) AS n FROM events WHERE NOT succeeded GROUP BY 1) u ON u.integration = i.id`,
-			nil, []any{&in.ID, &in.Name, &n}, func() { t.undelivered[in] = n })
-		t.alerts, t.newest = tx.alerts(), tx.newest()
+func (s *store) totals(ctx context.Context) (all totals, err error) {
+	err = s.read(ctx, func(t *tx) {
+		var in total
+		t.each(`
+			SELECT id, name, (SELECT COUNT(*) FROM events e WHERE e.integration = i.id AND NOT succeeded),
+				(SELECT COUNT(*) FROM alerts a WHERE a.integration = i.id AND `+unsent+`), `+fmt.Sprintf(lastSuccess, "i.id")+`
+			FROM integrations i`, nil, []any{&in.ID, &in.Name, &in.undelivered, &in.waiting, &in.success}, func() { all.integrations = append(all.integrations, in) })
+		all.newest = t.newest()
 	})
-	return t, err
-}
-
-// forgetSums deletes what is counted more exactly than any page shows.
-func (s *store) forgetSums(ctx context.Context, now time.Time) error {
-	return s.write(ctx, func(t *tx) {
-		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours} {
-			for _, table := range []string{"sums", "times"} {
-				t.exec(`DELETE FROM `+table+` WHERE grain = $1 AND start < $2`, int64(grain/time.Second), now.Add(-kept-days).UnixMicro())
-			}
-		}
-	})
+	return all, err
 }

@@ -30,6 +30,9 @@ type attempt struct {
 	CreatedAt   int64  `json:"created_at"`
 }
 
+// At is when it was made.
+func (r attempt) At() time.Time { return fromMicros(r.CreatedAt) }
+
 // logRow is a row of the table logs.
 type logRow struct {
 	attempt
@@ -129,7 +132,7 @@ func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations
 			continue
 		}
 		events = append(events, eventRow{r.attempt, answerOf(r), now.UnixMicro()})
-		in := integrationRow{ID: r.Integration}
+		in := integrationRow{r.Integration, r.Integration}
 		if !slices.Contains(integrations, in) {
 			integrations = append(integrations, in)
 		}
@@ -137,82 +140,84 @@ func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations
 	return events, integrations
 }
 
-// Grains are how exactly attempts are counted, and for how long; 0: for ever.
+// grains are how exactly attempts are counted, and for how long; 0: for ever.
+var grains = map[time.Duration]time.Duration{minutes: 48 * time.Hour, hours: 15 * 24 * time.Hour, days: 0}
+
 const (
-	minutes, keepMinutes = time.Minute, 48 * time.Hour
-	hours, keepHours     = time.Hour, 15 * 24 * time.Hour
-	days                 = 24 * time.Hour
+	minutes = time.Minute
+	hours   = time.Hour
+	days    = 24 * time.Hour
 )
 
-// slice is the key of the tables sums and times: a time, and what is counted in it.
-type slice struct {
+// sum is the key of the table sums: a time, and what is counted in it.
+type sum struct {
 	Grain       int64  `json:"grain"`
 	Start       int64  `json:"start"`
 	Integration string `json:"integration"`
-	Succeeded   bool   `json:"succeeded"` // of sums
-	Status      int    `json:"status"`    // of sums; 0 if succeeded
-	Bucket      int    `json:"bucket"`    // of times
+	Succeeded   bool   `json:"succeeded"`
+	Status      int    `json:"status"` // 0 if succeeded
+	Bucket      int    `json:"bucket"`
 }
 
-// sumRow is a row of one of these tables.
+// sumRow is a row of it.
 type sumRow struct {
-	slice
+	sum
 	N int `json:"n"`
 }
 
-// sumUp counts attempts for the tables sums and times.
-func sumUp(rows []logRow, now time.Time) (sums, times []sumRow) {
-	results, buckets := make(map[slice]int), make(map[slice]int)
+// sumUp counts attempts for the table sums.
+func sumUp(rows []logRow, now time.Time) []sumRow {
+	counts := make(map[sum]int)
 	for _, r := range rows {
 		at := time.UnixMicro(r.CreatedAt)
-		for grain, kept := range map[time.Duration]time.Duration{minutes: keepMinutes, hours: keepHours, days: 0} {
+		for grain, kept := range grains {
 			if kept > 0 && now.Sub(at) >= kept {
 				continue
 			}
-			one := slice{Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(), Integration: r.Integration}
-			if r.Processing > 0 {
-				took := one
-				took.Bucket = bucketOf(r.Processing)
-				buckets[took]++
+			one := sum{
+				Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(), Integration: r.Integration,
+				Succeeded: r.Succeeded, Bucket: bucketOf(r.Processing),
 			}
-			if one.Succeeded = r.Succeeded; !r.Succeeded {
+			if !r.Succeeded {
 				one.Status = r.Status
 			}
-			results[one]++
+			counts[one]++
 		}
 	}
-	return sumRows(results), sumRows(buckets)
-}
-
-func sumRows(counts map[slice]int) []sumRow {
-	rows := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
+	sums := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
 	for one, n := range counts {
-		rows = append(rows, sumRow{one, n})
+		sums = append(sums, sumRow{one, n})
 	}
-	return rows
+	return sums
 }
 
 // There are 20 buckets for processing times between one and ten units, so that what is
-// said of them is at most 6 % wrong.
-func bucketOf(micros int64) int { return int(20 * math.Log10(float64(micros))) }
+// said of them is at most 6 % wrong; and bucket 0 for those that were not sent.
+const buckets = 1 + 20*12 + 1
+
+func bucketOf(micros int64) int {
+	if micros == 0 {
+		return 0
+	}
+	return 1 + int(20*math.Log10(float64(micros)))
+}
 
 // bucketSeconds is a time in the middle of a bucket.
-func bucketSeconds(bucket int) float64 { return math.Pow(10, (float64(bucket)+0.5)/20) / 1e6 }
+func bucketSeconds(bucket int) float64 { return math.Pow(10, (float64(bucket)-0.5)/20) / 1e6 }
 
 // percentile returns the time in seconds that p of 100 deliveries took at most, by the
-// nearest rank; buckets are their numbers by bucket. It is 0 when there are none.
-func percentile(buckets map[int]int, p int) float64 {
+// nearest rank, of their numbers by bucket. It is 0 when there are none.
+func percentile(numbers [buckets]int, p int) float64 {
 	total := 0
-	numbers := make([]int, 0, len(buckets))
-	for b, n := range buckets {
+	for _, n := range numbers[1:] {
 		total += n
-		numbers = append(numbers, b)
 	}
-	slices.Sort(numbers)
 	rank := (total*p + 99) / 100
-	for _, b := range numbers {
-		if rank -= buckets[b]; rank <= 0 {
-			return bucketSeconds(b)
+	for b, n := range numbers {
+		if b > 0 && n > 0 {
+			if rank -= n; rank <= 0 {
+				return bucketSeconds(b)
+			}
 		}
 	}
 	return 0

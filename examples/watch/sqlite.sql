@@ -35,18 +35,9 @@ CREATE TABLE IF NOT EXISTS sums (
 	integration TEXT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
 	status      BIGINT NOT NULL, -- 0 if succeeded
-	n           BIGINT NOT NULL,
-	PRIMARY KEY (grain, start, integration, succeeded, status)
-) WITHOUT ROWID;
-
--- The same for how long they took, of those that say so.
-CREATE TABLE IF NOT EXISTS times (
-	grain       BIGINT NOT NULL,
-	start       BIGINT NOT NULL,
-	integration TEXT NOT NULL,
 	bucket      BIGINT NOT NULL, -- of the processing time: see bucketOf
 	n           BIGINT NOT NULL,
-	PRIMARY KEY (grain, start, integration, bucket)
+	PRIMARY KEY (grain, start, integration, succeeded, status, bucket)
 ) WITHOUT ROWID;
 
 -- One row for each event, with its last attempt.
@@ -72,7 +63,7 @@ CREATE TABLE IF NOT EXISTS incidents (
 	integration TEXT NOT NULL,
 	status      BIGINT NOT NULL,
 	since       BIGINT NOT NULL, -- the first of these attempts
-	posted_at   BIGINT NOT NULL, -- the last alert about it
+	posted_at   BIGINT NOT NULL, -- the last alert about it; 0: none
 	fresh       BIGINT NOT NULL, -- events that came after that
 	PRIMARY KEY (integration, status)
 );
@@ -97,7 +88,7 @@ CREATE INDEX IF NOT EXISTS alerts_by_job ON alerts (integration, job);
 
 CREATE TABLE IF NOT EXISTS integrations (
 	id   TEXT PRIMARY KEY,
-	name TEXT NOT NULL -- empty if it is not known
+	name TEXT NOT NULL -- the id if it is not known
 );
 
 -- How far each list was read: see type place.
@@ -143,18 +134,12 @@ WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, even
 
 -- name: upsert integrations
 INSERT INTO integrations (id, name) SELECT r.value->>'id', r.value->>'name' FROM json_each($1) AS r WHERE TRUE
-ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> ''
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> excluded.id
 
 -- name: upsert sums
-INSERT INTO sums (grain, start, integration, succeeded, status, n)
+INSERT INTO sums (grain, start, integration, succeeded, status, bucket, n)
 SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
-	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
-FROM json_each($1) AS r WHERE TRUE
-ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n
-
--- name: upsert times
-INSERT INTO times (grain, start, integration, bucket, n)
-SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
+	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT),
 	CAST(r.value->>'bucket' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
 FROM json_each($1) AS r WHERE TRUE
-ON CONFLICT (grain, start, integration, bucket) DO UPDATE SET n = times.n + excluded.n
+ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n

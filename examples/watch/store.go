@@ -194,6 +194,13 @@ func (t *tx) fail(err error) {
 	}
 }
 
+// late reports whether a transaction does better to leave the rest to the next one, for
+// the database is slow and others wait to write.
+func (t *tx) late() bool {
+	end, _ := t.ctx.Deadline()
+	return time.Until(end) < t.timeout*9/10
+}
+
 // exec returns the number of rows that changed.
 func (t *tx) exec(query string, args ...any) (n int64) {
 	if t.err != nil {
@@ -290,33 +297,41 @@ func (t *tx) saveRows(rows []logRow, now time.Time) (added []logRow) {
 	events, integrations := lastAttempts(rows, now)
 	t.exec(t.own["upsert events"], t.rows(events))
 	t.exec(t.own["upsert integrations"], t.rows(integrations))
-	sums, times := sumUp(added, now)
-	t.exec(t.own["upsert sums"], t.rows(sums))
-	t.exec(t.own["upsert times"], t.rows(times))
+	t.exec(t.own["upsert sums"], t.rows(sumUp(added, now)))
 	return added
 }
 
-// forget deletes attempts from before a day, the oldest first and up to limit; with the
-// last attempt of an event the event and its alerts; and what was counted before that
-// day. It reports whether more may be left.
-func (s *store) forget(ctx context.Context, before time.Time, limit int64) (more bool, err error) {
+// forget deletes counts that are more exact than any page shows. If keep is not 0, it also
+// deletes what is older, in whole days: the oldest attempts, up to limit; with the last
+// attempt of an event the event and its alerts. It reports whether more may be left.
+func (s *store) forget(ctx context.Context, now time.Time, keep time.Duration, limit int64) (more bool, err error) {
 	const old = `WITH old AS (
 		SELECT key, integration, job FROM logs WHERE created_at < $1 ORDER BY created_at, key LIMIT $2) `
-	var n int64
-	day := before.UTC().Truncate(24 * time.Hour).UnixMicro()
 	err = s.write(ctx, func(t *tx) {
+		day := func(age time.Duration) int64 { return now.Add(-age).UTC().Truncate(days).UnixMicro() }
+		for grain, kept := range grains {
+			if keep > 0 && (kept == 0 || keep < kept) {
+				kept = keep
+			}
+			if kept > 0 {
+				t.exec(`DELETE FROM sums WHERE grain = $1 AND start < $2`, int64(grain/time.Second), day(kept))
+			}
+		}
+		if keep == 0 {
+			return
+		}
+		var n int64
 		for _, statement := range []string{
 			`DELETE FROM events WHERE (integration, job, key) IN (SELECT integration, job, key FROM old)`,
 			`DELETE FROM alerts WHERE (integration, job) IN (SELECT integration, job FROM old)
 				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = alerts.integration AND e.job = alerts.job)`,
 			`DELETE FROM logs WHERE key IN (SELECT key FROM old)`,
 		} {
-			n = t.exec(old+statement, day, limit)
+			n = t.exec(old+statement, day(keep), limit)
 		}
-		t.exec(`DELETE FROM sums WHERE start < $1`, day)
-		t.exec(`DELETE FROM times WHERE start < $1`, day)
+		more = n == limit
 	})
-	return n == limit, err
+	return more, err
 }
 
 // place returns how far a list is in the database.
@@ -337,7 +352,7 @@ type integrationRow struct {
 func (s *store) saveIntegrations(ctx context.Context, all []epcclogs.Integration) error {
 	rows := make([]integrationRow, 0, len(all))
 	for _, in := range all {
-		rows = append(rows, integrationRow{text(in.ID, idLimit), text(in.Name, idLimit)})
+		rows = append(rows, integrationRow{text(in.ID, idLimit), text(cmp.Or(in.Name, in.ID), idLimit)})
 	}
 	return s.write(ctx, func(t *tx) { t.exec(t.own["upsert integrations"], t.rows(rows)) })
 }
@@ -357,6 +372,3 @@ func fromMicros(micros int64) time.Time {
 	}
 	return time.UnixMicro(micros).UTC()
 }
-
-// nameOf returns what an integration is called.
-func nameOf(names map[string]string, id string) string { return cmp.Or(names[id], id) }

@@ -22,14 +22,6 @@ func ago(now, t time.Time) string {
 	return fmt.Sprintf("%d days", d/(24*time.Hour))
 }
 
-// clockText is a time in UTC. A script on the page makes it local to the reader.
-func clockText(now, t time.Time) string {
-	if t.UTC().Format(time.DateOnly) == now.UTC().Format(time.DateOnly) {
-		return t.UTC().Format("15:04")
-	}
-	return t.UTC().Format("2 Jan 15:04")
-}
-
 // count writes a number with its thousands apart.
 func count(n int) string {
 	s := strconv.Itoa(n)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -9,11 +10,10 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
-	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,16 +31,22 @@ var files embed.FS
 
 // web serves what is in the database, and how fresh that is.
 type web struct {
-	store     *store
+	*program
 	followers []*follower
-	metrics   *metrics
 	cache     *cache
-	interval  time.Duration // of the readings
-	title     string        // which store this is
-	hosts     []string      // by which the page may be asked for, beside addresses
-	alerting  bool
-	logger    *slog.Logger
 	pages     *template.Template
+}
+
+func newWeb(p *program) *web {
+	w := &web{program: p, cache: newCache(min(p.interval, time.Minute))}
+	lists := p.integrations
+	if len(lists) == 0 {
+		lists = []string{wholeStore}
+	}
+	for _, list := range lists {
+		w.followers = append(w.followers, &follower{program: p, list: list})
+	}
+	return w
 }
 
 func (w *web) handler() (http.Handler, error) {
@@ -50,8 +56,8 @@ func (w *web) handler() (http.Handler, error) {
 	}
 	w.pages, err = template.New("").Funcs(template.FuncMap{
 		"ago": ago, "count": count, "percent": percent, "seconds": secondsText, "status": statusText,
-		"shorten": shorten, "hint": hint, "event": eventPath, "clock": clockText,
-		"at":     func(now time.Time, at time.Time) moment { return moment{now, at} },
+		"shorten": shorten, "hint": hint, "event": eventPath,
+		"add":    func(n, by int) int { return n + by },
 		"rest":   func(n, by int) int { return n % by },
 		"micros": func(n int64) string { return secondsText(float64(n) / 1e6) },
 	}).ParseFS(assets, "*.html")
@@ -59,12 +65,12 @@ func (w *web) handler() (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", w.overview)
-	mux.HandleFunc("GET /events", w.events)
-	mux.HandleFunc("GET /event/{$}", w.event) // with ?job=
-	mux.HandleFunc("GET /event/{job}", w.event)
-	mux.HandleFunc("GET /api/summary", w.apiSummary)
-	mux.HandleFunc("GET /api/undelivered", w.apiUndelivered)
+	mux.HandleFunc("GET /{$}", w.show("overview.html", w.overview))
+	mux.HandleFunc("GET /events", w.show("events.html", w.events))
+	mux.HandleFunc("GET /event/{$}", w.show("event.html", w.event)) // with ?job=
+	mux.HandleFunc("GET /event/{job}", w.show("event.html", w.event))
+	mux.HandleFunc("GET /api/summary", w.show("", func(ctx context.Context, c choice) (any, error) { return w.summary(ctx, c) }))
+	mux.HandleFunc("GET /api/undelivered", w.show("", func(ctx context.Context, c choice) (any, error) { return w.list(ctx, c, apiEvents) }))
 	mux.HandleFunc("GET /healthz", w.health)
 	mux.Handle("GET /metrics", w.metrics.handler(w))
 	mux.Handle("GET /style.css", http.FileServerFS(assets))
@@ -89,54 +95,52 @@ func (w *web) handler() (http.Handler, error) {
 // was given. A page of another site can make its own name point to this machine, and
 // would read what this program answers.
 func (w *web) ours(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
-	return net.ParseIP(host) != nil || host == "localhost" || slices.Contains(w.hosts, host)
+	own, _, _ := net.SplitHostPort(w.addr)
+	public, _ := url.Parse(w.publicURL)
+	name := (&url.URL{Host: host}).Hostname()
+	return net.ParseIP(name) != nil || strings.EqualFold(name, "localhost") ||
+		strings.EqualFold(name, own) || strings.EqualFold(name, public.Hostname())
 }
 
 // condition is how fresh the data are.
 type condition struct {
-	ReadAt   time.Time // all that was in the lists then is in the database; zero: never read
-	Stale    bool      // too much may be missing
-	Problems []problem
+	Status   string            `json:"status"`                // ok, or stale: too much may be missing
+	ReadAt   time.Time         `json:"last_reading,omitzero"` // all that was in the lists then is in the database; zero: never read
+	Problems map[string]string `json:"problems,omitempty"`    // by list: why nothing new comes in
+	Lists    int               `json:"-"`
 }
-
-// problem is why nothing new comes in from a list; from all of them if that is empty.
-type problem struct{ List, Text string }
 
 // condition is that of the list that was read longest ago. A list that the API does not
 // know can bring nothing, and does not count beside others.
 func (w *web) condition(now time.Time) condition {
-	var c condition
+	c := condition{Status: "ok", Problems: make(map[string]string), Lists: len(w.followers)}
 	counted := 0
 	for _, f := range w.followers {
-		at, err := f.reading.last()
+		at, _, err := f.reading.last()
 		if err != nil {
-			p := problem{f.list, err.Error()}
-			if len(w.followers) == 1 {
-				p.List = ""
-			}
-			c.Problems = append(c.Problems, p)
+			c.Problems[f.list] = err.Error()
 		}
-		if errors.Is(err, epcclogs.ErrNotFound) && len(w.followers) > 1 {
+		if errors.Is(err, epcclogs.ErrNotFound) && c.Lists > 1 {
 			continue
 		}
 		if counted++; counted == 1 || at.Before(c.ReadAt) {
-			c.ReadAt = at
+			c.ReadAt = at.UTC()
 		}
 	}
-	c.Stale = c.ReadAt.IsZero() || now.Sub(c.ReadAt) > 3*w.interval
+	if c.ReadAt.IsZero() || now.Sub(c.ReadAt) > 3*w.interval {
+		c.Status = "stale"
+	}
 	return c
 }
 
-// caughtUp returns how far this run has read the lists, for the alerts.
-func (w *web) caughtUp() []read {
+// caughtUp returns how far this run has read the lists, for the alerts. If the clock was
+// changed since, it returns what that would have shown.
+func (w *web) caughtUp(now time.Time) []read {
 	var all []read
 	for _, f := range w.followers {
-		if at, ok := f.reading.caughtUp(time.Now()); ok {
-			all = append(all, read{f.list, at})
+		if at, live, _ := f.reading.last(); live {
+			age := max(0, now.Sub(at)) // by the clock that nobody changes
+			all = append(all, read{f.list, now.Round(0).Add(-age)})
 		}
 	}
 	return all
@@ -151,39 +155,40 @@ type pageData struct {
 	Alerting bool
 	Refresh  int // seconds
 	Error    string
+	query    url.Values
 	condition
 	Shown any // nil after an error
 }
 
 // Link is the URL of the first page with another period or integration.
 func (d pageData) Link(period, integration string) string {
-	return "/?" + query("period", period, "integration", integration)
+	return "/?" + query(nil, "period", period, "integration", integration)
 }
 
 // Here is the URL of a page with the filter, and more of the query.
 func (d pageData) Here(path string, more ...string) string {
-	return path + "?" + query(append(d.Filter.query(), more...)...)
+	own := url.Values{}
+	for _, name := range []string{"period", "from", "to", "integration"} {
+		own[name] = d.query[name]
+	}
+	return path + "?" + query(own, more...)
 }
 
-// moment is a time, and when it is shown.
-type moment struct{ Now, At time.Time }
+// Again is the URL of the same page with another query.
+func (d pageData) Again(changes ...string) string {
+	return "?" + query(maps.Clone(d.query), changes...)
+}
 
-// query writes pairs of names and values; those without a value are left out.
-func query(pairs ...string) string {
-	values := url.Values{}
+// query writes values and pairs of names and other values; what is empty is left out.
+func query(values url.Values, pairs ...string) string {
+	if values == nil {
+		values = url.Values{}
+	}
 	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			values.Set(pairs[i], pairs[i+1])
-		}
+		values.Set(pairs[i], pairs[i+1])
 	}
+	maps.DeleteFunc(values, func(_ string, v []string) bool { return len(v) == 0 || v[0] == "" })
 	return values.Encode()
-}
-
-func (f filter) query() []string {
-	if f.Period.Name != "" {
-		return []string{"period", f.Period.Name, "integration", f.Integration}
-	}
-	return []string{"from", f.From.Format(time.RFC3339), "to", f.To.Format(time.RFC3339), "integration", f.Integration}
 }
 
 // eventPath is where the page of an event is. A job can have any name.
@@ -196,7 +201,7 @@ func eventPath(job string) string {
 
 // listPath is where the undelivered events of an integration with a status are listed.
 func listPath(integration string, status int) string {
-	return "/events?" + query("period", "24h", "older", "1", "integration", integration, "status", strconv.Itoa(status))
+	return "/events?" + query(nil, "period", "24h", "older", "1", "integration", integration, "status", strconv.Itoa(status))
 }
 
 // overview is what page/overview.html shows.
@@ -207,65 +212,36 @@ type overview struct {
 	Chosen  string // the name of the integration
 }
 
-func (w *web) overview(rw http.ResponseWriter, r *http.Request) {
-	w.page(rw, r, "overview.html", func(ctx context.Context, d *pageData, c choice) (any, error) {
-		v, err := w.look(ctx, c.filter)
-		if err != nil {
-			return nil, err
+func (w *web) overview(ctx context.Context, c choice) (any, error) {
+	v, err := w.summary(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	o := overview{summary: v, Chart: newChart(v, c.Integration), Chosen: c.Integration}
+	for _, in := range v.Integrations {
+		if in.Undelivered > 0 {
+			o.Failing = append(o.Failing, in)
 		}
-		o := overview{summary: v}
-		o.Chart = newChart(c.window(d.Now), v.Slots, func(s slot) string {
-			end := s.Start.Add(c.window(d.Now).slot)
-			return "/events?" + query("from", s.Start.Format(time.RFC3339), "to", end.Format(time.RFC3339), "integration", c.Integration)
-		})
-		for _, in := range v.Integrations {
-			if in.Undelivered > 0 {
-				o.Failing = append(o.Failing, in)
-			}
-			if in.ID == c.Integration {
-				o.Chosen = in.Name
-			}
+		if in.ID == c.Integration {
+			o.Chosen = in.Name
 		}
-		return o, nil
-	})
+	}
+	return o, nil
 }
 
 // listing is what page/events.html shows.
 type listing struct {
 	*list
 	choice
-	From, To time.Time
-	Pages    int
+	Pages int
 }
 
-func (w *web) events(rw http.ResponseWriter, r *http.Request) {
-	w.page(rw, r, "events.html", func(ctx context.Context, d *pageData, c choice) (any, error) {
-		l, err := shared(ctx, w.cache, c, func(ctx context.Context) (*list, error) {
-			return w.store.list(ctx, c, time.Now(), pageEvents)
-		})
-		if err != nil {
-			return nil, err
-		}
-		win := c.window(d.Now)
-		return listing{l, c, win.from, win.to, (l.Total + pageEvents - 1) / pageEvents}, nil
-	})
-}
-
-// StatusText is the status in a query.
-func (c choice) StatusText() string {
-	if c.Status == anyStatus {
-		return ""
+func (w *web) events(ctx context.Context, c choice) (any, error) {
+	l, err := w.list(ctx, c, pageEvents)
+	if err != nil {
+		return nil, err
 	}
-	return strconv.Itoa(c.Status)
-}
-
-// Turn is the URL of another page of the list.
-func (d pageData) Turn(l listing, by int) string {
-	older := ""
-	if l.Older {
-		older = "1"
-	}
-	return d.Here("/events", "status", l.StatusText(), "answer", l.Answer, "older", older, "page", strconv.Itoa(l.Page+by))
+	return listing{l, c, (l.Total + pageEvents - 1) / pageEvents}, nil
 }
 
 // happened is what page/event.html shows.
@@ -274,58 +250,84 @@ type happened struct {
 	Deliveries []*deliveries
 }
 
-func (w *web) event(rw http.ResponseWriter, r *http.Request) {
-	job := r.PathValue("job")
-	if job == "" {
-		job = strings.TrimSpace(r.URL.Query().Get("job"))
-	}
-	job = text(job, idLimit)
-	w.page(rw, r, "event.html", func(ctx context.Context, _ *pageData, _ choice) (any, error) {
-		all, err := shared(ctx, w.cache, [2]string{"event", job}, func(ctx context.Context) ([]*deliveries, error) {
-			return w.store.event(ctx, job)
-		})
-		return happened{job, all}, err
-	})
+func (w *web) event(ctx context.Context, c choice) (any, error) {
+	all, err := shared(ctx, w.cache, c, func(ctx context.Context) ([]*deliveries, error) { return w.store.event(ctx, c.Job) })
+	return happened{c.Job, all}, err
 }
 
-func (w *web) look(ctx context.Context, f filter) (*summary, error) {
-	return shared(ctx, w.cache, f, func(ctx context.Context) (*summary, error) { return w.store.look(ctx, f, time.Now()) })
+func (w *web) summary(ctx context.Context, c choice) (*summary, error) {
+	return shared(ctx, w.cache, c.filter, func(ctx context.Context) (*summary, error) { return w.store.look(ctx, c.filter, time.Now()) })
 }
 
-// page answers with a page that shows what read returns.
-func (w *web) page(rw http.ResponseWriter, r *http.Request, name string, read func(context.Context, *pageData, choice) (any, error)) {
-	now := time.Now()
-	d := pageData{
-		Title: w.title, Periods: periods, Now: now, Alerting: w.alerting, condition: w.condition(now),
-		Refresh: int(min(max(w.interval, 5*time.Second), time.Minute) / time.Second),
-	}
-	status := http.StatusOK
-	c, err := readChoice(r)
-	d.Filter = c.filter
-	if err != nil {
-		status, d.Error = http.StatusBadRequest, err.Error()
-	} else if d.Shown, err = read(r.Context(), &d, c); err != nil {
-		if r.Context().Err() != nil {
-			return // the reader has gone
+func (w *web) list(ctx context.Context, c choice, size int) (*list, error) {
+	return shared(ctx, w.cache, [2]any{c, size}, func(ctx context.Context) (*list, error) { return w.store.list(ctx, c, time.Now(), size) })
+}
+
+// show answers with what read returns: with a page, or with JSON if that has no name.
+func (w *web) show(page string, read func(context.Context, choice) (any, error)) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		d := pageData{
+			Title: w.title, Periods: periods, Now: now, Alerting: w.alerts.url != "", condition: w.condition(now), query: r.URL.Query(),
+			Refresh: int(min(max(w.interval, 5*time.Second), time.Minute) / time.Second),
 		}
-		w.logger.Error("page not made", "error", err)
-		status, d.Error, d.Shown = http.StatusInternalServerError, "The database cannot be read: "+err.Error(), nil
+		c, err := readChoice(r)
+		d.Filter = c.filter
+		status := http.StatusOK
+		if err != nil {
+			status, d.Error = http.StatusBadRequest, err.Error()
+		} else if d.Shown, err = read(r.Context(), c); err != nil {
+			if r.Context().Err() != nil {
+				return // the reader has gone
+			}
+			w.logger.Error("request not answered", "path", r.URL.Path, "error", err)
+			status, d.Error, d.Shown = http.StatusInternalServerError, "The database cannot be read: "+err.Error(), nil
+		}
+		switch {
+		case page != "":
+			var body bytes.Buffer
+			err = w.pages.ExecuteTemplate(&body, page, d)
+			w.reply(rw, status, "text/html; charset=utf-8", body.Bytes(), err)
+		case d.Error != "":
+			w.replyJSON(rw, status, map[string]string{"error": d.Error})
+		default:
+			w.replyJSON(rw, status, d.Shown)
+		}
 	}
-	var body bytes.Buffer
-	if err := w.pages.ExecuteTemplate(&body, name, d); err != nil {
-		w.logger.Error("page not made", "error", err)
-		http.Error(rw, "the page cannot be made", http.StatusInternalServerError)
+}
+
+func (w *web) health(rw http.ResponseWriter, _ *http.Request) {
+	c, status := w.condition(time.Now()), http.StatusOK
+	if c.Status != "ok" {
+		status = http.StatusServiceUnavailable
+	}
+	w.replyJSON(rw, status, c)
+}
+
+func (w *web) replyJSON(rw http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	w.reply(rw, status, "application/json", append(body, '\n'), err)
+}
+
+// reply answers with a body, or says that it cannot be made.
+func (w *web) reply(rw http.ResponseWriter, status int, contentType string, body []byte, err error) {
+	if err != nil {
+		w.logger.Error("answer not made", "error", err)
+		http.Error(rw, "the answer cannot be made", http.StatusInternalServerError)
 		return
 	}
-	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+	rw.Header().Set("Content-Type", contentType)
 	rw.WriteHeader(status)
-	_, _ = body.WriteTo(rw)
+	_, _ = rw.Write(body)
 }
 
 // readChoice reads the choice from the URL.
 func readChoice(r *http.Request) (choice, error) {
 	q := r.URL.Query()
-	c := choice{Status: anyStatus, Answer: text(q.Get("answer"), answerLimit), Older: q.Get("older") != "", Page: 1}
+	c := choice{
+		Status: anyStatus, Answer: text(q.Get("answer"), answerLimit), Older: q.Get("older") != "", Page: 1,
+		Job: text(cmp.Or(r.PathValue("job"), strings.TrimSpace(q.Get("job"))), idLimit),
+	}
 	c.Integration = text(q.Get("integration"), idLimit)
 	var err error
 	if s := q.Get("status"); s != "" {
@@ -351,10 +353,7 @@ func (f *filter) readTime(q url.Values) error {
 		}
 		return nil
 	}
-	name := q.Get("period")
-	if name == "" {
-		name = defaultPeriod
-	}
+	name := cmp.Or(q.Get("period"), defaultPeriod)
 	var names []string
 	for _, p := range periods {
 		if p.Name == name {
@@ -373,68 +372,4 @@ func readTime(s string) (t time.Time, err error) {
 		}
 	}
 	return t, errors.New("not a time")
-}
-
-func (w *web) apiSummary(rw http.ResponseWriter, r *http.Request) {
-	w.answer(rw, r, func(ctx context.Context, c choice) (any, error) { return w.look(ctx, c.filter) })
-}
-
-func (w *web) apiUndelivered(rw http.ResponseWriter, r *http.Request) {
-	w.answer(rw, r, func(ctx context.Context, c choice) (any, error) {
-		return shared(ctx, w.cache, [2]any{"api", c}, func(ctx context.Context) (*list, error) {
-			return w.store.list(ctx, c, time.Now(), apiEvents)
-		})
-	})
-}
-
-// answer answers a request of the API with what read returns.
-func (w *web) answer(rw http.ResponseWriter, r *http.Request, read func(context.Context, choice) (any, error)) {
-	c, err := readChoice(r)
-	if err != nil {
-		w.reply(rw, http.StatusBadRequest, map[string]string{"error": err.Error()})
-		return
-	}
-	v, err := read(r.Context(), c)
-	switch {
-	case err == nil:
-		w.reply(rw, http.StatusOK, v)
-	case r.Context().Err() == nil:
-		w.logger.Error("request not answered", "path", r.URL.Path, "error", err)
-		w.reply(rw, http.StatusInternalServerError, map[string]string{"error": "the database cannot be read"})
-	}
-}
-
-func (w *web) health(rw http.ResponseWriter, _ *http.Request) {
-	c := w.condition(time.Now())
-	status, body := http.StatusOK, map[string]any{"status": "ok"}
-	if c.Stale {
-		status, body = http.StatusServiceUnavailable, map[string]any{"status": "stale"}
-	}
-	if !c.ReadAt.IsZero() {
-		body["last_reading"] = c.ReadAt.UTC()
-	}
-	if len(c.Problems) > 0 {
-		problems := make(map[string]string)
-		for _, p := range c.Problems {
-			list := p.List
-			if list == "" {
-				list = w.followers[0].list
-			}
-			problems[list] = p.Text
-		}
-		body["problems"] = problems
-	}
-	w.reply(rw, status, body)
-}
-
-func (w *web) reply(rw http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		w.logger.Error("answer not encoded", "error", err)
-		http.Error(rw, "the answer cannot be encoded", http.StatusInternalServerError)
-		return
-	}
-	rw.Header().Set("Content-Type", "application/json")
-	rw.WriteHeader(status)
-	_, _ = rw.Write(append(body, '\n'))
 }
