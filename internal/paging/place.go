@@ -61,13 +61,9 @@ func (t *taken) place(left []int) place {
 	if len(left) > 0 {
 		left = t.fresh[slices.Index(t.fresh, left[0]):]
 	}
-	unread := make([]bool, len(t.marks))
-	for _, i := range left {
-		unread[i] = true
-	}
 	known := make([]uint64, 0, t.to-t.from)
 	for i := t.from; i < t.to; i++ {
-		if !unread[i] {
+		if !slices.Contains(left, i) {
 			known = append(known, t.marks[i].ID)
 			p.add(t.marks[i].At)
 		}
@@ -113,7 +109,7 @@ func (p *place) extendBack(t *taken, known []uint64, left []int, newest uint64) 
 		p.offset = t.offset + left[0]
 	}
 	p.back = p.back.extend(known, newest)
-	if len(p.front.marks) > 0 || t.offset == 0 && len(t.before.last) == 0 {
+	if shares(p.front.marks, known) || t.offset == 0 && len(t.before.last) == 0 {
 		slices.Reverse(known)
 		p.front = p.front.extend(known, 0)
 	}
