@@ -20,32 +20,39 @@ func (e edge) outermost() uint64 {
 	return e.marks[len(e.marks)-1]
 }
 
-// extend adds what is known of a page, in the order towards the end. newest is the latest of
-// them that was new, if any. Where new records end the page, but do not stand behind the outermost
-// known one, that was deleted, or they are late records: what later pages show tells.
-func (e edge) extend(known []uint64, newest uint64) edge {
+// extend adds what is known of a page, in the order towards the end; fresh are those that were new.
+// Where new records end the page, but do not stand behind the outermost known one, that was
+// deleted, or they are late records: what later pages show tells.
+func (e edge) extend(known, fresh []uint64) edge {
 	sure, loose := e.marks[:len(e.marks)-e.loose], e.marks[len(e.marks)-e.loose:]
-	k := len(known) - 1 // the outermost one that is also sure
-	for ; k >= 0 && !slices.Contains(sure, known[k]); k-- {
+	k := lengthTo(known, func(id uint64) bool { return slices.Contains(sure, id) })
+	if len(sure) == 0 || k > 0 && known[k-1] == sure[len(sure)-1] {
+		return edge{marks: lastOf(append(merge(sure, known[:k]), merge(known[k:], loose)...))}
 	}
-	if at := slices.Index(sure, e.anchor) + 1; k >= 0 && slices.Contains(sure[at:], known[k]) {
-		sure, loose = slices.Insert(slices.Clone(sure), at, loose...), nil // late ones
-	}
-	inner, outer := known[:k+1], known[k+1:]
+	n := max(k, lengthTo(known, func(id uint64) bool { return !slices.Contains(fresh, id) && !slices.Contains(loose, id) }))
+	at := slices.Index(sure, e.anchor) + 1
 	switch {
-	case len(sure) == 0, k >= 0 && known[k] == sure[len(sure)-1]:
-		return edge{marks: lastOf(append(merge(sure, inner), merge(outer, loose)...))}
-	case len(outer) == 0:
-	case outer[len(outer)-1] == newest, slices.Contains(loose, outer[len(outer)-1]):
-		if len(loose) == 0 {
-			e.anchor = edge{marks: inner}.outermost()
-		}
-		loose = merge(loose, outer)
+	case k > 0 && slices.Contains(sure[at:], known[k-1]) || shares(loose, known[k:n]): // late ones
+		sure, loose = slices.Insert(slices.Clone(sure), at, loose...), nil
+	case n < len(known) && !shares(loose, known): // others follow elsewhere
+		sure, loose = e.marks, nil
 	}
-	if len(loose) >= ends {
+	if len(loose) == 0 {
+		e.anchor = edge{marks: known[:k]}.outermost()
+	}
+	if loose = merge(loose, known[n:]); len(loose) >= ends {
 		return edge{marks: lastOf(loose)}
 	}
-	return edge{lastOf(append(merge(sure, inner), loose...)), len(loose), e.anchor}
+	return edge{lastOf(append(merge(sure, known[:k]), loose...)), len(loose), e.anchor}
+}
+
+// lengthTo returns the length of the part that ends with the last mark for which yes is true.
+func lengthTo(marks []uint64, yes func(uint64) bool) int {
+	n := len(marks)
+	for n > 0 && !yes(marks[n-1]) {
+		n--
+	}
+	return n
 }
 
 func shares(a, b []uint64) bool {

@@ -68,26 +68,26 @@ func (t *taken) place(left []int) place {
 			p.add(t.marks[i].At)
 		}
 	}
-	newest := uint64(0) // the mark of the last one that was returned
-	if n := len(t.fresh) - len(left); n > 0 {
-		newest = t.marks[t.fresh[n-1]].ID
+	fresh := make([]uint64, 0, len(t.fresh))
+	for _, i := range t.fresh[:len(t.fresh)-len(left)] {
+		fresh = append(fresh, t.marks[i].ID)
 	}
 	if t.inFront {
-		p.extendFront(t, known, left, newest)
+		p.extendFront(t, known, fresh, left)
 	} else {
-		p.extendBack(t, known, left, newest)
+		p.extendBack(t, known, fresh, left)
 	}
 	return p
 }
 
 // extendFront adds what is known of a page to the front of the piece. left are the new records that
 // were not returned yet.
-func (p *place) extendFront(t *taken, known []uint64, left []int, newest uint64) {
+func (p *place) extendFront(t *taken, known, fresh []uint64, left []int) {
 	if n := len(p.back.marks); n > 0 && n < ends { // the page may be older than the latest of the rest
 		p.back.marks = lastOf(merge(known, p.back.marks))
 	}
 	slices.Reverse(known)
-	p.front = p.front.extend(known, newest)
+	p.front = p.front.extend(known, fresh)
 	if n := len(known); n > 0 && p.front.outermost() == known[n-1] {
 		if p.head = t.offset; len(left) > 0 {
 			p.head += left[0] + 1
@@ -96,7 +96,7 @@ func (p *place) extendFront(t *taken, known []uint64, left []int, newest uint64)
 }
 
 // extendBack adds what is known of a page to the end of the piece.
-func (p *place) extendBack(t *taken, known []uint64, left []int, newest uint64) {
+func (p *place) extendBack(t *taken, known, fresh []uint64, left []int) {
 	p.ended = len(left) == 0 && (t.ends || p.ended && len(t.wanted) == 0)
 	p.head += t.moved()
 	p.total = cmp.Or(t.total, p.total)
@@ -108,10 +108,10 @@ func (p *place) extendBack(t *taken, known []uint64, left []int, newest uint64) 
 	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
-	p.back = p.back.extend(known, newest)
+	p.back = p.back.extend(known, fresh)
 	if shares(p.front.marks, known) || t.offset == 0 && len(t.before.last) == 0 {
 		slices.Reverse(known)
-		p.front = p.front.extend(known, 0)
+		p.front = p.front.extend(known, nil)
 	}
 }
 
