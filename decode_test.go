@@ -2,7 +2,6 @@ package epcclogs_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"math"
@@ -414,11 +413,7 @@ func TestByteOrderMark(t *testing.T) {
 func TestForeignEncodings(t *testing.T) {
 	latin := "{\"data\":[{\"id\":\"x\",\"body\":\"caf\xe9\"}]}"
 	wide := "{\x00\"\x00d\x00"
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	_, err := w.Write([]byte(wire.Page()))
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
+	packed := pack(t, []byte(wire.Page()))
 	for _, tt := range []struct {
 		body   string
 		header []string
@@ -427,7 +422,7 @@ func TestForeignEncodings(t *testing.T) {
 		{latin, []string{"Content-Type", "application/json; charset=ISO-8859-1"}, `its charset is "ISO-8859-1", and only UTF-8 can be read`},
 		{wire.Page(`{"id":"x","body":"café"}`), []string{"Content-Type", `text/plain; charset="windows-1252"`}, `its charset is "windows-1252", and only UTF-8 can be read`},
 		{wide, []string{"Content-Type", "application/json; charset=utf-16"}, `its charset is "utf-16", and only UTF-8 can be read: invalid character`},
-		{packed.String(), []string{"Content-Encoding", "gzip"}, `it is compressed, and the transport has not unpacked it (Content-Encoding "gzip"): invalid character`},
+		{packed, []string{"Content-Encoding", "gzip"}, `it is compressed, and the transport has not unpacked it (Content-Encoding "gzip"): invalid character`},
 		{"\x0b\x02\x80", []string{"Content-Encoding", "br"}, `(Content-Encoding "br"): invalid character`},
 	} {
 		s, err := fail(t, wire.OK(tt.body, tt.header...))
@@ -435,8 +430,8 @@ func TestForeignEncodings(t *testing.T) {
 		require.ErrorContains(t, err, tt.want)
 		assert.Len(t, s.Sent(), 1)
 	}
-	s := wire.Steps(wire.OK(packed.String(), "Content-Encoding", "gzip"))
-	err = call(t.Context(), clientOf(t, s, epcclogs.WithClientCredentials("id", "secret")))
+	s := wire.Steps(wire.OK(packed, "Content-Encoding", "gzip"))
+	err := call(t.Context(), clientOf(t, s, epcclogs.WithClientCredentials("id", "secret")))
 	require.ErrorContains(t, err, `(Content-Encoding "gzip")`)
 
 	// These are read.

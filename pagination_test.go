@@ -366,20 +366,20 @@ func TestDrainBrokenServers(t *testing.T) {
 
 // Counts that stopped at a cap, or came from a cache, do not end a list.
 func TestCountsThatAreTooSmall(t *testing.T) {
-	const size = 12_000
+	const size = 2400
 	capped := func(write func(wire.Question) string) func(wire.Question) string {
 		return func(q wire.Question) string {
-			q.Total = 10_000
+			q.Total = 1000
 			return write(q)
 		}
 	}
 	for name, write := range map[string]func(wire.Question) string{
-		"page 100 of 10": func(q wire.Question) string {
+		"page 24 of 10": func(q wire.Question) string {
 			return q.With(`"meta":{"limit":%d,"offset":%d,"current":%d,"total":10}`, q.Limit, q.Offset, q.Offset/q.Limit+1)
 		},
-		"100 pages":      capped(func(q wire.Question) string { return q.With(`"meta":{%s}`, q.Count(q.Limit)) }),
-		"10,000 records": capped(func(q wire.Question) string { return q.With(`"results":{"total":%d}`, q.Total) }),
-		"both":           capped(wire.Envelopes["meta"]),
+		"10 pages":      capped(func(q wire.Question) string { return q.With(`"meta":{%s}`, q.Count(q.Limit)) }),
+		"1,000 records": capped(func(q wire.Question) string { return q.With(`"results":{"total":%d}`, q.Total) }),
+		"both":          capped(wire.Envelopes["meta"]),
 	} {
 		for _, n := range []int{1, 4} {
 			list := wire.List{All: wire.Records(0, size), Write: write}

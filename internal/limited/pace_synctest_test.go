@@ -55,9 +55,9 @@ type store struct {
 // told nothing, in virtual time.
 func TestPace(t *testing.T) {
 	rows := []listing{
-		{limiter: "sliding count, 10 s", rate: 60, pages: 20_000, used: 0.92, refused: 0.013},
-		{limiter: "fixed window, 1 s", rate: 60, pages: 10_000, jitter: 10 * time.Millisecond, used: 0.92, refused: 0.013},
-		{limiter: "bucket of R/10", rate: 60, pages: 20_000, tenant: true, used: 0.80, refused: 0.025},
+		{limiter: "sliding count, 10 s", rate: 60, pages: 8000, used: 0.92, refused: 0.013},
+		{limiter: "fixed window, 1 s", rate: 60, pages: 5000, jitter: 10 * time.Millisecond, used: 0.92, refused: 0.013},
+		{limiter: "bucket of R/10", rate: 60, pages: 8000, tenant: true, used: 0.80, refused: 0.025},
 	}
 	for _, name := range kinds {
 		rows = append(rows, listing{limiter: name, rate: 60, pages: 2000, used: 0.80, refused: 0.025})
