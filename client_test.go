@@ -57,8 +57,7 @@ func over(transport http.RoundTripper) epcclogs.Option {
 
 // call makes one call, GET /v2/integrations.
 func call(ctx context.Context, c *epcclogs.Client) error {
-	_, err := c.ListIntegrations(ctx, nil)
-	return err
+	return errorOf(c.ListIntegrations(ctx, nil))
 }
 
 // begin starts a call, and returns where its error arrives.
@@ -68,60 +67,34 @@ func begin(ctx context.Context, c *epcclogs.Client) <-chan error {
 	return ended
 }
 
+// errorOf drops what a call returns beside its error.
+func errorOf[T any](_ T, err error) error { return err }
+
 // Every id, page and context that is refused, by every call that takes one.
 func TestCallsRefuse(t *testing.T) {
 	s := wire.Steps(wire.OK(wire.Page()))
 	c := clientOf(t, s)
-	type list func(ctx context.Context, id string, opts *epcclogs.ListOptions) error
+	type (
+		ctx  = context.Context
+		opts = *epcclogs.ListOptions
+		list func(ctx, string, opts) error
+	)
 	calls := map[string]list{
-		"ListIntegrationLogs": func(ctx context.Context, id string, opts *epcclogs.ListOptions) error {
-			_, err := c.ListIntegrationLogs(ctx, id, opts)
-			return err
-		},
-		"ListJobLogs integration": func(ctx context.Context, id string, opts *epcclogs.ListOptions) error {
-			_, err := c.ListJobLogs(ctx, id, "job", opts)
-			return err
-		},
-		"ListJobLogs job": func(ctx context.Context, id string, opts *epcclogs.ListOptions) error {
-			_, err := c.ListJobLogs(ctx, integration, id, opts)
-			return err
-		},
-		"ListIntegrationJobs": func(ctx context.Context, id string, opts *epcclogs.ListOptions) error {
-			_, err := c.ListIntegrationJobs(ctx, id, opts)
-			return err
-		},
-		"IntegrationLogs": func(ctx context.Context, id string, opts *epcclogs.ListOptions) error {
-			return exhaust(ctx, c.IntegrationLogs(id, opts))
-		},
-		"JobLogs integration": func(ctx context.Context, id string, opts *epcclogs.ListOptions) error {
-			return exhaust(ctx, c.JobLogs(id, "job", opts))
-		},
-		"JobLogs job": func(ctx context.Context, id string, opts *epcclogs.ListOptions) error {
-			return exhaust(ctx, c.JobLogs(integration, id, opts))
-		},
-		"IntegrationJobs": func(ctx context.Context, id string, opts *epcclogs.ListOptions) error {
-			return exhaust(ctx, c.IntegrationJobs(id, opts))
-		},
+		"ListIntegrationLogs":     func(ctx ctx, id string, o opts) error { return errorOf(c.ListIntegrationLogs(ctx, id, o)) },
+		"ListJobLogs integration": func(ctx ctx, id string, o opts) error { return errorOf(c.ListJobLogs(ctx, id, "job", o)) },
+		"ListJobLogs job":         func(ctx ctx, id string, o opts) error { return errorOf(c.ListJobLogs(ctx, integration, id, o)) },
+		"ListIntegrationJobs":     func(ctx ctx, id string, o opts) error { return errorOf(c.ListIntegrationJobs(ctx, id, o)) },
+		"IntegrationLogs":         func(ctx ctx, id string, o opts) error { return exhaust(ctx, c.IntegrationLogs(id, o)) },
+		"JobLogs integration":     func(ctx ctx, id string, o opts) error { return exhaust(ctx, c.JobLogs(id, "job", o)) },
+		"JobLogs job":             func(ctx ctx, id string, o opts) error { return exhaust(ctx, c.JobLogs(integration, id, o)) },
+		"IntegrationJobs":         func(ctx ctx, id string, o opts) error { return exhaust(ctx, c.IntegrationJobs(id, o)) },
 	}
-	get := func(ctx context.Context, id string, _ *epcclogs.ListOptions) error {
-		_, err := c.GetIntegration(ctx, id)
-		return err
-	}
+	get := func(ctx ctx, id string, _ opts) error { return errorOf(c.GetIntegration(ctx, id)) }
 	lists := map[string]list{
-		"ListStoreLogs": func(ctx context.Context, _ string, opts *epcclogs.ListOptions) error {
-			_, err := c.ListStoreLogs(ctx, opts)
-			return err
-		},
-		"ListIntegrations": func(ctx context.Context, _ string, opts *epcclogs.ListOptions) error {
-			_, err := c.ListIntegrations(ctx, opts)
-			return err
-		},
-		"StoreLogs": func(ctx context.Context, _ string, opts *epcclogs.ListOptions) error {
-			return exhaust(ctx, c.StoreLogs(opts))
-		},
-		"Integrations": func(ctx context.Context, _ string, opts *epcclogs.ListOptions) error {
-			return exhaust(ctx, c.Integrations(opts))
-		},
+		"ListStoreLogs":    func(ctx ctx, _ string, o opts) error { return errorOf(c.ListStoreLogs(ctx, o)) },
+		"ListIntegrations": func(ctx ctx, _ string, o opts) error { return errorOf(c.ListIntegrations(ctx, o)) },
+		"StoreLogs":        func(ctx ctx, _ string, o opts) error { return exhaust(ctx, c.StoreLogs(o)) },
+		"Integrations":     func(ctx ctx, _ string, o opts) error { return exhaust(ctx, c.Integrations(o)) },
 	}
 	ids := []string{
 		"", ".", "..", "a/b", "/", `a\b`, "a b", " ", "a.b", "a%2Fb", "a?b", "a#b", "a:b", "a@b", "a+b", "a\nb", "a\x00",
