@@ -23,13 +23,8 @@ import (
 	"github.com/epcclogs/epcclogs/epcclogstest"
 )
 
-// kills is how often the program is killed at each list.
-func kills() int {
-	if testing.Short() {
-		return 3 // once at each of the moments of program.kill
-	}
-	return 10
-}
+// kills is how often the program is killed at each list: once at each of the moments of program.kill.
+const kills = 3
 
 // longLogs take the program a while to write, so that it can be killed at it.
 func longLogs(id string) []epcclogs.IntegrationLog {
@@ -138,8 +133,8 @@ func killWhileTheListStands(t *testing.T, binary, format string, envelope epcclo
 
 	path := filepath.Join(t.TempDir(), "killed")
 	killed, more := 0, 0
-	for range kills() {
-		if p.kill(t, path, len(want)/kills(), func() {}) {
+	for range kills {
+		if p.kill(t, path, len(want)/kills, func() {}) {
 			killed++
 		}
 		require.True(t, strings.HasPrefix(want, readFile(t, path)), "what is in the file is right, if not whole")
@@ -151,7 +146,7 @@ func killWhileTheListStands(t *testing.T, binary, format string, envelope epcclo
 	if want != readFile(t, path) { // too long to be shown
 		t.Error("the file differs from that of an undisturbed run")
 	}
-	t.Logf("killed %d times of %d, %d times with more in the file than the place says", killed, kills(), more)
+	t.Logf("killed %d times of %d, %d times with more in the file than the place says", killed, kills, more)
 	assert.Positive(t, killed)
 }
 
@@ -180,7 +175,7 @@ func killWhileTheListMoves(t *testing.T, binary string, order ...epcclogstest.Op
 	// At first all records are new to the file, and then those of each round.
 	for range 2 {
 		list.let(true)
-		for range kills() {
+		for range kills {
 			list.add(100)
 			if p.kill(t, path, 100_000, list.move) {
 				killed++
@@ -208,7 +203,7 @@ func killWhileTheListMoves(t *testing.T, binary string, order ...epcclogstest.Op
 		t.Errorf("%d records are lost, among them %s and %s", len(lost), lost[0], lost[len(lost)-1])
 	}
 	t.Logf("killed %d times of %d; %d records arrived, %d expired, %d are in the file",
-		killed, 2*kills(), list.arrived, list.expired, len(times))
+		killed, 2*kills, list.arrived, list.expired, len(times))
 	assert.Positive(t, killed)
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
-var long = flag.Bool("pace.long", false, "also read lists of 20,000 pages, at 25, 60 and 100 requests a second")
+var long = flag.Bool("pace.long", false, "also read lists of 20,000 pages, at 25, 60 and 100 requests a second, and two with jitter and another client")
 
 const (
 	perPage = 4                     // records that are new in a page
@@ -54,13 +54,16 @@ type store struct {
 // TestPace reads lists from stores with limiters of all kinds, of which the client is
 // told nothing, in virtual time.
 func TestPace(t *testing.T) {
-	rows := []listing{
-		{limiter: "sliding count, 10 s", rate: 60, pages: 8000, used: 0.92, refused: 0.013},
-		{limiter: "fixed window, 1 s", rate: 60, pages: 5000, jitter: 10 * time.Millisecond, used: 0.92, refused: 0.013},
-		{limiter: "bucket of R/10", rate: 60, pages: 8000, tenant: true, used: 0.80, refused: 0.025},
+	var rows []listing
+	if *long {
+		rows = []listing{
+			{limiter: "sliding count, 10 s", rate: 60, pages: 20_000, used: 0.92, refused: 0.013},
+			{limiter: "fixed window, 1 s", rate: 60, pages: 10_000, jitter: 10 * time.Millisecond, used: 0.92, refused: 0.013},
+			{limiter: "bucket of R/10", rate: 60, pages: 20_000, tenant: true, used: 0.80, refused: 0.025},
+		}
 	}
 	for _, name := range kinds {
-		rows = append(rows, listing{limiter: name, rate: 60, pages: 2000, used: 0.80, refused: 0.025})
+		rows = append(rows, listing{limiter: name, rate: 60, pages: 1000, used: 0.75, refused: 0.03})
 		for _, rate := range []float64{25, 60, 100} {
 			if *long {
 				rows = append(rows, listing{limiter: name, rate: rate, pages: 20_000, used: 0.92, refused: 0.013})
