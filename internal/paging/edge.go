@@ -27,6 +27,7 @@ func (e edge) extend(known, fresh []uint64) edge {
 	sure, loose := e.marks[:len(e.marks)-e.loose], e.marks[len(e.marks)-e.loose:]
 	k := lengthTo(known, func(id uint64) bool { return slices.Contains(sure, id) })
 	if len(sure) == 0 || k > 0 && known[k-1] == sure[len(sure)-1] {
+		loose = slices.DeleteFunc(slices.Clone(loose), func(id uint64) bool { return slices.Contains(known[:k], id) })
 		return edge{marks: lastOf(append(merge(sure, known[:k]), merge(known[k:], loose)...))}
 	}
 	n := max(k, lengthTo(known, func(id uint64) bool { return !slices.Contains(fresh, id) && !slices.Contains(loose, id) }))
