@@ -33,7 +33,7 @@ func Connect(id string, start func() *epcclogstest.Server, opts ...epcclogs.Opti
 		s.Embedded = start()
 		opts = append([]epcclogs.Option{
 			epcclogs.WithBaseURL(s.Embedded.URL),
-			epcclogs.WithToken("not-a-real-token"),
+			epcclogs.WithClientCredentials("not-a-real-id", "not-a-real-secret"),
 		}, opts...)
 		s.Client, err = epcclogs.NewClient(opts...)
 	}
