@@ -15,9 +15,9 @@ import (
 	"github.com/epcclogs/epcclogs"
 )
 
-// add adds a finding. seen and args are a format; relied says whether the library relies on it.
-func (d *doctor) add(what, relied string, surprise bool, seen string, args ...any) {
-	d.findings = append(d.findings, finding{what, fmt.Sprintf(seen, args...), surprise, relied})
+// add adds a finding of a list. seen and args are a format; relied says whether the library relies on it.
+func (d *doctor) add(of, what, relied string, surprise bool, seen string, args ...any) {
+	d.findings = append(d.findings, finding{of, what, fmt.Sprintf(seen, args...), surprise, relied})
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -27,10 +27,10 @@ func (d *doctor) judge(name string, s *sample, err error) {
 	s.name = name
 	d.form(name)
 	if err != nil {
-		d.add(name, "yes", true, "%s", describe(err))
+		d.add(name, "pages", "yes", true, "%s", describe(err))
 	}
 	if len(s.records()) == 0 {
-		d.add(name, "no", false, "no records")
+		d.add(name, "records", "no", false, "none")
 		return
 	}
 	d.lengths(s)
@@ -52,31 +52,31 @@ func (d *doctor) form(name string) {
 	}
 	if len(forms) > 0 {
 		known := len(forms) == 1 && slices.Contains([]string{formMeta, formLinks, formNested, formBare}, forms[0])
-		d.add(name+": form", "no, each of the four is read", !known, "%s", strings.Join(forms, "; also "))
+		d.add(name, "form", "no, each of the four is read", !known, "%s", strings.Join(forms, "; also "))
 	}
 }
 
 func (d *doctor) lengths(s *sample) {
-	what, relied := s.name+": longest page", "no, pages may be shorter than was asked for"
+	what, relied := "longest page", "no, pages may be shorter than was asked for"
 	n := s.clamp()
 	switch meta := s.pages[0].meta; {
 	case n == 0:
-		d.add(what, relied, false, "not known, the list has only %d", s.pages[0].length())
+		d.add(s.name, what, relied, false, "not known, the list has only %d", s.pages[0].length())
 	case meta == nil || n == full:
-		d.add(what, relied, n != full, "%d", n)
+		d.add(s.name, what, relied, n != full, "%d", n)
 	case meta.Limit == n:
-		d.add(what, relied, true, "%d, and the answer says so", n)
+		d.add(s.name, what, relied, true, "%d, and the answer says so", n)
 	default:
-		d.add(what, relied, true, "%d, but the answer says %d", n, meta.Limit)
+		d.add(s.name, what, relied, true, "%d, but the answer says %d", n, meta.Limit)
 	}
 	if s.short != nil && n > 0 {
-		d.add(s.name+": page without page[limit]", "no", false, "%d", s.short.length())
+		d.add(s.name, "page without page[limit]", "no", false, "%d", s.short.length())
 	}
 }
 
 // counts compares the count of records with the end of the list, and with each page.
 func (d *doctor) counts(s *sample) {
-	what, relied := s.name+": count", "yes, to ask for fewer pages; a wrong one costs requests"
+	what, relied := "count", "yes, to ask for fewer pages; a wrong one costs requests"
 	first, wrong := s.pages[0].total, 0
 	for _, p := range s.pages {
 		if p.length() > 0 && p.total >= 0 && p.total < p.end() {
@@ -89,15 +89,15 @@ func (d *doctor) counts(s *sample) {
 	}
 	switch {
 	case first < 0:
-		d.add(what, relied, false, "none is sent")
+		d.add(s.name, what, relied, false, "none is sent")
 	case wrong > 0:
-		d.add(what, relied, true, "too small: %d pages go on behind it", wrong)
+		d.add(s.name, what, relied, true, "too small: %d pages go on behind it", wrong)
 	case last == nil:
-		d.add(what, relied, false, "not contradicted, but the end of the list was not reached")
+		d.add(s.name, what, relied, false, "not contradicted, but the end of the list was not reached")
 	case last.total != last.end():
-		d.add(what, relied, true, "wrong: it says %d, and the list ends at %d", last.total, last.end())
+		d.add(s.name, what, relied, true, "wrong: it says %d, and the list ends at %d", last.total, last.end())
 	default:
-		d.add(what, relied, false, "true")
+		d.add(s.name, what, relied, false, "true")
 	}
 }
 
@@ -128,7 +128,7 @@ func (d *doctor) numbers(s *sample) {
 		}
 	}
 	seen := cmp.Or(strings.Join(names, ", "), "none")
-	d.add(s.name+": wrong members of meta", "hardly, total and current tell whether more follows", len(names) > 0, "%s", seen)
+	d.add(s.name, "wrong members of meta", "hardly, total and current tell whether more follows", len(names) > 0, "%s", seen)
 }
 
 // links checks whether each page but the last one has a link to the next page.
@@ -152,7 +152,7 @@ func (d *doctor) links(s *sample) {
 			elsewhere++
 		}
 	}
-	d.add(s.name+": links to the next page", "yes, that none means the end; where they point to is not used", missing+more > 0,
+	d.add(s.name, "links to the next page", "yes, that none means the end; where they point to is not used", missing+more > 0,
 		"%d missing, %d on the last page, %d to another offset than that of the next record", missing, more, elsewhere)
 }
 
@@ -168,22 +168,22 @@ func offsetOf(link string) string {
 // starts judges pages that begin between two pages, and a page that was got twice.
 func (d *doctor) starts(s *sample) {
 	if s.between != nil {
-		what, relied := s.name+": pages that begin between two", "yes, each page begins with the last known record"
+		what, relied := "pages that begin between two", "yes, each page begins with the last known record"
 		switch first := s.pages[0]; {
 		case startsWith(first, 7, s.between) || s.again != nil && startsWith(s.again, 7, s.between):
-			d.add(what, relied, false, "right")
+			d.add(s.name, what, relied, false, "right")
 		case s.rounded != nil && startsWith(first, 0, s.rounded):
-			d.add(what, relied, true, "no, the offset is ignored")
+			d.add(s.name, what, relied, true, "no, the offset is ignored")
 		case startsWith(first, 0, s.between):
-			d.add(what, relied, true, "no, the offset is rounded to whole pages")
+			d.add(s.name, what, relied, true, "no, the offset is rounded to whole pages")
 		default:
-			d.add(what, relied, true, "other records than those at these places of the first page")
+			d.add(s.name, what, relied, true, "other records than those at these places of the first page")
 		}
 	}
 	if s.again != nil {
 		moved, same := reordered(s.pages[0].records, s.again.records)
 		seen := map[bool]string{true: "in the same order", false: "in another order"}[same]
-		d.add(s.name+": first page once more", "yes, records that stay keep their order", !same, "%s, %d records of %d are new", seen, moved, s.again.length())
+		d.add(s.name, "first page once more", "yes, records that stay keep their order", !same, "%s, %d records of %d are new", seen, moved, s.again.length())
 	}
 }
 
@@ -207,48 +207,46 @@ func reordered(a, b []record) (fresh int, same bool) {
 
 // ids judges what tells records apart.
 func (d *doctor) ids(s *sample) {
-	repeated, unread := 0, 0
-	keys := make(map[string]int)                       // of each id
-	known, all := make(map[string]bool), []record(nil) // without those that moved to another page
+	repeated, unread, all := 0, 0, s.records()
 	for _, p := range s.pages {
 		unread += p.unread
-		here := make(map[string]bool)
+		keys := make(map[string]bool)
 		for _, r := range p.records {
-			if here[r.key] {
-				repeated++
-			}
-			if here[r.key] = true; !known[r.key] {
-				known[r.key], keys[r.id], all = true, keys[r.id]+1, append(all, r)
-			}
+			repeated += bit(keys[r.key])
+			keys[r.key] = true
 		}
 	}
-	shared := len(all) - len(keys)
-	d.add(s.name+": ids", "no, Key has more than the id", shared > 0, "%d of %d records have the id of another one", shared, len(all))
-	d.add(s.name+": keys", "yes, Key tells records apart", repeated > 0, "%d records have the key of another one on their page", repeated)
-	d.add(s.name+": records that cannot be read", "yes, a record has an id, and members of the documented types", unread > 0, "%d", unread)
+	ids := make(map[string]bool)
+	for _, r := range all {
+		ids[r.id] = true
+	}
+	shared := len(all) - len(ids)
+	d.add(s.name, "ids", "no, Key has more than the id", shared > 0, "%d of %d records have the id of another one", shared, len(all))
+	d.add(s.name, "keys", "yes, Key tells records apart", repeated > 0, "%d records have the key of another one on their page", repeated)
+	d.add(s.name, "records that cannot be read", "yes, a record has an id, and members of the documented types", unread > 0, "%d", unread)
 	if s.name == integrations || s.name == integrationJobs {
 		return
 	}
-	d.without(s.name+": records without a job", "a little, Key has the job", all, func(r record) bool { return r.job == "" })
-	d.without(s.name+": records without an integration", "a little, Key has the integration", all, func(r record) bool { return r.integration == "" })
-	d.without(s.name+": records without a creation time", "yes, Since and CaughtUp need it", all, func(r record) bool { return r.at.IsZero() })
+	d.without(s.name, "records without a job", "a little, Key has the job", all, func(r record) bool { return r.job == "" })
+	d.without(s.name, "records without an integration", "a little, Key has the integration", all, func(r record) bool { return r.integration == "" })
+	d.without(s.name, "records without a creation time", "yes, Since and CaughtUp need it", all, func(r record) bool { return r.at.IsZero() })
 }
 
 // without adds how many records lack something.
-func (d *doctor) without(what, relied string, all []record, lacks func(record) bool) {
+func (d *doctor) without(of, what, relied string, all []record, lacks func(record) bool) {
 	n := 0
 	for _, r := range all {
 		if lacks(r) {
 			n++
 		}
 	}
-	d.add(what, relied, n > 0, "%d of %d", n, len(all))
+	d.add(of, what, relied, n > 0, "%d of %d", n, len(all))
 }
 
 // belongs judges whether a list has only its own records.
 func (d *doctor) belongs(s *sample, own func(record) bool) {
 	if all := s.records(); len(all) > 0 {
-		d.without(s.name+": records of others", "no", all, func(r record) bool { return !own(r) })
+		d.without(s.name, "records of others", "no", all, func(r record) bool { return !own(r) })
 	}
 }
 
@@ -269,18 +267,18 @@ func (d *doctor) order(s *sample) {
 	if s.name == integrations || s.name == integrationJobs || s.name == jobLogs {
 		return
 	}
-	what, relied := s.name+": order of creation times", "yes, for Since; other lists are read in any order"
+	what, relied := "order of creation times", "yes, for Since; other lists are read in any order"
 	switch {
 	case up+down == 0:
-		d.add(what, relied, len(s.records()) > 1, "cannot be told")
+		d.add(s.name, what, relied, len(s.records()) > 1, "cannot be told")
 		return
 	case min(up, down) > (up+down)/4:
-		d.add(what, relied, true, "neither rises nor falls")
+		d.add(s.name, what, relied, true, "neither rises nor falls")
 		return
 	case up > down:
-		d.add(what, relied, false, "rises, the newest are at the end")
+		d.add(s.name, what, relied, false, "rises, the newest are at the end")
 	default:
-		d.add(what, relied, false, "falls, the newest come first")
+		d.add(s.name, what, relied, false, "falls, the newest come first")
 	}
 	most, some := 0, 0
 	for _, p := range s.pages {
@@ -288,7 +286,7 @@ func (d *doctor) order(s *sample) {
 			most, some = max(most, n), some+bit(n > 0)
 		}
 	}
-	d.add(s.name+": late records", "yes, up to 16 places off for Resume and 32 for Since", most > late, "%d, at most %d places off", some, most)
+	d.add(s.name, "late records", "yes, up to 16 places off for Resume and 32 for Since", most > late, "%d, at most %d places off", some, most)
 }
 
 func bit(yes bool) int {
@@ -316,14 +314,14 @@ func newer(records []record, rising bool) []int {
 
 // reach finds out up to which offset the list answers.
 func (d *doctor) reach(ctx context.Context, l list, s *sample) {
-	what, relied := l.name+": offsets", "no, but behind a refused one nothing can be read"
+	what, relied := "offsets", "no, but behind a refused one nothing can be read"
 	if len(s.records()) == 0 || s.ignores() {
 		d.skip("which offsets are refused")
 		return
 	}
 	answered, refused, refusal := 0, 1<<30, error(nil)
-	if s.refused != nil {
-		refused, refusal = s.refused.Offset, s.refusal
+	if s.refusal != nil {
+		refused, refusal = s.refused, s.refusal
 	}
 	for _, p := range s.pages {
 		answered = max(answered, p.Offset)
@@ -338,29 +336,32 @@ func (d *doctor) reach(ctx context.Context, l list, s *sample) {
 		switch {
 		case refuses(err):
 			refused, refusal = next, err
+		case err != nil && refusal != nil:
+			d.add(l.name, what, relied, refused <= 10_000, "up to %d at least, %d is refused; %s", answered, refused, describe(err))
+			return
 		case err != nil:
-			d.add(what, relied, true, "up to %d; %s", answered, describe(err))
+			d.add(l.name, what, relied, !errors.Is(err, errSpent), "up to %d at least; %s", answered, describe(err))
 			return
 		default:
 			answered = next
 		}
 	}
 	if refusal == nil {
-		d.add(what, relied, false, "up to %d at least", answered)
+		d.add(l.name, what, relied, false, "up to %d at least", answered)
 		return
 	}
 	var status *epcclogs.APIError
 	tidy := errors.As(refusal, &status) && status.StatusCode < 500 && status.StatusCode != http.StatusNotFound
-	d.add(what, relied, answered < 10_000, "up to %d", answered)
-	d.add(l.name+": refusal of higher offsets", "yes, a status 4xx but 401, 403, 404 is taken as one", !tidy, "%s", describe(refusal))
+	d.add(l.name, what, relied, answered < 10_000, "up to %d", answered)
+	d.add(l.name, "refusal of higher offsets", "yes, a status 4xx but 401, 403, 404 is taken as one", !tidy, "%s", describe(refusal))
 }
 
-// sinceRequests is how many requests may be sent to read the last 24 hours.
-const sinceRequests = 20
+// sinceRequests is how many requests are kept to read the last 24 hours.
+const sinceRequests = 16
 
 // since reads the logs of the last 24 hours, or some of them.
 func (d *doctor) since(ctx context.Context) {
-	d.trace.left = min(d.trace.left, sinceRequests)
+	d.trace.left = most - d.trace.sent
 	before, records := d.trace.sent, 0
 	var end error
 	for p, err := range d.client.StoreLogs(nil).Since(time.Now().Add(-24 * time.Hour)).Pages(ctx) {
@@ -372,10 +373,10 @@ func (d *doctor) since(ctx context.Context) {
 	what, relied, cost := "Since(24 hours ago)", "no, it is a cost", d.trace.sent-before
 	switch {
 	case end == nil:
-		d.add(what, relied, false, "%d requests for %d logs", cost, records)
+		d.add(storeLogs, what, relied, false, "%d requests for %d logs", cost, records)
 	case errors.Is(end, errSpent):
-		d.add(what, relied, false, "%d requests for the first %d logs, then it was left", cost, records)
+		d.add(storeLogs, what, relied, false, "%d requests for the first %d logs, then it was left", cost, records)
 	default:
-		d.add(what, relied, true, "%d requests for the first %d logs, then: %s", cost, records, describe(end))
+		d.add(storeLogs, what, relied, true, "%d requests for the first %d logs, then: %s", cost, records, describe(end))
 	}
 }

@@ -21,9 +21,9 @@ type doctor struct {
 
 // finding is what was seen of one thing. No text of it comes from a record.
 type finding struct {
-	what, seen string
-	surprise   bool
-	relied     string // whether the library relies on it
+	of, what, seen string // of a list, or of traffic
+	surprise       bool
+	relied         string // whether the library relies on it
 }
 
 // full is the length of the longest page that the API documents.
@@ -55,21 +55,15 @@ type record struct {
 func (p *page) length() int { return len(p.records) + p.unread }
 func (p *page) end() int    { return p.Offset + p.length() }
 
-// listOf returns a list that gets its pages with get.
-func listOf[T any](name string, get func(context.Context, *epcclogs.ListOptions) (*epcclogs.Page[T], error), read func(T) record) list {
+// listOf returns a list that gets its pages with get, which sends through t.
+func listOf[T any](t *trace, name string, get func(context.Context, *epcclogs.ListOptions) (*epcclogs.Page[T], error), read func(T) record) list {
 	return list{name, func(ctx context.Context, opts *epcclogs.ListOptions) (*page, error) {
 		got, err := get(ctx, opts)
 		if got == nil {
 			return nil, err
 		}
 		p := &page{ListOptions: *opts, meta: got.Meta, total: -1, links: got.Links}
-		var unreadable *epcclogs.DecodeError
-		if errors.As(err, &unreadable) {
-			p.unread = 1 // or more: only their number in the sum is not known
-			if joined, ok := unreadable.Err.(interface{ Unwrap() []error }); ok {
-				p.unread = len(joined.Unwrap())
-			}
-		}
+		p.unread = t.notes[len(t.notes)-1].records - len(got.Data)
 		if got.Results != nil {
 			p.total = got.Results.Total
 		}
@@ -86,15 +80,16 @@ func readLog(l epcclogs.IntegrationLog) record {
 
 // look looks at everything. Its error is one without which nothing can be said.
 func (d *doctor) look(ctx context.Context) error {
-	all := listOf(integrations, d.client.ListIntegrations, func(in epcclogs.Integration) record {
+	all := listOf(d.trace, integrations, d.client.ListIntegrations, func(in epcclogs.Integration) record {
 		return record{key: in.ID, id: in.ID, at: in.Meta.Timestamps.CreatedAt}
 	})
+	d.trace.left = most - sinceRequests
 	hooks, err := d.sample(ctx, all, false)
 	if err != nil && d.trace.answered() == 0 || errors.Is(err, epcclogs.ErrUnauthorized) || errors.Is(err, epcclogs.ErrForbidden) {
 		return err
 	}
 	d.judge(all.name, hooks, err)
-	logs := listOf(storeLogs, d.client.ListStoreLogs, readLog)
+	logs := listOf(d.trace, storeLogs, d.client.ListStoreLogs, readLog)
 	whole, err := d.sample(ctx, logs, true)
 	d.judge(logs.name, whole, err)
 	if id := busiest(hooks, whole); id != "" {
@@ -104,19 +99,26 @@ func (d *doctor) look(ctx context.Context) error {
 	}
 	d.reach(ctx, logs, whole)
 	d.since(ctx)
-	d.traffic()
+	d.summary()
 	return ctx.Err()
 }
 
 // busiest returns the id of an integration that has many logs.
 func busiest(hooks, whole *sample) (id string) {
 	count := make(map[string]int)
+	var ids []string
+	for _, r := range hooks.records() {
+		ids = append(ids, r.id)
+	}
 	for _, r := range whole.records() {
 		count[r.integration]++
+		if len(hooks.pages) == 0 {
+			ids = append(ids, r.integration)
+		}
 	}
-	for _, r := range hooks.records() {
-		if id == "" || count[r.id] > count[id] {
-			id = r.id
+	for _, next := range ids {
+		if id == "" || count[next] > count[id] {
+			id = next
 		}
 	}
 	return id
@@ -124,13 +126,13 @@ func busiest(hooks, whole *sample) (id string) {
 
 // integration looks at the lists of one integration.
 func (d *doctor) integration(ctx context.Context, id string) {
-	logs := listOf(integrationLogs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationLog], error) {
+	logs := listOf(d.trace, integrationLogs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationLog], error) {
 		return d.client.ListIntegrationLogs(ctx, id, opts)
 	}, readLog)
 	s, err := d.sample(ctx, logs, false)
 	d.judge(logs.name, s, err)
 	d.belongs(s, func(r record) bool { return r.integration == id })
-	jobs := listOf(integrationJobs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationJob], error) {
+	jobs := listOf(d.trace, integrationJobs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationJob], error) {
 		return d.client.ListIntegrationJobs(ctx, id, opts)
 	}, func(j epcclogs.IntegrationJob) record { return record{key: j.ID, id: j.ID} })
 	j, err := d.sample(ctx, jobs, false)
@@ -140,12 +142,13 @@ func (d *doctor) integration(ctx context.Context, id string) {
 		return
 	}
 	job := j.records()[0].id
-	attempts := listOf(jobLogs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationLog], error) {
+	attempts := listOf(d.trace, jobLogs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationLog], error) {
 		return d.client.ListJobLogs(ctx, id, job, opts)
 	}, readLog)
 	p, err := attempts.get(ctx, &epcclogs.ListOptions{Limit: full})
-	d.judge(attempts.name, &sample{pages: pagesOf(p)}, err)
-	d.belongs(&sample{name: attempts.name, pages: pagesOf(p)}, func(r record) bool { return r.integration == id && r.job == job })
+	a := &sample{pages: pagesOf(p)}
+	d.judge(attempts.name, a, err)
+	d.belongs(a, func(r record) bool { return r.integration == id && r.job == job })
 }
 
 func (d *doctor) skip(names ...string) { d.skipped = append(d.skipped, names...) }
@@ -159,7 +162,7 @@ type sample struct {
 	between *page // 10 records from offset 7
 	rounded *page // 10 records from offset 10
 	last    *page // the one that ends the list; nil if not found
-	refused *page // one that was refused, if any
+	refused int   // an offset, if refusal is not nil
 	refusal error
 }
 
@@ -167,10 +170,15 @@ func pagesOf(pages ...*page) []*page {
 	return slices.DeleteFunc(pages, func(p *page) bool { return p == nil })
 }
 
-// records returns the records of all pages.
+// records returns the records of all pages. One that has moved to another page is returned once.
 func (s *sample) records() (all []record) {
+	known := make(map[string]bool)
 	for _, p := range s.pages {
-		all = append(all, p.records...)
+		for _, r := range p.records {
+			if !known[r.key] {
+				known[r.key], all = true, append(all, r)
+			}
+		}
 	}
 	return all
 }
@@ -242,15 +250,18 @@ func (d *doctor) sample(ctx context.Context, l list, deep bool) (*sample, error)
 // halves. It adds the pages before it.
 func (s *sample) end(get func(limit, offset int) (*page, error)) error {
 	lo := s.pages[len(s.pages)-1]
-	hi, next := 1<<30, 2*lo.end()
-	if total := s.pages[0].total; total > 0 {
+	hi, next, total := 1<<30, 2*lo.end(), s.pages[0].total
+	if total > 0 {
 		next = max(lo.end(), total-s.clamp()/2)
 	}
-	for range 24 {
+	for range 16 {
 		p, err := get(full, next)
 		switch {
 		case refuses(err):
-			s.refused, s.refusal, hi = &page{ListOptions: epcclogs.ListOptions{Offset: next}}, err, next
+			s.refused, s.refusal, hi = next, err, next
+			if total > 0 {
+				return nil
+			}
 		case err != nil:
 			return err
 		case p.length() == 0:
@@ -265,13 +276,13 @@ func (s *sample) end(get func(limit, offset int) (*page, error)) error {
 			next = max(lo.end(), (lo.end()+hi-s.clamp())/2)
 		}
 	}
-	if s.refused != nil && lo.end() >= s.refused.Offset {
+	if s.refusal != nil && lo.end() >= s.refused {
 		return nil
 	}
 	p, err := get(full, lo.end()) // a short page may have more behind it
 	switch {
 	case refuses(err):
-		s.refused, s.refusal = &page{ListOptions: epcclogs.ListOptions{Offset: lo.end()}}, err
+		s.refused, s.refusal = lo.end(), err
 		return nil
 	case err != nil:
 		return err

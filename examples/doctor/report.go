@@ -10,10 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/epcclogs/epcclogs"
 )
+
+// traffic is what findings are of that belong to no list.
+const traffic = "all requests"
 
 // answered returns how many responses came from lists.
 func (t *trace) answered() (n int) {
@@ -24,7 +28,7 @@ func (t *trace) answered() (n int) {
 }
 
 // traffic adds what all responses show.
-func (d *doctor) traffic() {
+func (d *doctor) summary() {
 	var took []time.Duration
 	headers, odd := make(map[string]bool), make(map[string]int)
 	lifetime := ""
@@ -49,24 +53,24 @@ func (d *doctor) traffic() {
 		seconds, err := strconv.Atoi(lifetime)
 		relied := "yes, a token is renewed before that; without a lifetime, when it is refused"
 		if err != nil {
-			d.add("lifetime of a token", relied, true, "not said in expires_in")
+			d.add(traffic, "lifetime of a token", relied, true, "not said in expires_in")
 		} else {
-			d.add("lifetime of a token", relied, seconds < 120, "%v", time.Duration(seconds)*time.Second)
+			d.add(traffic, "lifetime of a token", relied, seconds < 120, "%v", time.Duration(seconds)*time.Second)
 		}
 	} else {
 		d.skip("the token endpoint")
 	}
 	names := slices.Sorted(maps.Keys(headers))
-	d.add("headers about limits", "yes, only on Retry-After", false, "%s", orNone(names))
+	d.add(traffic, "headers about limits", "yes, only on Retry-After", false, "%s", orNone(names))
 	var seen []string
 	for _, status := range slices.Sorted(maps.Keys(odd)) {
 		seen = append(seen, fmt.Sprintf("%d times %s", odd[status], status))
 	}
-	d.add("other answers than 200", "no, temporary failures are retried", odd["429"] > 0, "%s", orNone(seen))
+	d.add(traffic, "other answers than 200", "no, temporary failures are retried", odd["429"] > 0, "%s", orNone(seen))
 	if len(took) > 0 {
 		slices.Sort(took)
 		median, longest := took[len(took)/2], took[len(took)-1]
-		d.add("time of a request", "no", longest > 10*time.Second, "median %v, longest %v, of %d",
+		d.add(traffic, "time of a request", "no", longest > 10*time.Second, "median %v, longest %v, of %d",
 			median.Round(100*time.Microsecond), longest.Round(100*time.Microsecond), len(took))
 	}
 }
@@ -85,30 +89,23 @@ const never = "more than 100 records a page; the limit of requests, which is not
 // print prints the report.
 func (d *doctor) print(w io.Writer, embedded bool) error {
 	var b bytes.Buffer // to which writing cannot fail
-	store := "the store of EPCC_CLIENT_ID"
-	if embedded {
+	store := "a store at another host than " + epcclogs.EUWest + " and " + epcclogs.USEast
+	switch {
+	case embedded:
 		store = "an embedded store with made-up data, since no EPCC_ variable is set"
+	case d.trace.host == epcclogs.EUWest || d.trace.host == epcclogs.USEast:
+		store = "a store at " + d.trace.host
 	}
 	fmt.Fprintf(&b, "Doctor of epcclogs %s, %s, %s, %d requests\nLooked at: %s\n",
 		epcclogs.Version, runtime.Version(), time.Now().UTC().Format(time.DateOnly), d.trace.sent, store)
-	list := ""
-	var surprises []finding
-	for _, f := range d.findings {
-		of, what, ok := strings.Cut(f.what, ": ")
-		if !ok {
-			of, what = "everything", f.what
-		}
-		if of != list {
-			list = of
+	for _, list := range []string{integrations, storeLogs, integrationLogs, integrationJobs, jobLogs, traffic} {
+		of := slices.DeleteFunc(slices.Clone(d.findings), func(f finding) bool { return f.of != list })
+		if len(of) > 0 {
 			fmt.Fprintf(&b, "\n%s\n", strings.ToUpper(list[:1])+list[1:])
+			writeTable(&b, of)
 		}
-		mark := ' '
-		if f.surprise {
-			mark = '!'
-			surprises = append(surprises, f)
-		}
-		fmt.Fprintf(&b, "%c %s: %s\n      relied on: %s\n", mark, what, f.seen, f.relied)
 	}
+	surprises := slices.DeleteFunc(slices.Clone(d.findings), func(f finding) bool { return !f.surprise })
 	fmt.Fprintf(&b, "\nNot looked at: %s\n", strings.Join(append(d.skipped, never), "; "))
 	if len(surprises) == 0 {
 		fmt.Fprint(&b, "\nNothing of this is surprising.\n")
@@ -116,10 +113,19 @@ func (d *doctor) print(w io.Writer, embedded bool) error {
 		fmt.Fprintf(&b, "\nSurprising, %d:\n", len(surprises))
 	}
 	for _, f := range surprises {
-		fmt.Fprintf(&b, "! %s: %s\n", f.what, f.seen)
+		fmt.Fprintf(&b, "! %s: %s: %s\n", f.of, f.what, f.seen)
 	}
 	fmt.Fprint(&b, "\nPlease send this report, also if nothing is surprising: https://github.com/epcclogs/epcclogs/issues\n"+
 		"It holds no secret, no id and no content of a record.\n")
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// writeTable writes a line for each finding.
+func writeTable(b *bytes.Buffer, findings []finding) {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		fmt.Fprintf(w, "%s %s\t%s\trelied on: %s\n", map[bool]string{true: "!", false: " "}[f.surprise], f.what, f.seen, f.relied)
+	}
+	_ = w.Flush()
 }

@@ -21,6 +21,7 @@ type trace struct {
 	base http.RoundTripper
 
 	mu    sync.Mutex
+	host  string
 	left  int
 	sent  int
 	notes []note
@@ -33,6 +34,7 @@ type note struct {
 	took     time.Duration
 	headers  []string // about limits
 	form     string   // of a list; empty if the body is none
+	records  int      // on it
 	lifetime string   // of a token
 }
 
@@ -58,6 +60,7 @@ func (t *trace) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.left--
 	t.sent++
+	t.host = req.URL.Scheme + "://" + req.URL.Host
 	t.mu.Unlock()
 	started := time.Now()
 	n := note{list: nameOf(req.URL.Path)}
@@ -153,6 +156,10 @@ func (n *note) read(b []byte) {
 			n.lifetime = seconds.String()
 		}
 		return
+	}
+	var data []json.RawMessage
+	if json.Unmarshal(members["data"], &data) == nil {
+		n.records = len(data)
 	}
 	var meta map[string]json.RawMessage
 	_ = json.Unmarshal(members["meta"], &meta) // what is no object has no members
