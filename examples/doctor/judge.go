@@ -61,7 +61,7 @@ func (d *doctor) lengths(s *sample) {
 	n := s.clamp()
 	switch meta := s.pages[0].meta; {
 	case n == 0:
-		d.add(s.name, what, relied, false, "not known, the list has only %d", s.pages[0].length())
+		d.add(s.name, what, relied, false, "not known, the first one has %d", s.pages[0].length())
 	case meta == nil || n == full:
 		d.add(s.name, what, relied, n != full, "%d", n)
 	case meta.Limit == n:
@@ -90,6 +90,8 @@ func (d *doctor) counts(s *sample) {
 	switch {
 	case first < 0:
 		d.add(s.name, what, relied, false, "none is sent")
+	case s.ignores():
+		d.add(s.name, what, relied, false, "cannot be told, since the offset is ignored")
 	case wrong > 0:
 		d.add(s.name, what, relied, true, "too small: %d pages go on behind it", wrong)
 	case last == nil:
@@ -144,7 +146,7 @@ func (d *doctor) links(s *sample) {
 		end := p == s.last || i == 0 && s.clamp() == 0
 		follows := i+1 < len(s.pages) && s.pages[i+1].length() > 0 && s.pages[i+1].Offset == p.end()
 		switch next := p.links.Next; {
-		case next == "" && follows:
+		case next == "" && follows && p.length() >= s.clamp(): // what follows a shorter one may be new
 			missing++
 		case next != "" && end:
 			more++
@@ -167,24 +169,38 @@ func offsetOf(link string) string {
 
 // starts judges pages that begin between two pages, and a page that was got twice.
 func (d *doctor) starts(s *sample) {
-	if s.between != nil {
-		what, relied := "pages that begin between two", "yes, each page begins with the last known record"
-		switch first := s.pages[0]; {
-		case startsWith(first, 7, s.between) || s.again != nil && startsWith(s.again, 7, s.between):
-			d.add(s.name, what, relied, false, "right")
-		case s.rounded != nil && startsWith(first, 0, s.rounded):
-			d.add(s.name, what, relied, true, "no, the offset is ignored")
-		case startsWith(first, 0, s.between):
-			d.add(s.name, what, relied, true, "no, the offset is rounded to whole pages")
-		default:
-			d.add(s.name, what, relied, true, "other records than those at these places of the first page")
-		}
+	first, moved, same := s.pages[0], 0, true
+	if s.again != nil {
+		moved, same = reordered(first.records, s.again.records)
+	}
+	what, relied := "pages that begin between two", "yes, each page begins with the last known record"
+	switch place := placeOf(first, s.between); {
+	case s.ignores():
+		d.add(s.name, what, relied, true, "no, the offset is ignored")
+	case s.between == nil:
+	case place >= 7-moved && place <= 7+moved:
+		d.add(s.name, what, relied, false, "right")
+	case place == 0:
+		d.add(s.name, what, relied, true, "no, the offset is rounded to whole pages")
+	default:
+		d.add(s.name, what, relied, true, "other records than those at these places of the first page")
 	}
 	if s.again != nil {
-		moved, same := reordered(s.pages[0].records, s.again.records)
 		seen := map[bool]string{true: "in the same order", false: "in another order"}[same]
 		d.add(s.name, "first page once more", "yes, records that stay keep their order", !same, "%s, %d records of %d are new", seen, moved, s.again.length())
 	}
+}
+
+// placeOf returns the place at which q shows all records of p; -1 if there is none.
+func placeOf(q, p *page) int {
+	if p != nil {
+		for i := range q.records {
+			if startsWith(q, i, p) {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // reordered returns how many records of b are not in a, and whether the others are in the same order.
@@ -365,10 +381,11 @@ func (d *doctor) since(ctx context.Context) {
 	before, records := d.trace.sent, 0
 	var end error
 	for p, err := range d.client.StoreLogs(nil).Since(time.Now().Add(-24 * time.Hour)).Pages(ctx) {
-		if end = err; err != nil {
+		if p == nil {
+			end = err
 			break
 		}
-		records += len(p.Data)
+		records += len(p.Data) // also if others cannot be read
 	}
 	what, relied, cost := "Since(24 hours ago)", "no, it is a cost", d.trace.sent-before
 	switch {

@@ -160,7 +160,6 @@ type sample struct {
 	again   *page // the first page once more
 	short   *page // of the store's own length
 	between *page // 10 records from offset 7
-	rounded *page // 10 records from offset 10
 	last    *page // the one that ends the list; nil if not found
 	refused int   // an offset, if refusal is not nil
 	refusal error
@@ -188,21 +187,19 @@ func (s *sample) clamp() int {
 	if len(s.pages) == 0 {
 		return 0
 	}
-	first := s.pages[0].length()
-	if first < full && (len(s.pages) < 2 || s.pages[1].length() == 0) {
+	n := s.pages[0].length()
+	if n < full && (len(s.pages) < 2 || s.pages[1].length() == 0 || s.ignores()) {
 		return 0
 	}
-	return first
+	return n
 }
 
 // ignores reports whether the list shows its beginning at any offset.
-func (s *sample) ignores() bool {
-	return s.between != nil && len(s.pages) > 0 && startsWith(s.pages[0], 0, s.between) && !startsWith(s.pages[0], 7, s.between)
-}
+func (s *sample) ignores() bool { return len(s.pages) > 1 && startsWith(s.pages[0], 0, s.pages[1]) }
 
 // startsWith reports whether p shows what q shows from the index on.
 func startsWith(q *page, index int, p *page) bool {
-	return index+len(p.records) <= len(q.records) && len(p.records) > 0 &&
+	return index >= 0 && index+len(p.records) <= len(q.records) && len(p.records) > 0 &&
 		slices.EqualFunc(q.records[index:index+len(p.records)], p.records, func(a, b record) bool { return a.key == b.key })
 }
 
@@ -222,7 +219,7 @@ func (d *doctor) sample(ctx context.Context, l list, deep bool) (*sample, error)
 	for _, ask := range []struct {
 		to            **page
 		limit, offset int
-	}{{&s.between, 10, 7}, {&s.rounded, 10, 10}, {&s.short, 0, 0}, {&s.again, full, 0}} {
+	}{{&s.between, 10, 7}, {&s.short, 0, 0}, {&s.again, full, 0}} {
 		if ask.offset+ask.limit > first.length() || !deep && ask.limit == 0 {
 			continue
 		}
@@ -279,20 +276,31 @@ func (s *sample) end(get func(limit, offset int) (*page, error)) error {
 	if s.refusal != nil && lo.end() >= s.refused {
 		return nil
 	}
-	p, err := get(full, lo.end()) // a short page may have more behind it
-	switch {
-	case refuses(err):
-		s.refused, s.refusal = lo.end(), err
-		return nil
-	case err != nil:
-		return err
-	case p.length() == 0:
-		s.last = lo
-	}
-	if before := lo.Offset - s.clamp(); before > 0 {
-		if p, err = get(full, before); err == nil {
-			s.pages = append(s.pages, p)
+	for range 3 { // the list may grow, and a short page may have more behind it
+		p, err := get(full, lo.end())
+		if refuses(err) {
+			s.refused, s.refusal = lo.end(), err
+			return nil
+		} else if err != nil {
+			return err
 		}
+		if p.length() == 0 {
+			s.last = lo
+			break
+		}
+		lo, s.pages = p, append(s.pages, p)
+		if p.end() == p.total {
+			s.last = p
+			break
+		}
+	}
+	before := lo.Offset - s.clamp()
+	if before <= 0 {
+		return nil
+	}
+	p, err := get(full, before)
+	if err == nil {
+		s.pages = append(s.pages, p)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -177,12 +178,12 @@ func TestServers(t *testing.T) {
 		},
 		{
 			name: "limit of offsets", opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(333)},
-			what: "offsets", seen: "up to 333", surprises: []string{storeLogs + "/offsets"},
+			what: "offsets", seen: "up to 333", surprises: []string{storeLogs + "/offsets", storeLogs + "/Since(24 hours ago)"},
 		},
 		{
 			name: "limit of offsets without a count",
 			opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(333), epcclogstest.WithEnvelope(epcclogstest.Bare)},
-			what: "offsets", seen: "up to 333", surprises: []string{storeLogs + "/offsets"},
+			what: "offsets", seen: "up to 333", surprises: []string{storeLogs + "/offsets", storeLogs + "/Since(24 hours ago)"},
 		},
 		{
 			name: "documented limit", opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(10_000)},
@@ -195,7 +196,9 @@ func TestServers(t *testing.T) {
 		{
 			name: "offset ignored", opts: []epcclogstest.Option{epcclogstest.WithIgnoredOffset()},
 			what: "pages that begin between two", seen: "no, the offset is ignored",
-			surprises: append(append(both("pages that begin between two"), integrationJobs+"/pages that begin between two"), both("wrong members of meta")...),
+			surprises: append(append(both("pages that begin between two"), both("wrong members of meta")...),
+				integrationJobs+"/pages that begin between two", integrations+"/pages that begin between two",
+				integrations+"/wrong members of meta", storeLogs+"/Since(24 hours ago)"),
 		},
 		{
 			name: "no job", change: func(l logs) { l[3].Relationships.Job.Data.ID = "" },
@@ -260,7 +263,8 @@ func TestServers(t *testing.T) {
 // proxied returns the URL of a proxy that changes requests, and the headers and bodies of lists.
 func proxied(t *testing.T, ask func(url.Values), change func(http.Header, map[string]any)) string {
 	t.Helper()
-	target, err := url.Parse(newServer(t).URL)
+	in, logs := oneHook(250)
+	target, err := url.Parse(newServer(t, epcclogstest.WithIntegration(in, logs...)).URL)
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -313,10 +317,10 @@ func TestOddServers(t *testing.T) {
 		}, nil, storeLogs + "/pages that begin between two", "no, the offset is rounded to whole pages", true},
 		{"count too small", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 150} },
 			storeLogs + "/count", `too small: \d pages go on behind it`, true},
-		{"count too large", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 800} },
-			storeLogs + "/count", "wrong: it says 800, and the list ends at 750", true},
+		{"count too large", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 270} },
+			storeLogs + "/count", "wrong: it says 270, and the list ends at 250", true},
 		{"count far too large", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 9000} },
-			storeLogs + "/count", "wrong: it says 9000, and the list ends at 750", true},
+			storeLogs + "/count", "wrong: it says 9000, and the list ends at 250", true},
 		{"number of a page from 0", nil, func(_ http.Header, l map[string]any) {
 			if m := meta(l); m != nil {
 				m["current"] = m["current"].(float64) - 1
@@ -342,9 +346,8 @@ func TestOddServers(t *testing.T) {
 			l["links"] = map[string]any{}
 		}, storeLogs + "/links to the next page", "[1-9] missing, 0 on the last page, 0 to another offset.*", true},
 		{"another order each time", nil, func(_ http.Header, l map[string]any) {
-			if calls++; calls%2 == 0 {
-				slices.Reverse(l["data"].([]any))
-			}
+			data := l["data"].([]any)
+			rand.Shuffle(len(data), func(i, j int) { data[i], data[j] = data[j], data[i] })
 		}, storeLogs + "/first page once more", "in another order, 0 records of 100 are new", true},
 		{"headers about limits", nil, func(h http.Header, _ map[string]any) {
 			h["X-RateLimit-Remaining"], h["X-Limit-Of"] = []string{"99, 100;w=1"}, []string{"customer-17"}
@@ -375,10 +378,10 @@ func TestFaults(t *testing.T) {
 		what, seen string
 	}{
 		{"429", epcclogstest.RateLimited(10 * time.Millisecond), 1, traffic + "/other answers than 200", "1 times 429"},
-		{"Retry-After", epcclogstest.RateLimited(10 * time.Millisecond), 1, traffic + "/headers about limits", "Retry-After: 0.01"},
+		{"Retry-After", epcclogstest.Status(503, "").WithHeader("Retry-After", "0.01"), 1, traffic + "/headers about limits", "Retry-After: 0.01"},
 		{"500", epcclogstest.ServerError(), 2, traffic + "/other answers than 200", "2 times 500"},
 		{"gateway", epcclogstest.GatewayPage(502), 1, traffic + "/other answers than 200", "1 times 502"},
-		{"reset", epcclogstest.Reset(), 1, traffic + "/other answers than 200", "1 times no response"},
+		{"reset", epcclogstest.Reset(), 2, traffic + "/other answers than 200", "1 times no response"},
 		{"stalled header", epcclogstest.StallHeader(), 1, traffic + "/other answers than 200", "1 times no response"},
 		{"stalled error", epcclogstest.StallStatus(503), 1, traffic + "/other answers than 200", "1 times 503"},
 		{"always 500", epcclogstest.ServerError(), 5, integrations + "/pages", "500 Internal Server Error"},
@@ -393,14 +396,36 @@ func TestFaults(t *testing.T) {
 		{"error text", epcclogstest.Status(418, `{"errors":[{"title":"customer-17"}]}`), 1, integrations + "/pages", "418 I'm a teapot"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			srv := newServer(t)
+			in, logs := oneHook(120)
+			srv := newServer(t, epcclogstest.WithIntegration(in, logs...))
 			srv.Fail(tt.n, tt.fault)
 			r := examined(t, srv.URL)
 			assert.Equal(t, tt.seen, r.seen[tt.what], r.text)
-			assert.Equal(t, strings.HasPrefix(tt.what, integrations), slices.Contains(r.surprises, tt.what))
+			assert.Equal(t, strings.HasPrefix(tt.what, integrations) || tt.name == "429", slices.Contains(r.surprises, tt.what))
 			assert.NotContains(t, r.text, "customer-17")
 			assert.Equal(t, "true", r.seen[storeLogs+"/count"], "the rest is looked at")
 		})
+	}
+}
+
+// Logs that arrive with each request are no surprise.
+func TestBusy(t *testing.T) {
+	for _, envelope := range []epcclogstest.Envelope{epcclogstest.Meta, epcclogstest.Links} {
+		for order, opts := range map[string][]epcclogstest.Option{rises: nil, falls: {epcclogstest.WithNewestFirst()}} {
+			t.Run(envelope.String()+" "+order, func(t *testing.T) {
+				in, logs := oneHook(400)
+				srv := newServer(t, append(opts, epcclogstest.WithEnvelope(envelope), epcclogstest.WithIntegration(in, logs...))...)
+				srv.OnRequest(func(n int, _ epcclogstest.Request) {
+					srv.AddLogs(in.ID, epcclogstest.Log(in.ID, fmt.Sprint("a-new-job-", n), 1, time.Now()))
+				})
+				r := examined(t, srv.URL)
+				assert.Empty(t, r.surprises, r.text)
+				assert.Equal(t, order, r.seen[storeLogs+"/order of creation times"])
+				if envelope == epcclogstest.Meta {
+					assert.Equal(t, "true", r.seen[storeLogs+"/count"])
+				}
+			})
+		}
 	}
 }
 
@@ -426,12 +451,11 @@ func TestBound(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	for body, seen := range map[string]string{
-		`{"access_token":"customer-17"}`:                      "not said in expires_in",
-		`{"access_token":"customer-17","expires_in":7200}`:    "2h0m0s",
-		`{"access_token":"customer-17","expires_in":"60"}`:    "1m0s",
-		`{"access_token":"customer-17","expires_in":"later"}`: "not said in expires_in",
+		`{"access_token":"customer-17"}`:                   "not said in expires_in",
+		`{"access_token":"customer-17","expires_in":7200}`: "2h0m0s",
+		`{"access_token":"customer-17","expires_in":"60"}`: "1m0s",
 	} {
-		srv := epcclogstest.NewServer()
+		srv := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogstest.SampleIntegration(0)))
 		srv.FailToken(1, epcclogstest.Status(200, body))
 		r := examined(t, srv.URL)
 		srv.Close()
