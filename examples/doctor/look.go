@@ -228,8 +228,12 @@ func (d *doctor) sample(ctx context.Context, l list, deep bool) (*sample, error)
 		}
 	}
 	for range 2 { // further pages
-		p, err := get(full, s.pages[len(s.pages)-1].end())
-		if err != nil {
+		next := s.pages[len(s.pages)-1].end()
+		p, err := get(full, next)
+		if refuses(err) {
+			s.refused, s.refusal = next, err
+			return s, nil
+		} else if err != nil {
 			return s, err
 		}
 		s.pages = append(s.pages, p)

@@ -38,11 +38,14 @@ func setenv(t *testing.T, id, secret, url string) {
 	t.Setenv("EPCC_API_BASE_URL", url)
 }
 
+// timeout is that of a request in the tests. Stalls last as long.
+const timeout = 200 * time.Millisecond
+
 // call runs the program with the rate and the waits of a test.
 func call(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, messages bytes.Buffer
-	status = run(t.Context(), args, &out, &messages, epcclogs.WithRateLimit(1e6), epcclogs.WithTimeout(200*time.Millisecond),
+	status = run(t.Context(), args, &out, &messages, epcclogs.WithRateLimit(1e6), epcclogs.WithTimeout(timeout),
 		epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: time.Millisecond, MaxWait: 20 * time.Millisecond}))
 	return status, out.String(), messages.String()
 }
@@ -119,7 +122,9 @@ func TestForms(t *testing.T) {
 	for envelope, form := range forms {
 		for order, opts := range map[string][]epcclogstest.Option{rises: nil, falls: {epcclogstest.WithNewestFirst()}} {
 			t.Run(envelope.String()+" "+order, func(t *testing.T) {
-				r := examined(t, newServer(t, append(opts, epcclogstest.WithEnvelope(envelope))...).URL)
+				in := epcclogstest.SampleIntegration(0)
+				logs := epcclogstest.SampleLogsUntil(in, 250, time.Now())
+				r := examined(t, newServer(t, append(opts, epcclogstest.WithEnvelope(envelope), epcclogstest.WithIntegration(in, logs...))...).URL)
 				assert.Empty(t, r.surprises)
 				counted := "none is sent"
 				if envelope == epcclogstest.Meta || envelope == epcclogstest.Nested {
@@ -140,7 +145,7 @@ func TestForms(t *testing.T) {
 				assert.Equal(t, formBare, r.seen[integrationJobs+"/form"])
 				assert.Equal(t, "10m0s", r.seen[traffic+"/lifetime of a token"])
 				assert.Equal(t, "up to 1000000 at least", r.seen[storeLogs+"/offsets"])
-				assert.Regexp(t, `^\d+ requests for 750 logs$`, r.seen[storeLogs+"/Since(24 hours ago)"])
+				assert.Regexp(t, `^\d+ requests for 250 logs$`, r.seen[storeLogs+"/Since(24 hours ago)"])
 			})
 		}
 	}
@@ -177,20 +182,16 @@ func TestServers(t *testing.T) {
 			what: "longest page", seen: "50, but the answer says 100", surprises: append(both("longest page"), integrationJobs+"/longest page"),
 		},
 		{
-			name: "limit of offsets", opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(333)},
-			what: "offsets", seen: "up to 333", surprises: []string{storeLogs + "/offsets", storeLogs + "/Since(24 hours ago)"},
+			name: "limit of offsets", opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(133)},
+			what: "offsets", seen: "up to 133", surprises: []string{storeLogs + "/offsets", storeLogs + "/Since(24 hours ago)"},
 		},
 		{
 			name: "limit of offsets without a count",
-			opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(333), epcclogstest.WithEnvelope(epcclogstest.Bare)},
-			what: "offsets", seen: "up to 333", surprises: []string{storeLogs + "/offsets", storeLogs + "/Since(24 hours ago)"},
+			opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(133), epcclogstest.WithEnvelope(epcclogstest.Bare)},
+			what: "offsets", seen: "up to 133", surprises: []string{storeLogs + "/offsets", storeLogs + "/Since(24 hours ago)"},
 		},
 		{
-			name: "documented limit", opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(10_000)},
-			what: "offsets", seen: "up to 10000",
-		},
-		{
-			name: "refusal", opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(10_000)},
+			name: "documented limit of offsets", opts: []epcclogstest.Option{epcclogstest.WithMaxOffset(10_000)},
 			what: "refusal of higher offsets", seen: "400 Bad Request",
 		},
 		{
@@ -202,16 +203,16 @@ func TestServers(t *testing.T) {
 		},
 		{
 			name: "no job", change: func(l logs) { l[3].Relationships.Job.Data.ID = "" },
-			what: "records without a job", seen: "1 of 400", surprises: both("records without a job"),
+			what: "records without a job", seen: "1 of 250", surprises: both("records without a job"),
 		},
 		{
 			name: "no integration", change: func(l logs) { l[3].Relationships.Integration.Data.ID = "" },
-			what: "records without an integration", seen: "1 of 400",
+			what: "records without an integration", seen: "1 of 250",
 			surprises: append(both("records without an integration"), integrationLogs+"/records of others"),
 		},
 		{
-			name: "no time", change: func(l logs) { l[399].Meta.Timestamps.CreatedAt = time.Time{} },
-			what: "records without a creation time", seen: "1 of 400", surprises: both("records without a creation time"),
+			name: "no time", change: func(l logs) { l[249].Meta.Timestamps.CreatedAt = time.Time{} },
+			what: "records without a creation time", seen: "1 of 250", surprises: both("records without a creation time"),
 		},
 		{
 			name: "no times", change: each(func(l *epcclogs.IntegrationLog) { l.Meta.Timestamps.CreatedAt = time.Time{} }),
@@ -220,15 +221,15 @@ func TestServers(t *testing.T) {
 		},
 		{
 			name: "no order", change: func(l logs) {
-				for i := range 100 {
-					l[2*i], l[399-2*i] = l[399-2*i], l[2*i]
+				for i := range 62 {
+					l[2*i], l[249-2*i] = l[249-2*i], l[2*i]
 				}
 			},
 			what: "order of creation times", seen: "neither rises nor falls", surprises: both("order of creation times"),
 		},
 		{
 			name: "an id twice", change: func(l logs) { l[3].ID = l[4].ID },
-			what: "ids", seen: "1 of 400 records have the id of another one", surprises: both("ids"),
+			what: "ids", seen: "1 of 250 records have the id of another one", surprises: both("ids"),
 		},
 		{
 			name: "a log twice", change: func(l logs) { l[3] = l[4] },
@@ -239,23 +240,26 @@ func TestServers(t *testing.T) {
 			what: "records that cannot be read", seen: "1", surprises: both("records that cannot be read"),
 		},
 		{
-			name: "a late log", change: func(l logs) { l[395].Meta.Timestamps.CreatedAt = l[385].CreatedAt().Add(-time.Millisecond) },
+			name: "a late log", change: func(l logs) { l[245].Meta.Timestamps.CreatedAt = l[235].CreatedAt().Add(-time.Millisecond) },
 			what: "late records", seen: "1, at most 10 places off",
 		},
 		{
 			name: "a very late log", opts: []epcclogstest.Option{epcclogstest.WithNewestFirst()},
-			change: func(l logs) { l[395].Meta.Timestamps.CreatedAt = l[365].CreatedAt().Add(-time.Millisecond) },
+			change: func(l logs) { l[245].Meta.Timestamps.CreatedAt = l[215].CreatedAt().Add(-time.Millisecond) },
 			what:   "late records", seen: "1, at most 30 places off", surprises: both("late records"),
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			in, made := oneHook(400)
+			in, made := oneHook(250)
 			if tt.change != nil {
 				tt.change(made)
 			}
 			r := examined(t, newServer(t, append(tt.opts, epcclogstest.WithIntegration(in, made...))...).URL)
 			assert.Equal(t, tt.seen, r.seen[storeLogs+"/"+tt.what], r.text)
 			assert.ElementsMatch(t, tt.surprises, r.surprises, r.text)
+			if strings.HasPrefix(tt.name, "documented") {
+				assert.Equal(t, "up to 10000", r.seen[storeLogs+"/offsets"])
+			}
 		})
 	}
 }
@@ -383,6 +387,7 @@ func TestFaults(t *testing.T) {
 		{"gateway", epcclogstest.GatewayPage(502), 1, traffic + "/other answers than 200", "1 times 502"},
 		{"reset", epcclogstest.Reset(), 2, traffic + "/other answers than 200", "1 times no response"},
 		{"stalled header", epcclogstest.StallHeader(), 1, traffic + "/other answers than 200", "1 times no response"},
+		{"stall", epcclogstest.Stall(), 1, traffic + "/time of a request", "median .*, longest [2-9]\\d\\d.*ms, of .*"},
 		{"stalled error", epcclogstest.StallStatus(503), 1, traffic + "/other answers than 200", "1 times 503"},
 		{"always 500", epcclogstest.ServerError(), 5, integrations + "/pages", "500 Internal Server Error"},
 		{"always a gateway", epcclogstest.GatewayPage(502), 5, integrations + "/pages", "502 Bad Gateway, and the body is not a list of errors"},
@@ -396,11 +401,11 @@ func TestFaults(t *testing.T) {
 		{"error text", epcclogstest.Status(418, `{"errors":[{"title":"customer-17"}]}`), 1, integrations + "/pages", "418 I'm a teapot"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			in, logs := oneHook(120)
+			in, logs := oneHook(12)
 			srv := newServer(t, epcclogstest.WithIntegration(in, logs...))
 			srv.Fail(tt.n, tt.fault)
 			r := examined(t, srv.URL)
-			assert.Equal(t, tt.seen, r.seen[tt.what], r.text)
+			assert.Regexp(t, "^"+tt.seen+"$", r.seen[tt.what], r.text)
 			assert.Equal(t, strings.HasPrefix(tt.what, integrations) || tt.name == "429", slices.Contains(r.surprises, tt.what))
 			assert.NotContains(t, r.text, "customer-17")
 			assert.Equal(t, "true", r.seen[storeLogs+"/count"], "the rest is looked at")
@@ -413,7 +418,7 @@ func TestBusy(t *testing.T) {
 	for _, envelope := range []epcclogstest.Envelope{epcclogstest.Meta, epcclogstest.Links} {
 		for order, opts := range map[string][]epcclogstest.Option{rises: nil, falls: {epcclogstest.WithNewestFirst()}} {
 			t.Run(envelope.String()+" "+order, func(t *testing.T) {
-				in, logs := oneHook(400)
+				in, logs := oneHook(250)
 				srv := newServer(t, append(opts, epcclogstest.WithEnvelope(envelope), epcclogstest.WithIntegration(in, logs...))...)
 				srv.OnRequest(func(n int, _ epcclogstest.Request) {
 					srv.AddLogs(in.ID, epcclogstest.Log(in.ID, fmt.Sprint("a-new-job-", n), 1, time.Now()))
@@ -523,15 +528,16 @@ func TestReadsOnly(t *testing.T) {
 	}
 }
 
+// The options hold for every request, also the one for the token.
 func TestRate(t *testing.T) {
 	srv := newServer(t, epcclogstest.WithIntegration(epcclogstest.SampleIntegration(0)))
 	setenv(t, clientID, clientSecret, srv.URL)
-	require.Zero(t, run(t.Context(), nil, io.Discard, io.Discard, epcclogs.WithRateLimit(perSecond)))
+	require.Zero(t, run(t.Context(), nil, io.Discard, io.Discard, epcclogs.WithRateLimit(50)))
 	requests := srv.Requests()
 	require.Greater(t, len(requests), 4)
-	for i, r := range requests[1:] {
-		assert.Greater(t, r.Time.Sub(requests[i].Time), time.Second/perSecond-50*time.Millisecond)
-	}
+	took := requests[len(requests)-1].Time.Sub(requests[0].Time)
+	assert.Greater(t, took, time.Duration(len(requests)-2)*20*time.Millisecond)
+	assert.Equal(t, 5, perSecond, "README says so")
 }
 
 func TestFailures(t *testing.T) {
