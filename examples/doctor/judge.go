@@ -1,10 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,22 +15,26 @@ import (
 	"github.com/epcclogs/epcclogs"
 )
 
+// finding is what was seen of one thing. No text of it comes from a record.
+type finding struct {
+	of, what, seen string // of a list, or of traffic
+	surprise       bool
+	relied         string // whether the library relies on it
+}
+
 // add adds a finding of a list. seen and args are a format; relied says whether the library relies on it.
 func (d *doctor) add(of, what, relied string, surprise bool, seen string, args ...any) {
 	d.findings = append(d.findings, finding{of, what, fmt.Sprintf(seen, args...), surprise, relied})
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
-// judge adds what a sample shows. err is what ended the sample.
-func (d *doctor) judge(name string, s *sample, err error) {
-	s.name = name
-	d.form(name)
-	if err != nil {
-		d.add(name, "pages", "yes", true, "%s", describe(err))
+// judge adds what a sample shows.
+func (d *doctor) judge(s *sample) {
+	d.form(s.name)
+	if s.err != nil {
+		d.add(s.name, "pages", "yes", true, "%s", describe(s.err))
 	}
-	if len(s.records()) == 0 {
-		d.add(name, "records", "no", false, "none")
+	if len(s.pages) == 0 {
+		d.add(s.name, "records", "no", false, "none")
 		return
 	}
 	d.lengths(s)
@@ -39,7 +43,7 @@ func (d *doctor) judge(name string, s *sample, err error) {
 	d.links(s)
 	d.starts(s)
 	d.ids(s)
-	d.order(s)
+	d.times(s)
 }
 
 // form compares all responses that the list has sent.
@@ -79,13 +83,9 @@ func (d *doctor) counts(s *sample) {
 	what, relied := "count", "yes, to ask for fewer pages; a wrong one costs requests"
 	first, wrong := s.pages[0].total, 0
 	for _, p := range s.pages {
-		if p.length() > 0 && p.total >= 0 && p.total < p.end() {
+		if p.total >= 0 && p.total < p.end() {
 			wrong++
 		}
-	}
-	last := s.last
-	if s.clamp() == 0 {
-		last = s.pages[0]
 	}
 	switch {
 	case first < 0:
@@ -94,10 +94,10 @@ func (d *doctor) counts(s *sample) {
 		d.add(s.name, what, relied, false, "cannot be told, since the offset is ignored")
 	case wrong > 0:
 		d.add(s.name, what, relied, true, "too small: %d pages go on behind it", wrong)
-	case last == nil:
+	case s.last == nil:
 		d.add(s.name, what, relied, false, "not contradicted, but the end of the list was not reached")
-	case last.total != last.end():
-		d.add(s.name, what, relied, true, "wrong: it says %d, and the list ends at %d", last.total, last.end())
+	case s.last.total != s.last.end():
+		d.add(s.name, what, relied, true, "wrong: it says %d, and the list ends at %d", s.last.total, s.last.end())
 	default:
 		d.add(s.name, what, relied, false, "true")
 	}
@@ -105,54 +105,52 @@ func (d *doctor) counts(s *sample) {
 
 // numbers checks what the pages say about themselves.
 func (d *doctor) numbers(s *sample) {
-	wrong, all := make(map[string]bool), 0
+	wrong, sent := make(map[string]bool), false
 	for _, p := range s.pages {
-		m := p.meta
-		if m == nil || p.length() == 0 {
-			continue
+		if p.meta != nil {
+			sent = true
+			p.check(wrong)
 		}
-		all++
-		wrong["offset"] = wrong["offset"] || m.Offset != p.Offset
-		if m.Limit <= 0 {
-			wrong["limit"] = true
-			continue
-		}
-		wrong["current"] = wrong["current"] || m.Offset%m.Limit == 0 && m.Current != m.Offset/m.Limit+1
-		wrong["total"] = wrong["total"] || p.total >= 0 && m.Total != (p.total+m.Limit-1)/m.Limit
 	}
-	if all == 0 {
+	if sent {
+		d.add(s.name, "wrong members of meta", "hardly, total and current tell whether more follows", len(wrong) > 0,
+			"%s", orNone(slices.Sorted(maps.Keys(wrong))))
+	}
+}
+
+// check adds the members of meta that are wrong.
+func (p *page) check(wrong map[string]bool) {
+	m := p.meta
+	if m.Offset != p.Offset {
+		wrong["offset"] = true
+	}
+	if m.Limit <= 0 {
+		wrong["limit"] = true
 		return
 	}
-	var names []string
-	for _, name := range []string{"limit", "offset", "current", "total"} {
-		if wrong[name] {
-			names = append(names, name)
-		}
+	if m.Offset%m.Limit == 0 && m.Current != m.Offset/m.Limit+1 {
+		wrong["current"] = true
 	}
-	seen := cmp.Or(strings.Join(names, ", "), "none")
-	d.add(s.name, "wrong members of meta", "hardly, total and current tell whether more follows", len(names) > 0, "%s", seen)
+	if p.total >= 0 && m.Total != (p.total+m.Limit-1)/m.Limit {
+		wrong["total"] = true
+	}
 }
 
 // links checks whether each page but the last one has a link to the next page.
 func (d *doctor) links(s *sample) {
-	if s.pages[0].links == nil {
+	if s.pages[0].links == nil || s.ignores() {
 		return
 	}
 	missing, more, elsewhere := 0, 0, 0
-	for i, p := range s.pages {
-		if p.links == nil || p.length() == 0 {
-			continue
+	for _, p := range s.pages {
+		next := ""
+		if p.links != nil {
+			next = p.links.Next
 		}
-		end := p == s.last || i == 0 && s.clamp() == 0
-		follows := i+1 < len(s.pages) && s.pages[i+1].length() > 0 && s.pages[i+1].Offset == p.end()
-		switch next := p.links.Next; {
-		case next == "" && follows && p.length() >= s.clamp(): // what follows a shorter one may be new
-			missing++
-		case next != "" && end:
-			more++
-		case next != "" && offsetOf(next) != itoa(p.end()):
-			elsewhere++
-		}
+		behind := slices.ContainsFunc(s.pages, func(q *page) bool { return q.Offset >= p.end() })
+		missing += bit(next == "" && behind && p.length() >= s.clamp()) // what is behind a shorter page may be new
+		more += bit(next != "" && p == s.last)
+		elsewhere += bit(next != "" && p != s.last && offsetOf(next) != strconv.Itoa(p.end()))
 	}
 	d.add(s.name, "links to the next page", "yes, that none means the end; where they point to is not used", missing+more > 0,
 		"%d missing, %d on the last page, %d to another offset than that of the next record", missing, more, elsewhere)
@@ -223,67 +221,48 @@ func reordered(a, b []record) (fresh int, same bool) {
 
 // ids judges what tells records apart.
 func (d *doctor) ids(s *sample) {
-	repeated, unread, all := 0, 0, s.records()
+	repeated, unread, ids := 0, 0, make(map[string]bool)
 	for _, p := range s.pages {
 		unread += p.unread
 		keys := make(map[string]bool)
 		for _, r := range p.records {
 			repeated += bit(keys[r.key])
-			keys[r.key] = true
+			keys[r.key], ids[r.id] = true, true
 		}
 	}
-	ids := make(map[string]bool)
-	for _, r := range all {
-		ids[r.id] = true
-	}
-	shared := len(all) - len(ids)
-	d.add(s.name, "ids", "no, Key has more than the id", shared > 0, "%d of %d records have the id of another one", shared, len(all))
+	all := len(s.records())
+	d.add(s.name, "ids", "no, Key has more than the id", all > len(ids), "%d of %d records have the id of another one", all-len(ids), all)
 	d.add(s.name, "keys", "yes, Key tells records apart", repeated > 0, "%d records have the key of another one on their page", repeated)
 	d.add(s.name, "records that cannot be read", "yes, a record has an id, and members of the documented types", unread > 0, "%d", unread)
-	if s.name == integrations || s.name == integrationJobs {
-		return
-	}
-	d.without(s.name, "records without a job", "a little, Key has the job", all, func(r record) bool { return r.job == "" })
-	d.without(s.name, "records without an integration", "a little, Key has the integration", all, func(r record) bool { return r.integration == "" })
-	d.without(s.name, "records without a creation time", "yes, Since and CaughtUp need it", all, func(r record) bool { return r.at.IsZero() })
 }
 
-// without adds how many records lack something.
-func (d *doctor) without(of, what, relied string, all []record, lacks func(record) bool) {
-	n := 0
+// count adds how many records are of a kind that should not be.
+func (d *doctor) count(s *sample, what, relied string, bad func(record) bool) {
+	n, all := 0, s.records()
 	for _, r := range all {
-		if lacks(r) {
-			n++
-		}
+		n += bit(bad(r))
 	}
-	d.add(of, what, relied, n > 0, "%d of %d", n, len(all))
-}
-
-// belongs judges whether a list has only its own records.
-func (d *doctor) belongs(s *sample, own func(record) bool) {
-	if all := s.records(); len(all) > 0 {
-		d.without(s.name, "records of others", "no", all, func(r record) bool { return !own(r) })
+	if len(all) > 0 {
+		d.add(s.name, what, relied, n > 0, "%d of %d", n, len(all))
 	}
 }
 
 // late is how far a late record may stand off for Resume, which remembers so many records of each end.
 const late = 16
 
-// order judges the order of creation times, page by page.
-func (d *doctor) order(s *sample) {
-	up, down := 0, 0
-	for _, p := range s.pages {
-		for i := range p.records {
-			if i > 0 {
-				up += bit(p.records[i-1].at.Before(p.records[i].at))
-				down += bit(p.records[i].at.Before(p.records[i-1].at))
-			}
-		}
+// times judges logs: whether they have what they need, and the order of their times, page by page.
+func (d *doctor) times(s *sample) {
+	if s.name == integrations || s.name == integrationJobs {
+		return
 	}
-	if s.name == integrations || s.name == integrationJobs || s.name == jobLogs {
+	d.count(s, "records without a job", "a little, Key has the job", func(r record) bool { return r.job == "" })
+	d.count(s, "records without an integration", "a little, Key has the integration", func(r record) bool { return r.integration == "" })
+	d.count(s, "records without a creation time", "yes, Since and CaughtUp need it", func(r record) bool { return r.at.IsZero() })
+	if s.name == jobLogs {
 		return
 	}
 	what, relied := "order of creation times", "yes, for Since; other lists are read in any order"
+	up, down := s.steps()
 	switch {
 	case up+down == 0:
 		d.add(s.name, what, relied, len(s.records()) > 1, "cannot be told")
@@ -296,13 +275,26 @@ func (d *doctor) order(s *sample) {
 	default:
 		d.add(s.name, what, relied, false, "falls, the newest come first")
 	}
-	most, some := 0, 0
+	farthest, some := 0, 0
 	for _, p := range s.pages {
 		for _, n := range newer(p.records, up > down) {
-			most, some = max(most, n), some+bit(n > 0)
+			farthest, some = max(farthest, n), some+bit(n > 0)
 		}
 	}
-	d.add(s.name, "late records", "yes, up to 16 places off for Resume and 32 for Since", most > late, "%d, at most %d places off", some, most)
+	d.add(s.name, "late records", "yes, up to 16 places off for Resume and 32 for Since", farthest > late, "%d, at most %d places off", some, farthest)
+}
+
+// steps counts the neighbours of which the second one is newer, and those of which it is older.
+func (s *sample) steps() (up, down int) {
+	for _, p := range s.pages {
+		for i := range p.records {
+			if i > 0 {
+				up += bit(p.records[i-1].at.Before(p.records[i].at))
+				down += bit(p.records[i].at.Before(p.records[i-1].at))
+			}
+		}
+	}
+	return up, down
 }
 
 func bit(yes bool) int {
@@ -329,47 +321,50 @@ func newer(records []record, rising bool) []int {
 }
 
 // reach finds out up to which offset the list answers.
-func (d *doctor) reach(ctx context.Context, l list, s *sample) {
-	what, relied := "offsets", "no, but behind a refused one nothing can be read"
-	if len(s.records()) == 0 || s.ignores() {
+func (d *doctor) reach(ctx context.Context, s *sample) {
+	if len(s.pages) == 0 || s.ignores() {
 		d.skip("which offsets are refused")
 		return
 	}
-	answered, refused, refusal := 0, 1<<30, error(nil)
+	answered := s.probe(ctx)
+	what, relied := "offsets", "no, but behind a refused one nothing can be read"
+	switch {
+	case s.err != nil:
+		d.add(s.name, what, relied, !errors.Is(s.err, errSpent), "up to %d at least, then: %s", answered, describe(s.err))
+	case s.refusal == nil:
+		d.add(s.name, what, relied, false, "up to %d at least", answered)
+	default:
+		d.add(s.name, what, relied, answered < 10_000, "up to %d", answered)
+	}
 	if s.refusal != nil {
-		refused, refusal = s.refused, s.refusal
+		var status *epcclogs.APIError
+		tidy := errors.As(s.refusal, &status) && status.StatusCode < 500 && status.StatusCode != http.StatusNotFound
+		d.add(s.name, "refusal of higher offsets", "yes, a status 4xx but 401, 403, 404 is taken as one", !tidy, "%s", describe(s.refusal))
+	}
+}
+
+// probe returns the highest offset that the list answers, of those up to a million.
+func (s *sample) probe(ctx context.Context) int {
+	answered, refused := 0, 1<<30
+	if s.refusal != nil {
+		refused = s.refused
 	}
 	for _, p := range s.pages {
 		answered = max(answered, p.Offset)
 	}
 	probes := []int{10_000, 10_001, 1_000_000}
-	for answered < probes[len(probes)-1] && refused-answered > 1 {
+	for s.err = nil; s.err == nil && answered < 1_000_000 && refused-answered > 1; {
 		next := (answered + refused) / 2
 		if i := slices.IndexFunc(probes, func(n int) bool { return n > answered }); probes[i] < refused {
 			next = probes[i]
 		}
-		_, err := l.get(ctx, &epcclogs.ListOptions{Limit: 1, Offset: next})
-		switch {
-		case refuses(err):
-			refused, refusal = next, err
-		case err != nil && refusal != nil:
-			d.add(l.name, what, relied, refused <= 10_000, "up to %d at least, %d is refused; %s", answered, refused, describe(err))
-			return
-		case err != nil:
-			d.add(l.name, what, relied, !errors.Is(err, errSpent), "up to %d at least; %s", answered, describe(err))
-			return
-		default:
+		if s.get(ctx, 1, next) != nil {
 			answered = next
+		} else if s.err == nil {
+			refused = next
 		}
 	}
-	if refusal == nil {
-		d.add(l.name, what, relied, false, "up to %d at least", answered)
-		return
-	}
-	var status *epcclogs.APIError
-	tidy := errors.As(refusal, &status) && status.StatusCode < 500 && status.StatusCode != http.StatusNotFound
-	d.add(l.name, what, relied, answered < 10_000, "up to %d", answered)
-	d.add(l.name, "refusal of higher offsets", "yes, a status 4xx but 401, 403, 404 is taken as one", !tidy, "%s", describe(refusal))
+	return answered
 }
 
 // sinceRequests is how many requests are kept to read the last 24 hours.

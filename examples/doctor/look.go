@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/epcclogs/epcclogs"
@@ -19,30 +20,23 @@ type doctor struct {
 	skipped  []string // what was not looked at
 }
 
-// finding is what was seen of one thing. No text of it comes from a record.
-type finding struct {
-	of, what, seen string // of a list, or of traffic
-	surprise       bool
-	relied         string // whether the library relies on it
-}
-
 // full is the length of the longest page that the API documents.
 const full = 100
 
 // list is one of the API's lists.
 type list struct {
 	name string
-	get  func(context.Context, *epcclogs.ListOptions) (*page, error)
+	page func(context.Context, *epcclogs.ListOptions) (*page, error)
 }
 
 // page is a page of any list.
 type page struct {
 	epcclogs.ListOptions // what was asked for
 	records              []record
+	unread               int // records that cannot be read
 	meta                 *epcclogs.PageMeta
 	total                int // records of the list; -1 if not sent
 	links                *epcclogs.PageLinks
-	unread               int // records that cannot be read
 }
 
 // record is what is looked at of a record.
@@ -80,24 +74,20 @@ func readLog(l epcclogs.IntegrationLog) record {
 
 // look looks at everything. Its error is one without which nothing can be said.
 func (d *doctor) look(ctx context.Context) error {
-	all := listOf(d.trace, integrations, d.client.ListIntegrations, func(in epcclogs.Integration) record {
-		return record{key: in.ID, id: in.ID, at: in.Meta.Timestamps.CreatedAt}
-	})
 	d.trace.left = most - sinceRequests
-	hooks, err := d.sample(ctx, all, false)
-	if err != nil && d.trace.answered() == 0 || errors.Is(err, epcclogs.ErrUnauthorized) || errors.Is(err, epcclogs.ErrForbidden) {
+	hooks := d.sample(ctx, listOf(d.trace, integrations, d.client.ListIntegrations, func(in epcclogs.Integration) record {
+		return record{key: in.ID, id: in.ID}
+	}))
+	if err := hooks.err; d.trace.answered() == 0 || errors.Is(err, epcclogs.ErrUnauthorized) || errors.Is(err, epcclogs.ErrForbidden) {
 		return err
 	}
-	d.judge(all.name, hooks, err)
-	logs := listOf(d.trace, storeLogs, d.client.ListStoreLogs, readLog)
-	whole, err := d.sample(ctx, logs, true)
-	d.judge(logs.name, whole, err)
+	whole := d.sample(ctx, listOf(d.trace, storeLogs, d.client.ListStoreLogs, readLog))
 	if id := busiest(hooks, whole); id != "" {
 		d.integration(ctx, id)
 	} else {
 		d.skip(integrationLogs, integrationJobs, jobLogs)
 	}
-	d.reach(ctx, logs, whole)
+	d.reach(ctx, whole)
 	d.since(ctx)
 	d.summary()
 	return ctx.Err()
@@ -112,7 +102,7 @@ func busiest(hooks, whole *sample) (id string) {
 	}
 	for _, r := range whole.records() {
 		count[r.integration]++
-		if len(hooks.pages) == 0 {
+		if hooks.err != nil {
 			ids = append(ids, r.integration)
 		}
 	}
@@ -126,47 +116,145 @@ func busiest(hooks, whole *sample) (id string) {
 
 // integration looks at the lists of one integration.
 func (d *doctor) integration(ctx context.Context, id string) {
-	logs := listOf(d.trace, integrationLogs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationLog], error) {
+	type logs = epcclogs.Page[epcclogs.IntegrationLog]
+	type jobs = epcclogs.Page[epcclogs.IntegrationJob]
+	s := d.sample(ctx, listOf(d.trace, integrationLogs, func(ctx context.Context, opts *epcclogs.ListOptions) (*logs, error) {
 		return d.client.ListIntegrationLogs(ctx, id, opts)
-	}, readLog)
-	s, err := d.sample(ctx, logs, false)
-	d.judge(logs.name, s, err)
-	d.belongs(s, func(r record) bool { return r.integration == id })
-	jobs := listOf(d.trace, integrationJobs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationJob], error) {
+	}, readLog))
+	d.count(s, "records of others", "no", func(r record) bool { return r.integration != id })
+	s = d.sample(ctx, listOf(d.trace, integrationJobs, func(ctx context.Context, opts *epcclogs.ListOptions) (*jobs, error) {
 		return d.client.ListIntegrationJobs(ctx, id, opts)
-	}, func(j epcclogs.IntegrationJob) record { return record{key: j.ID, id: j.ID} })
-	j, err := d.sample(ctx, jobs, false)
-	d.judge(jobs.name, j, err)
-	if len(j.records()) == 0 {
+	}, func(j epcclogs.IntegrationJob) record { return record{key: j.ID, id: j.ID} }))
+	found := s.records()
+	if len(found) == 0 {
 		d.skip(jobLogs)
 		return
 	}
-	job := j.records()[0].id
-	attempts := listOf(d.trace, jobLogs, func(ctx context.Context, opts *epcclogs.ListOptions) (*epcclogs.Page[epcclogs.IntegrationLog], error) {
+	job := found[0].id
+	s = d.sample(ctx, listOf(d.trace, jobLogs, func(ctx context.Context, opts *epcclogs.ListOptions) (*logs, error) {
 		return d.client.ListJobLogs(ctx, id, job, opts)
-	}, readLog)
-	p, err := attempts.get(ctx, &epcclogs.ListOptions{Limit: full})
-	a := &sample{pages: pagesOf(p)}
-	d.judge(attempts.name, a, err)
-	d.belongs(a, func(r record) bool { return r.integration == id && r.job == job })
+	}, readLog))
+	d.count(s, "records of others", "no", func(r record) bool { return r.integration != id || r.job != job })
 }
 
 func (d *doctor) skip(names ...string) { d.skipped = append(d.skipped, names...) }
 
 // sample is what was read of a list.
 type sample struct {
-	name    string
-	pages   []*page
-	again   *page // the first page once more
-	short   *page // of the store's own length
-	between *page // 10 records from offset 7
-	last    *page // the one that ends the list; nil if not found
-	refused int   // an offset, if refusal is not nil
+	list
+	pages   []*page // with records
+	again   *page   // the first page once more
+	short   *page   // of the store's own length
+	between *page   // 10 records from offset 7
+	last    *page   // the one that ends the list; nil if not found
+	refused int     // an offset, if refusal is not nil
 	refusal error
+	err     error // ends the sample
 }
 
-func pagesOf(pages ...*page) []*page {
-	return slices.DeleteFunc(pages, func(p *page) bool { return p == nil })
+// get returns a page. It is nil if the offset is refused, and from any other error on.
+func (s *sample) get(ctx context.Context, limit, offset int) *page {
+	if s.err != nil {
+		return nil
+	}
+	p, err := s.page(ctx, &epcclogs.ListOptions{Limit: limit, Offset: offset})
+	switch {
+	case p != nil: // also if some records cannot be read
+	case offset > 0 && refuses(err):
+		s.refused, s.refusal = offset, err
+	default:
+		s.err = err
+	}
+	return p
+}
+
+// take gets a page, and keeps it if it has records.
+func (s *sample) take(ctx context.Context, offset int) *page {
+	p := s.get(ctx, full, offset)
+	if p != nil && p.length() > 0 {
+		s.pages = append(s.pages, p)
+	}
+	return p
+}
+
+// sample reads some pages of a list and judges them. The end is searched for in the logs of the store,
+// and in another list if it tells where it ends.
+func (d *doctor) sample(ctx context.Context, l list) *sample {
+	s, deep := &sample{list: l}, l.name == storeLogs
+	defer d.judge(s)
+	lo := s.take(ctx, 0)
+	if len(s.pages) == 0 {
+		return s
+	}
+	if lo.length() >= 17 {
+		s.between = s.get(ctx, 10, 7)
+	}
+	if deep {
+		s.short = s.get(ctx, 0, 0)
+	}
+	s.again = s.get(ctx, full, 0)
+	for range 2 {
+		p := s.take(ctx, lo.end())
+		if p == nil || s.ignores() {
+			return s
+		}
+		if p.length() == 0 {
+			s.last = lo
+			return s
+		}
+		lo = p
+	}
+	if deep || lo.total > 0 {
+		s.end(ctx, lo)
+	}
+	return s
+}
+
+// end searches for the end of a list behind the page lo: where the count says it is, or by steps that
+// double and then by halves.
+func (s *sample) end(ctx context.Context, lo *page) {
+	hi, next, total := 1<<30, 2*lo.end(), lo.total
+	if total > 0 {
+		next = max(lo.end(), total-s.clamp()/2)
+	}
+	for range 16 {
+		p := s.take(ctx, next)
+		switch {
+		case s.err != nil || p == nil && total > 0:
+			return
+		case p == nil || p.length() == 0:
+			hi = next
+		default:
+			lo = p
+		}
+		if lo.length() < s.clamp() || lo.end() >= hi {
+			break
+		}
+		if next = 2 * lo.end(); hi < 1<<30 {
+			next = max(lo.end(), (lo.end()+hi-s.clamp())/2)
+		}
+	}
+	s.settle(ctx, lo)
+}
+
+// settle makes sure that the page lo is the last one, and takes the page before it. The list may have
+// grown, and a short page may have more behind it.
+func (s *sample) settle(ctx context.Context, lo *page) {
+	for range 3 {
+		p := s.take(ctx, lo.end())
+		if p == nil {
+			return
+		}
+		if p.length() == 0 {
+			s.last = lo
+			break
+		}
+		if lo = p; p.end() == p.total {
+			s.last = p
+			break
+		}
+	}
+	s.take(ctx, max(0, lo.Offset-s.clamp()))
 }
 
 // records returns the records of all pages. One that has moved to another page is returned once.
@@ -184,11 +272,8 @@ func (s *sample) records() (all []record) {
 
 // clamp returns the length of the longest page; 0 if the list is too short to tell.
 func (s *sample) clamp() int {
-	if len(s.pages) == 0 {
-		return 0
-	}
 	n := s.pages[0].length()
-	if n < full && (len(s.pages) < 2 || s.pages[1].length() == 0 || s.ignores()) {
+	if n < full && (len(s.pages) == 1 || s.ignores()) {
 		return 0
 	}
 	return n
@@ -197,116 +282,10 @@ func (s *sample) clamp() int {
 // ignores reports whether the list shows its beginning at any offset.
 func (s *sample) ignores() bool { return len(s.pages) > 1 && startsWith(s.pages[0], 0, s.pages[1]) }
 
-// startsWith reports whether p shows what q shows from the index on.
+// startsWith reports whether q shows all records of p from the index on.
 func startsWith(q *page, index int, p *page) bool {
-	return index >= 0 && index+len(p.records) <= len(q.records) && len(p.records) > 0 &&
+	return index+len(p.records) <= len(q.records) && len(p.records) > 0 &&
 		slices.EqualFunc(q.records[index:index+len(p.records)], p.records, func(a, b record) bool { return a.key == b.key })
-}
-
-// sample reads some pages of a list: the first ones, some that begin elsewhere, and the last ones. If
-// deep, it searches for the end of the list, also if that is not told.
-func (d *doctor) sample(ctx context.Context, l list, deep bool) (*sample, error) {
-	s := &sample{name: l.name}
-	get := func(limit, offset int) (*page, error) {
-		return l.get(ctx, &epcclogs.ListOptions{Limit: limit, Offset: offset})
-	}
-	first, err := get(full, 0)
-	if err != nil || first.length() == 0 {
-		s.pages = pagesOf(first)
-		return s, err
-	}
-	s.pages = pagesOf(first)
-	for _, ask := range []struct {
-		to            **page
-		limit, offset int
-	}{{&s.between, 10, 7}, {&s.short, 0, 0}, {&s.again, full, 0}} {
-		if ask.offset+ask.limit > first.length() || !deep && ask.limit == 0 {
-			continue
-		}
-		if *ask.to, err = get(ask.limit, ask.offset); err != nil {
-			return s, err
-		}
-	}
-	for range 2 { // further pages
-		next := s.pages[len(s.pages)-1].end()
-		p, err := get(full, next)
-		if refuses(err) {
-			s.refused, s.refusal = next, err
-			return s, nil
-		} else if err != nil {
-			return s, err
-		}
-		s.pages = append(s.pages, p)
-		if p.length() == 0 || !deep || s.ignores() {
-			break
-		}
-	}
-	if s.ignores() || s.clamp() == 0 || !deep && first.total < 0 {
-		return s, nil
-	}
-	return s, s.end(get)
-}
-
-// end searches for the end of the list: where the count says it is, or by steps that double and then by
-// halves. It adds the pages before it.
-func (s *sample) end(get func(limit, offset int) (*page, error)) error {
-	lo := s.pages[len(s.pages)-1]
-	hi, next, total := 1<<30, 2*lo.end(), s.pages[0].total
-	if total > 0 {
-		next = max(lo.end(), total-s.clamp()/2)
-	}
-	for range 16 {
-		p, err := get(full, next)
-		switch {
-		case refuses(err):
-			s.refused, s.refusal, hi = next, err, next
-			if total > 0 {
-				return nil
-			}
-		case err != nil:
-			return err
-		case p.length() == 0:
-			hi = next
-		default:
-			lo, s.pages = p, append(s.pages, p)
-		}
-		if lo.length() == 0 || lo.length() < s.clamp() || lo.end() >= hi {
-			break
-		}
-		if next = 2 * lo.end(); hi < 1<<30 {
-			next = max(lo.end(), (lo.end()+hi-s.clamp())/2)
-		}
-	}
-	if s.refusal != nil && lo.end() >= s.refused {
-		return nil
-	}
-	for range 3 { // the list may grow, and a short page may have more behind it
-		p, err := get(full, lo.end())
-		if refuses(err) {
-			s.refused, s.refusal = lo.end(), err
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if p.length() == 0 {
-			s.last = lo
-			break
-		}
-		lo, s.pages = p, append(s.pages, p)
-		if p.end() == p.total {
-			s.last = p
-			break
-		}
-	}
-	before := lo.Offset - s.clamp()
-	if before <= 0 {
-		return nil
-	}
-	p, err := get(full, before)
-	if err == nil {
-		s.pages = append(s.pages, p)
-	}
-	return err
 }
 
 // refuses reports whether a store refuses an offset in this way.
@@ -322,15 +301,13 @@ func describe(err error) string {
 	var decode *epcclogs.DecodeError
 	switch {
 	case errors.Is(err, errSpent):
-		return "not finished: so many requests were sent as are allowed"
-	case errors.Is(err, context.Canceled):
-		return "not finished: interrupted"
+		return "not finished, as many requests were sent as are allowed"
 	case errors.As(err, &status):
-		text := http.StatusText(status.StatusCode)
+		text := strconv.Itoa(status.StatusCode) + " " + http.StatusText(status.StatusCode)
 		if len(status.Errors) == 0 {
 			text += ", and the body is not a list of errors"
 		}
-		return itoa(status.StatusCode) + " " + text
+		return text
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the response ends early"
 	case errors.As(err, &decode):
