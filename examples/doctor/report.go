@@ -21,13 +21,13 @@ const traffic = "all requests"
 
 // answered returns how many responses came from lists.
 func (t *trace) answered() (n int) {
-	for _, n2 := range t.notes {
-		n += bit(n2.list != tokens && n2.status != 0)
+	for _, response := range t.notes {
+		n += bit(response.list != tokens && response.status != 0)
 	}
 	return n
 }
 
-// traffic adds what all responses show.
+// summary adds what all responses show.
 func (d *doctor) summary() {
 	var took []time.Duration
 	headers, odd := make(map[string]bool), make(map[string]int)
@@ -125,7 +125,7 @@ func (d *doctor) print(w io.Writer, embedded bool) error {
 func writeTable(b *bytes.Buffer, findings []finding) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, f := range findings {
-		fmt.Fprintf(w, "%s %s\t%s\trelied on: %s\n", map[bool]string{true: "!", false: " "}[f.surprise], f.what, f.seen, f.relied)
+		_, _ = fmt.Fprintf(w, "%s %s\t%s\trelied on: %s\n", map[bool]string{true: "!", false: " "}[f.surprise], f.what, f.seen, f.relied)
 	}
 	_ = w.Flush()
 }
