@@ -116,6 +116,7 @@ func TestContextEndsWithAnUnreadableRecord(t *testing.T) {
 	require.Len(t, s.Sent(), 1)
 
 	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
 	page, err := c.ListStoreLogs(ctx, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Nil(t, page)
