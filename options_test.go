@@ -92,11 +92,6 @@ func TestNewClientAccepts(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotNil(t, c)
 	for name, opt := range map[string]epcclogs.Option{
-		"default URL":        epcclogs.WithBaseURL(epcclogs.USEast),
-		"scheme in capitals": epcclogs.WithBaseURL("HTTPS://api.example.com:8443"),
-		"IPv6":               epcclogs.WithBaseURL("https://[2001:db8::1]:8443/v2"),
-		"IPv6 with a zone":   epcclogs.WithBaseURL("https://[fe80::1%25eth0]:8443/v2"),
-		"http":               epcclogs.WithBaseURL("http://api.example.com"),
 		"no timeout":         epcclogs.WithTimeout(0),
 		"no rate limit":      epcclogs.WithRateLimit(0),
 		"rate limit":         epcclogs.WithRateLimit(0.5),

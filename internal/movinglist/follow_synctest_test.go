@@ -520,6 +520,22 @@ func TestCaughtUp(t *testing.T) {
 	})
 }
 
+// Followed from a time on, only what is added since then comes, and the list is not read from
+// its beginning.
+func TestFollowSince(t *testing.T) {
+	for _, newest := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := movinglist.New(movinglist.Shape{Envelope: "links", NewestFirst: newest}, 30_000)
+			inMinutes(l, 1, func() { l.Add(3) })
+			pager := pagers(t, l)(0).Since(time.Date(2026, 1, 2, 3, 4, 5, 30_000, time.UTC)) // the model counts nanoseconds
+			came, failed := split(t, watchFor(t, pager, 2*pollEvery+1), nil)
+			require.Empty(t, failed)
+			require.Equal(t, tally{30_000: 1, 30_001: 1, 30_002: 1}, came)
+			require.LessOrEqual(t, l.Requests, 40)
+		})
+	}
+}
+
 // When the list has moved, the pages that were asked for early are used if they show a known
 // record. Otherwise they are asked for again, and none is asked for early for a while.
 func TestConcurrentCost(t *testing.T) {
