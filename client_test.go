@@ -57,7 +57,7 @@ func over(transport http.RoundTripper) epcclogs.Option {
 
 // call makes one call, GET /v2/integrations.
 func call(ctx context.Context, c *epcclogs.Client) error {
-	return last(c.ListIntegrations(ctx, nil))
+	return errorOf(c.ListIntegrations(ctx, nil))
 }
 
 // begin starts a call, and returns where its error arrives.
@@ -67,8 +67,8 @@ func begin(ctx context.Context, c *epcclogs.Client) <-chan error {
 	return ended
 }
 
-// last returns the error of a call.
-func last[T any](_ T, err error) error { return err }
+// errorOf drops what a call returns beside its error.
+func errorOf[T any](_ T, err error) error { return err }
 
 // Every id, page and context that is refused, by every call that takes one.
 func TestCallsRefuse(t *testing.T) {
@@ -76,10 +76,10 @@ func TestCallsRefuse(t *testing.T) {
 	c := clientOf(t, s)
 	withID := func(ctx context.Context, id string, opts *epcclogs.ListOptions) map[string]error {
 		return map[string]error{
-			"ListIntegrationLogs":      last(c.ListIntegrationLogs(ctx, id, opts)),
-			"ListIntegrationJobs":      last(c.ListIntegrationJobs(ctx, id, opts)),
-			"ListJobLogs, integration": last(c.ListJobLogs(ctx, id, "job", opts)),
-			"ListJobLogs, job":         last(c.ListJobLogs(ctx, integration, id, opts)),
+			"ListIntegrationLogs":      errorOf(c.ListIntegrationLogs(ctx, id, opts)),
+			"ListIntegrationJobs":      errorOf(c.ListIntegrationJobs(ctx, id, opts)),
+			"ListJobLogs, integration": errorOf(c.ListJobLogs(ctx, id, "job", opts)),
+			"ListJobLogs, job":         errorOf(c.ListJobLogs(ctx, integration, id, opts)),
 			"IntegrationLogs":          exhaust(ctx, c.IntegrationLogs(id, opts)),
 			"IntegrationJobs":          exhaust(ctx, c.IntegrationJobs(id, opts)),
 			"JobLogs, integration":     exhaust(ctx, c.JobLogs(id, "job", opts)),
@@ -97,12 +97,12 @@ func TestCallsRefuse(t *testing.T) {
 		"é", "ａ", "\xff", "a/../b", strings.Repeat("a", 40) + "/",
 	} {
 		refused(withID(t.Context(), id, nil), id)
-		require.ErrorIs(t, last(c.GetIntegration(t.Context(), id)), epcclogs.ErrInvalidArgument, "id %q", id)
+		require.ErrorIs(t, errorOf(c.GetIntegration(t.Context(), id)), epcclogs.ErrInvalidArgument, "id %q", id)
 	}
 	lists := func(ctx context.Context, opts *epcclogs.ListOptions) map[string]error {
 		errs := withID(ctx, integration, opts)
-		errs["ListStoreLogs"] = last(c.ListStoreLogs(ctx, opts))
-		errs["ListIntegrations"] = last(c.ListIntegrations(ctx, opts))
+		errs["ListStoreLogs"] = errorOf(c.ListStoreLogs(ctx, opts))
+		errs["ListIntegrations"] = errorOf(c.ListIntegrations(ctx, opts))
 		errs["StoreLogs"] = exhaust(ctx, c.StoreLogs(opts))
 		errs["Integrations"] = exhaust(ctx, c.Integrations(opts))
 		return errs
@@ -113,16 +113,16 @@ func TestCallsRefuse(t *testing.T) {
 		refused(lists(t.Context(), &opts), opts)
 	}
 	refused(lists(noContext, nil), "nil context")
-	require.ErrorIs(t, last(c.GetIntegration(noContext, integration)), epcclogs.ErrInvalidArgument)
+	require.ErrorIs(t, errorOf(c.GetIntegration(noContext, integration)), epcclogs.ErrInvalidArgument)
 	assert.Empty(t, s.Sent(), "nothing is sent")
 
 	// The edges are not refused.
 	for _, id := range []string{integration, "A", "z", "AZaz09-_", "-", "_", strings.Repeat("a", 300)} {
-		require.NoError(t, last(c.ListIntegrationLogs(t.Context(), id, nil)), "id %q", id)
+		require.NoError(t, errorOf(c.ListIntegrationLogs(t.Context(), id, nil)), "id %q", id)
 		assert.Equal(t, "/v2/integrations/"+id+"/logs", s.Last().URL.RequestURI())
 	}
 	for _, opts := range []epcclogs.ListOptions{{}, {Limit: 1}, {Limit: 100}, {Offset: 0}, {Offset: math.MaxInt32}} {
-		require.NoError(t, last(c.ListStoreLogs(t.Context(), &opts)), "%+v", opts)
+		require.NoError(t, errorOf(c.ListStoreLogs(t.Context(), &opts)), "%+v", opts)
 	}
 }
 

@@ -363,7 +363,7 @@ func TestDrainBrokenServers(t *testing.T) {
 
 // Counts that stopped at a cap, or came from a cache, do not end a list.
 func TestCountsThatAreTooSmall(t *testing.T) {
-	const size = 1200
+	const size = 2400
 	capped := func(write func(wire.Question) string) func(wire.Question) string {
 		return func(q wire.Question) string {
 			q.Total = 1000
@@ -371,8 +371,8 @@ func TestCountsThatAreTooSmall(t *testing.T) {
 		}
 	}
 	for name, write := range map[string]func(wire.Question) string{
-		"page 13 of 3": func(q wire.Question) string {
-			return q.With(`"meta":{"limit":%d,"offset":%d,"current":%d,"total":3}`, q.Limit, q.Offset, q.Offset/q.Limit+1)
+		"page 24 of 10": func(q wire.Question) string {
+			return q.With(`"meta":{"limit":%d,"offset":%d,"current":%d,"total":10}`, q.Limit, q.Offset, q.Offset/q.Limit+1)
 		},
 		"10 pages":      capped(func(q wire.Question) string { return q.With(`"meta":{%s}`, q.Count(q.Limit)) }),
 		"1,000 records": capped(func(q wire.Question) string { return q.With(`"results":{"total":%d}`, q.Total) }),
