@@ -2,6 +2,7 @@ package epcclogs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -142,7 +143,7 @@ func list[T any](ctx context.Context, c *Client, opts *ListOptions, path ...stri
 		page.age = ageOf(h)
 		return err
 	}, opts, path...)
-	if err != nil && len(page.unread) == 0 {
+	if err != nil && (len(page.unread) == 0 || !errors.As(err, new(*DecodeError))) { // such as that of a context that ended
 		return nil, err
 	}
 	return page, err

@@ -25,14 +25,21 @@ func exampleClient() (client *epcclogs.Client, integrationID string, done func()
 		options[i] = epcclogstest.WithIntegration(in, epcclogstest.SampleLogs(in.ID, 250)...)
 	}
 	srv := epcclogstest.NewServer(options...)
-	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
-	if err != nil {
-		log.Fatal(err)
-	}
+	client = exampleClientOf(srv)
 	return client, epcclogstest.SampleIntegration(0).ID, func() {
 		client.CloseIdleConnections()
 		srv.Close()
 	}
+}
+
+// exampleClientOf returns a client of the server.
+func exampleClientOf(srv *epcclogstest.Server, opts ...epcclogs.Option) *epcclogs.Client {
+	opts = append([]epcclogs.Option{epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token")}, opts...)
+	client, err := epcclogs.NewClient(opts...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client
 }
 
 func ExampleNewClient() {
@@ -112,17 +119,12 @@ func ExampleWithOnAttempt() {
 	srv := epcclogstest.NewServer()
 	defer srv.Close()
 	srv.FailRequest(1, epcclogstest.Status(http.StatusServiceUnavailable, ""))
-	client, err := epcclogs.NewClient(
-		epcclogs.WithBaseURL(srv.URL),
-		epcclogs.WithToken("any-token"),
+	client := exampleClientOf(srv,
 		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}),
 		epcclogs.WithOnAttempt(func(_ context.Context, a epcclogs.Attempt) {
 			fmt.Println(a.Method, a.Path, a.Query, a.Number, a.StatusCode, a.Retry)
-		}),
-	)
-	if err != nil {
-		log.Fatal(err)
-	}
+		}))
+	defer client.CloseIdleConnections()
 	if _, err := client.ListIntegrations(context.Background(), &epcclogs.ListOptions{Limit: 10}); err != nil {
 		log.Fatal(err)
 	}
@@ -183,35 +185,6 @@ func ExamplePager_Pages() {
 	// 51 250
 }
 
-// A listing that is interrupted goes on behind the record that was returned last.
-func ExamplePager_Cursor() {
-	client, integrationID, done := exampleClient()
-	defer done()
-
-	ctx := context.Background()
-	read := 0
-	pager := client.IntegrationLogs(integrationID, nil)
-	for _, err := range pager.All(ctx) {
-		if err != nil {
-			log.Fatal(err)
-		}
-		if read++; read == 137 {
-			break
-		}
-	}
-	cursor := pager.Cursor() // save it
-
-	rest := 0
-	for _, err := range client.IntegrationLogs(integrationID, nil).Resume(cursor).All(ctx) {
-		if err != nil {
-			log.Fatal(err)
-		}
-		rest++
-	}
-	fmt.Println(read, rest)
-	// Output: 137 113
-}
-
 // A program that runs now and then reads only what is new, although the store has
 // deleted its oldest logs meanwhile.
 func ExamplePager_Resume() {
@@ -219,10 +192,7 @@ func ExamplePager_Resume() {
 	logs := epcclogstest.SampleLogs(in.ID, 250)
 	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(in, logs[:200]...))
 	defer srv.Close()
-	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
-	if err != nil {
-		log.Fatal(err)
-	}
+	client := exampleClientOf(srv)
 	defer client.CloseIdleConnections()
 
 	cursor := "" // that of the last run; the first one begins at the beginning
@@ -258,10 +228,7 @@ func ExamplePager_Follow() {
 	first.Succeeded, first.ErrorDetail = false, "connection refused"
 	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(in, epcclogstest.SampleLogs(in.ID, 10)...))
 	defer srv.Close()
-	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
-	if err != nil {
-		log.Fatal(err)
-	}
+	client := exampleClientOf(srv)
 	defer client.CloseIdleConnections()
 
 	read := 0
@@ -348,13 +315,10 @@ func ExampleDecodeError() {
 	srv := epcclogstest.NewServer()
 	defer srv.Close()
 	srv.Fail(1, epcclogstest.Status(http.StatusOK, `{"data":[{"id":"a"},{"id":"b","succeeded":"no"}]}`))
-	client, err := epcclogs.NewClient(epcclogs.WithBaseURL(srv.URL), epcclogs.WithToken("not-a-real-token"))
-	if err != nil {
-		log.Fatal(err)
-	}
+	client := exampleClientOf(srv)
 	defer client.CloseIdleConnections()
 
-	_, err = client.ListStoreLogs(context.Background(), nil)
+	_, err := client.ListStoreLogs(context.Background(), nil)
 	var decodeErr *epcclogs.DecodeError
 	if errors.As(err, &decodeErr) {
 		where, _, _ := strings.Cut(decodeErr.Err.Error(), ":")
@@ -370,17 +334,10 @@ func ExampleRetryPolicy() {
 	srv := epcclogstest.NewServer()
 	defer srv.Close()
 	srv.Fail(2, epcclogstest.GatewayPage(http.StatusServiceUnavailable))
-	client, err := epcclogs.NewClient(
-		epcclogs.WithBaseURL(srv.URL),
-		epcclogs.WithToken("not-a-real-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3, MinWait: time.Millisecond}),
-	)
-	if err != nil {
-		log.Fatal(err)
-	}
+	client := exampleClientOf(srv, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3, MinWait: time.Millisecond}))
 	defer client.CloseIdleConnections()
 
-	_, err = client.ListStoreLogs(context.Background(), nil)
+	_, err := client.ListStoreLogs(context.Background(), nil)
 	fmt.Println(err, len(srv.Requests()))
 	// Output: <nil> 3
 }
@@ -414,17 +371,20 @@ func ExampleClient_Integrations() {
 
 // The jobs of an integration, and the attempts of each.
 func ExampleClient_JobLogs() {
-	client, integrationID, done := exampleClient()
-	defer done()
+	in := epcclogstest.SampleIntegration(0)
+	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(in, epcclogstest.SampleLogs(in.ID, 30)...))
+	defer srv.Close()
+	client := exampleClientOf(srv)
+	defer client.CloseIdleConnections()
 
 	ctx := context.Background()
 	jobs, attempts := 0, 0
-	for job, err := range client.IntegrationJobs(integrationID, &epcclogs.ListOptions{Limit: 100}).All(ctx) {
+	for job, err := range client.IntegrationJobs(in.ID, nil).All(ctx) {
 		if err != nil {
 			log.Fatal(err)
 		}
 		jobs++
-		for _, err := range client.JobLogs(integrationID, job.ID, nil).All(ctx) {
+		for _, err := range client.JobLogs(in.ID, job.ID, nil).All(ctx) {
 			if err != nil {
 				log.Fatal(err)
 			}
@@ -432,10 +392,10 @@ func ExampleClient_JobLogs() {
 		}
 	}
 	fmt.Println(jobs > 0, attempts)
-	// Output: true 250
+	// Output: true 30
 }
 
-// One page of each of the other lists.
+// One page of the integrations, and one of the jobs of one.
 func ExampleClient_ListIntegrations() {
 	client, integrationID, done := exampleClient()
 	defer done()
@@ -449,19 +409,8 @@ func ExampleClient_ListIntegrations() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	attempts, err := client.ListJobLogs(ctx, integrationID, jobs.Data[0].ID, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	store, err := client.ListStoreLogs(ctx, &epcclogs.ListOptions{Limit: 1, Offset: 400})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(len(integrations.Data), len(jobs.Data), len(attempts.Data), len(store.Data))
-	fmt.Println(attempts.Data[0].JobID() == jobs.Data[0].ID)
-	// Output:
-	// 2 3 1 1
-	// true
+	fmt.Println(len(integrations.Data), len(jobs.Data))
+	// Output: 2 3
 }
 
 func ExampleClient_StoreLogs() {
@@ -504,18 +453,8 @@ func Example_errors() {
 
 	srv := epcclogstest.NewServer()
 	defer srv.Close()
-	newClient := func(opts ...epcclogs.Option) *epcclogs.Client {
-		client, err := epcclogs.NewClient(append([]epcclogs.Option{
-			epcclogs.WithBaseURL(srv.URL),
-			epcclogs.WithToken("not-a-real-token"),
-			epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}),
-		}, opts...)...)
-		if err != nil {
-			log.Fatal(err)
-		}
-		return client
-	}
-	client := newClient()
+	once := epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1})
+	client := exampleClientOf(srv, once)
 	defer client.CloseIdleConnections()
 	ctx := context.Background()
 
@@ -527,7 +466,7 @@ func Example_errors() {
 		fmt.Printf("%d: %s\n", status, advice(err))
 	}
 
-	client = newClient() // without the pause after the 429
+	client = exampleClientOf(srv, once) // without the pause after the 429
 	defer client.CloseIdleConnections()
 	for _, body := range []string{`{"errors":[{"title":"no"}]}`, `{"data":[{"id":1}]}`, `{"data":[`} {
 		srv.Fail(1, epcclogstest.Status(200, body))
@@ -535,7 +474,7 @@ func Example_errors() {
 		fmt.Printf("%s: %s\n", body, advice(err))
 	}
 
-	twice := newClient(epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2, MaxWait: time.Millisecond}))
+	twice := exampleClientOf(srv, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2, MaxWait: time.Millisecond}))
 	defer twice.CloseIdleConnections()
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
@@ -544,7 +483,7 @@ func Example_errors() {
 	_, err = twice.ListStoreLogs(short, nil)
 	fmt.Println("500, then too slow:", errors.Is(err, epcclogs.ErrServer), advice(err))
 
-	small := newClient(epcclogs.WithMaxResponseSize(100))
+	small := exampleClientOf(srv, epcclogs.WithMaxResponseSize(100))
 	defer small.CloseIdleConnections()
 	_, err = small.ListStoreLogs(ctx, nil)
 	fmt.Println("100 bytes:", advice(err))
@@ -586,45 +525,4 @@ func ExampleAPIError_LogValue() {
 	})
 	// Output:
 	// level=ERROR msg="no logs" error="epcclogs: GET https://euwest.api.elasticpath.com/v2/integrations/unknown/logs: 404 Not Found; check the ids and the base URL"
-}
-
-// A test server that breaks in the middle of a list.
-func Example_faults() {
-	hook := epcclogs.Integration{ID: "5cb5d3d3-21bd-4b5e-9d43-d40cc94ba6a0"}
-	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(hook, epcclogstest.SampleLogs(hook.ID, 250)...))
-	defer srv.Close()
-	client, err := epcclogs.NewClient(
-		epcclogs.WithBaseURL(srv.URL),
-		epcclogs.WithToken("any-token"),
-		epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: time.Millisecond, MaxWait: time.Second}),
-	)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-
-	// The second request meets a gateway that cannot reach the service, the third
-	// one loses half of the answer.
-	srv.FailRequest(2, epcclogstest.GatewayPage(http.StatusBadGateway).WithHeader("Retry-After", "0.1"))
-	srv.FailRequest(3, epcclogstest.CutLength())
-	logs := 0
-	for _, err := range client.IntegrationLogs(hook.ID, nil).All(context.Background()) {
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		logs++
-	}
-	fmt.Println(logs, "logs in", len(srv.Requests()), "requests")
-
-	// What does not pass is the caller's to see.
-	srv.Fail(5, epcclogstest.Status(http.StatusServiceUnavailable, `{"errors":[{"title":"Closed for repairs"}]}`))
-	_, err = client.ListIntegrationLogs(context.Background(), hook.ID, nil)
-	var apiErr *epcclogs.APIError
-	if errors.As(err, &apiErr) {
-		fmt.Println(apiErr.StatusCode, apiErr.Errors[0].Title, "after", apiErr.Attempts, "attempts")
-	}
-	// Output:
-	// 250 logs in 5 requests
-	// 503 Closed for repairs after 5 attempts
 }

@@ -18,7 +18,7 @@ type sheet[T any] struct {
 func sheetOf[T any](page *Page[T], err error) sheet[T] {
 	s := sheet[T]{page: page, records: page.Data}
 	var failed *DecodeError
-	if len(page.unread) == 0 || !errors.As(err, &failed) {
+	if !errors.As(err, &failed) {
 		return s
 	}
 	n := len(page.Data) + len(page.unread)

@@ -1,7 +1,9 @@
 package epcclogs_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -96,4 +98,26 @@ func TestCaughtUpOfACachedPage(t *testing.T) {
 	require.NoError(t, exhaust(t.Context(), pager))
 	assert.False(t, pager.CaughtUp().After(time.Now().Add(-time.Minute)))
 	assert.False(t, pager.CaughtUp().Before(before.Add(-61*time.Second)))
+}
+
+// An answer that comes with the end of the context is no page, also if it has records that
+// cannot be read.
+func TestContextEndsWithAnUnreadableRecord(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := wire.Steps(func(r *http.Request) (*http.Response, error) {
+		cancel()
+		return wire.OK(wire.Page("null", wire.Record(1)))(r)
+	})
+	c := clientOf(t, s)
+	got, err := bodies(c.StoreLogs(nil).All(ctx))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, got)
+	require.Len(t, s.Sent(), 1)
+
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	page, err := c.ListStoreLogs(ctx, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Nil(t, page)
 }

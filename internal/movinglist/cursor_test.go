@@ -23,12 +23,12 @@ import (
 // At every place of a list, also between two pages and at both ends, the cursor
 // leads a new pager to the next record.
 func TestCursorOfEveryPlace(t *testing.T) {
-	const size = 45
+	const size = 31
 	for _, envelope := range movinglist.Envelopes {
 		for _, n := range []int{1, 3} {
 			l := movinglist.New(movinglist.Shape{Envelope: envelope}, size)
 			newPager := pagers(t, l)
-			pager := newPager(20).Concurrent(n)
+			pager := newPager(14).Concurrent(n)
 			cursors := []string{pager.Cursor()}
 			for _, err := range pager.All(t.Context()) {
 				require.NoError(t, err)
@@ -40,8 +40,8 @@ func TestCursorOfEveryPlace(t *testing.T) {
 				if n > 1 && i%5 > 1 {
 					continue
 				}
-				resumed := newPager(20).Concurrent(n).Resume(cursor + "\r\n"[:i%3]) // as read from a file
-				again := newPager(20).Resume(resumed.Cursor())                      // before the first use it is the same place
+				resumed := newPager(14).Concurrent(n).Resume(cursor + "\r\n"[:i%3]) // as read from a file
+				again := newPager(14).Resume(resumed.Cursor())                      // before the first use it is the same place
 				for _, p := range []*epcclogs.Pager[epcclogs.IntegrationLog]{resumed, again} {
 					next := min(i, size)
 					for log, err := range p.All(t.Context()) {

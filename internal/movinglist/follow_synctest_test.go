@@ -72,7 +72,7 @@ func inMinutes(l *movinglist.List, n int, f func()) {
 // at most once, and exactly once if it was there all the time. The histories of the package
 // paging look for more, without HTTP.
 func TestRandomLists(t *testing.T) {
-	for seed := range uint64(90) {
+	for seed := range uint64(45) {
 		synctest.Test(t, func(t *testing.T) { randomList(t, seed) })
 	}
 }
@@ -285,7 +285,7 @@ func TestFollowWaitsForRetryAfter(t *testing.T) {
 // A store that refuses offsets: the loop gets the error at each interval, and also every
 // record that is added in front.
 func TestFollowRefusedOffsets(t *testing.T) {
-	const most = 10_000
+	const most = 1000
 	for _, envelope := range []string{"meta", "links", "bare"} {
 		synctest.Test(t, func(t *testing.T) {
 			l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: true}, most+500)
@@ -359,7 +359,7 @@ func TestFollowCost(t *testing.T) {
 		claims := envelope != "bare" && envelope != "pages"
 		for _, clamp := range []int{0, 20} {
 			for _, newest := range []bool{false, true} {
-				for _, size := range []int{0, 1, 2, 16, 17, 40, 300} {
+				for _, size := range []int{0, 1, 2, 16, 17, 40, 130} {
 					synctest.Test(t, func(t *testing.T) {
 						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest, Clamp: clamp}, size)
 						polls, start := map[time.Duration]int{}, time.Now()
@@ -431,11 +431,11 @@ func TestFollowLateRecords(t *testing.T) {
 	for _, envelope := range movinglist.Envelopes {
 		for _, newest := range []bool{false, true} {
 			for arrives := range 4 {
-				for _, depth := range []int{1, 8, 15} {
+				for _, depth := range []int{1, 15} {
 					synctest.Test(t, func(t *testing.T) {
-						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 140)
+						l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 56)
 						newPager := pagers(t, l)
-						pager := newPager(0)
+						pager := newPager(40)
 						inMinutes(l, 0, func() { l.Add(2) })
 						inMinutes(l, 1, func() { l.AddLate(depth) })
 						came := len(watchFor(t, pager, 2*pollEvery+1))
@@ -447,7 +447,7 @@ func TestFollowLateRecords(t *testing.T) {
 							return nil
 						}
 						inMinutes(l, 1, func() { l.AddLate(depth) })
-						came += len(watchFor(t, newPager(0).Resume(pager.Cursor()), 3*pollEvery+1))
+						came += len(watchFor(t, newPager(40).Resume(pager.Cursor()), 3*pollEvery+1))
 						require.Equal(t, len(l.Ever), came, "%v, 3 arrive before request %d, one %d places before the end", l.Shape, arrives, depth)
 					})
 				}
@@ -518,6 +518,22 @@ func TestCaughtUp(t *testing.T) {
 		require.Len(t, came, 251)
 		require.Equal(t, []time.Duration{-1, pollEvery, 2 * pollEvery, 2 * pollEvery, 4 * pollEvery, 5 * pollEvery}, <-watched)
 	})
+}
+
+// Followed from a time on, only what is added since then comes, and the list is not read from
+// its beginning.
+func TestFollowSince(t *testing.T) {
+	for _, newest := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := movinglist.New(movinglist.Shape{Envelope: "links", NewestFirst: newest}, 30_000)
+			inMinutes(l, 1, func() { l.Add(3) })
+			pager := pagers(t, l)(0).Since(time.Date(2026, 1, 2, 3, 4, 5, 30_000, time.UTC)) // the model counts nanoseconds
+			came, failed := split(t, watchFor(t, pager, 2*pollEvery+1), nil)
+			require.Empty(t, failed)
+			require.Equal(t, tally{30_000: 1, 30_001: 1, 30_002: 1}, came)
+			require.LessOrEqual(t, l.Requests, 40)
+		})
+	}
 }
 
 // When the list has moved, the pages that were asked for early are used if they show a known

@@ -61,7 +61,7 @@ func (came tally) check(t testing.TB, l *movinglist.List, first int, what string
 	}
 }
 
-// 600 records that move while they are listed: each one that stays comes once.
+// 300 records that move while they are listed: each one that stays comes once.
 func TestLists(t *testing.T) {
 	once := func(f func(l *movinglist.List)) func(*movinglist.List) {
 		return func(l *movinglist.List) {
@@ -76,22 +76,22 @@ func TestLists(t *testing.T) {
 		stopAt int                      // for another pager, which goes on after change is called once
 	}{
 		"5 expire and 5 arrive a request": {change: func(l *movinglist.List) { l.Expire(5); l.Add(5) }},
-		"one purge of 130":                {change: once(func(l *movinglist.List) { l.Expire(130) })},
+		"one purge of 65":                 {change: once(func(l *movinglist.List) { l.Expire(65) })},
 		"5 arrive in front a request":     {newest: true, change: func(l *movinglist.List) { l.Add(5) }},
-		"one burst of 130 in front":       {newest: true, change: once(func(l *movinglist.List) { l.Add(130) })},
+		"one burst of 65 in front":        {newest: true, change: once(func(l *movinglist.List) { l.Add(65) })},
 		"2 deleted in the middle a request": {change: func(l *movinglist.List) {
 			l.Delete(len(l.Now) / 30 * (l.Requests % 30))
 			l.Delete(len(l.Now) / 2)
 		}},
-		"60 expire between two pagers": {stopAt: 400, change: func(l *movinglist.List) { l.Expire(60) }},
-		"two of three deleted between two pagers": {stopAt: 500, change: func(l *movinglist.List) {
+		"30 expire between two pagers": {stopAt: 200, change: func(l *movinglist.List) { l.Expire(30) }},
+		"two of three deleted between two pagers": {stopAt: 250, change: func(l *movinglist.List) {
 			l.DeleteFunc(func(r *movinglist.Record) bool { return r.N%3 != 0 })
 		}},
 	} {
 		for _, envelope := range movinglist.Envelopes {
 			for _, n := range []int{1, 4} {
 				t.Run(fmt.Sprintf("%s/%s/%d", name, envelope, n), func(t *testing.T) {
-					l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, 600)
+					l := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, 300)
 					l.Answer = func(int, int) wire.Step {
 						if tt.stopAt == 0 && l.Requests > 0 && l.Requests < 200 {
 							tt.change(l)
@@ -99,11 +99,11 @@ func TestLists(t *testing.T) {
 						return nil
 					}
 					newPager := pagers(t, l)
-					pager, came := newPager(40).Concurrent(n), tally{}
+					pager, came := newPager(20).Concurrent(n), tally{}
 					if tt.stopAt > 0 {
 						came.add(t, pager.All(t.Context()), tt.stopAt)
 						l.Do(func() { tt.change(l) })
-						pager = newPager(40).Concurrent(n).Resume(pager.Cursor())
+						pager = newPager(20).Concurrent(n).Resume(pager.Cursor())
 					}
 					came.add(t, pager.All(t.Context()), -1)
 					came.check(t, l, 0, name)
@@ -123,7 +123,7 @@ func TestLists(t *testing.T) {
 // the count may have stopped there.
 func TestStillListCost(t *testing.T) {
 	for envelope, want := range map[string]int{"meta": 22, "links": 21, "nested": 22, "results": 22, "bare": 23, "pages": 23} {
-		l, came := movinglist.New(movinglist.Shape{Envelope: envelope}, 100+20*99), tally{}
+		l, came := movinglist.New(movinglist.Shape{Envelope: envelope}, 2080), tally{}
 		came.add(t, pagers(t, l)(0).All(t.Context()), -1)
 		came.check(t, l, 0, "")
 		assert.Equal(t, want, l.Requests, envelope)
@@ -140,7 +140,7 @@ func TestResumeCost(t *testing.T) {
 	}{
 		{name: "the first are deleted meanwhile", reading: func(l *movinglist.List) { l.Expire(20) }},
 		{name: "the first are deleted", between: func(l *movinglist.List) { l.Expire(20) }},
-		{name: "half is deleted, newest first", newest: true, between: func(l *movinglist.List) { l.Expire(1250) }},
+		{name: "half is deleted, newest first", newest: true, between: func(l *movinglist.List) { l.Expire(500) }},
 		{name: "the first are deleted, and others added", newest: true, between: func(l *movinglist.List) {
 			for range 16 {
 				l.Delete(0)
@@ -149,7 +149,7 @@ func TestResumeCost(t *testing.T) {
 		}},
 	} {
 		for _, envelope := range movinglist.Envelopes {
-			l, came := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, 2500), tally{}
+			l, came := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: tt.newest}, 1000), tally{}
 			l.Answer = func(int, int) wire.Step {
 				if l.Requests == 20 && tt.reading != nil {
 					tt.reading(l)
@@ -157,13 +157,13 @@ func TestResumeCost(t *testing.T) {
 				return nil
 			}
 			newPager := pagers(t, l)
-			pager := newPager(0)
+			pager := newPager(40)
 			came.add(t, pager.All(t.Context()), -1)
 			if tt.between != nil {
 				l.Do(func() { tt.between(l) })
 			}
 			before := l.Requests
-			came.add(t, newPager(0).Resume(pager.Cursor()).All(t.Context()), -1)
+			came.add(t, newPager(40).Resume(pager.Cursor()).All(t.Context()), -1)
 			came.check(t, l, before, tt.name)
 			require.LessOrEqual(t, l.Requests-before, 20, "%s, %s", tt.name, envelope)
 		}
@@ -177,13 +177,13 @@ func TestReplicas(t *testing.T) {
 	for _, envelope := range movinglist.Envelopes {
 		for _, newest := range []bool{false, true} {
 			for _, n := range []int{1, 4} {
-				l, came := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 450), tally{}
+				l, came := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 180), tally{}
 				l.Answer = func(int, int) wire.Step {
 					l.Behind = l.Requests % 2
 					return nil
 				}
 				newPager := pagers(t, l)
-				pager := newPager(0).Concurrent(n)
+				pager := newPager(40).Concurrent(n)
 				for range 5 { // each pager gets what was added since the last one
 					for log, err := range pager.All(t.Context()) {
 						if err == nil {
@@ -193,7 +193,7 @@ func TestReplicas(t *testing.T) {
 						}
 					}
 					l.Do(func() { l.Add(1) })
-					pager = newPager(0).Concurrent(n).Resume(pager.Cursor())
+					pager = newPager(40).Concurrent(n).Resume(pager.Cursor())
 				}
 				l.Answer = func(int, int) wire.Step { l.Behind = 0; return nil }
 				came.add(t, pager.All(t.Context()), -1)
