@@ -30,9 +30,8 @@ CREATE TABLE IF NOT EXISTS sums (
 	integration TEXT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
 	status      BIGINT NOT NULL,
-	bucket      BIGINT NOT NULL,
 	n           BIGINT NOT NULL,
-	PRIMARY KEY (grain, start, integration, succeeded, status, bucket)
+	PRIMARY KEY (grain, start, integration, succeeded, status)
 );
 
 CREATE TABLE IF NOT EXISTS events (
@@ -93,10 +92,6 @@ CREATE TABLE IF NOT EXISTS lists (
 -- The server gives it back when the program goes silent.
 SELECT set_config('idle_in_transaction_session_timeout', '60s', TRUE), pg_advisory_xact_lock(7239043)
 
--- name: old
-SELECT SUM(CASE tablename WHEN 'lists' THEN 1 ELSE -1 END) FROM pg_tables
-WHERE tablename IN ('lists', 'watch') AND schemaname = current_schema()
-
 -- name: time
 SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
 
@@ -121,4 +116,4 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> exclu
 
 -- name: upsert sums
 INSERT INTO sums SELECT * FROM jsonb_populate_recordset(NULL::sums, $1::jsonb)
-ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n
+ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n

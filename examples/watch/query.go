@@ -100,17 +100,8 @@ type integrationSummary struct {
 	Undelivered int    `json:"undelivered"`
 	Older       int    `json:"undelivered_before"`
 	Counts
-	Times
 	State
 	Groups []answerGroup `json:"groups"` // of undelivered events, the largest first
-
-	times [buckets]int // numbers of processing times by bucket
-}
-
-// Times are processing times in seconds, at most 6 % wrong; 0 when not sent.
-type Times struct {
-	Median       float64 `json:"processing_median"`
-	Percentile95 float64 `json:"processing_95th_percentile"`
 }
 
 // State tells since when an integration fails. Down means that no attempt has succeeded
@@ -214,10 +205,9 @@ func (v *summary) count(t *tx, f filter, w window, known map[string]*integration
 		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
 	}
 	args := []any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)}
-	const these = ` FROM sums WHERE grain = $4 AND start >= $1 AND start < $2` + chosen + `GROUP BY `
 	var one sumRow
 	statuses := make(map[int]int)
-	t.each(`SELECT start, integration, succeeded, status, SUM(n)`+these+`1, 2, 3, 4`, args,
+	t.each(`SELECT start, integration, succeeded, status, n FROM sums WHERE grain = $4 AND start >= $1 AND start < $2`+chosen, args,
 		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.N}, func() {
 			slot := &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
 			v.add(one.N, one.Succeeded)
@@ -227,8 +217,6 @@ func (v *summary) count(t *tx, f filter, w window, known map[string]*integration
 				statuses[one.Status] += one.N
 			}
 		})
-	t.each(`SELECT integration, bucket, SUM(n)`+these+`1, 2`, args,
-		[]any{&one.Integration, &one.Bucket, &one.N}, func() { known[one.Integration].times[one.Bucket] = one.N })
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
@@ -263,7 +251,6 @@ func (v *summary) group(t *tx, f filter, w window, known map[string]*integration
 
 // complete says what follows from what was read.
 func (in *integrationSummary) complete() {
-	in.Times = Times{percentile(in.times, 50), percentile(in.times, 95)}
 	switch {
 	case in.Undelivered == 0:
 		in.Down, in.FailingSince = false, nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -156,7 +155,6 @@ type sum struct {
 	Integration string `json:"integration"`
 	Succeeded   bool   `json:"succeeded"`
 	Status      int    `json:"status"` // 0 if succeeded
-	Bucket      int    `json:"bucket"`
 }
 
 // sumRow is a row of it.
@@ -175,8 +173,8 @@ func sumUp(rows []logRow, now time.Time) []sumRow {
 				continue
 			}
 			one := sum{
-				Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(), Integration: r.Integration,
-				Succeeded: r.Succeeded, Bucket: bucketOf(r.Processing),
+				Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(),
+				Integration: r.Integration, Succeeded: r.Succeeded,
 			}
 			if !r.Succeeded {
 				one.Status = r.Status
@@ -189,36 +187,4 @@ func sumUp(rows []logRow, now time.Time) []sumRow {
 		sums = append(sums, sumRow{one, n})
 	}
 	return sums
-}
-
-// There are 20 buckets for processing times between one and ten units, so that what is
-// said of them is at most 6 % wrong; and bucket 0 for those that were not sent.
-const buckets = 1 + 20*12 + 1
-
-func bucketOf(micros int64) int {
-	if micros == 0 {
-		return 0
-	}
-	return 1 + int(20*math.Log10(float64(micros)))
-}
-
-// bucketSeconds is a time in the middle of a bucket.
-func bucketSeconds(bucket int) float64 { return math.Pow(10, (float64(bucket)-0.5)/20) / 1e6 }
-
-// percentile returns the time in seconds that p of 100 deliveries took at most, by the
-// nearest rank, of their numbers by bucket. It is 0 when there are none.
-func percentile(numbers [buckets]int, p int) float64 {
-	total := 0
-	for _, n := range numbers[1:] {
-		total += n
-	}
-	rank := (total*p + 99) / 100
-	for b, n := range numbers {
-		if b > 0 && n > 0 {
-			if rank -= n; rank <= 0 {
-				return bucketSeconds(b)
-			}
-		}
-	}
-	return 0
 }

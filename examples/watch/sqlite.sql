@@ -35,9 +35,8 @@ CREATE TABLE IF NOT EXISTS sums (
 	integration TEXT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
 	status      BIGINT NOT NULL, -- 0 if succeeded
-	bucket      BIGINT NOT NULL, -- of the processing time: see bucketOf
 	n           BIGINT NOT NULL,
-	PRIMARY KEY (grain, start, integration, succeeded, status, bucket)
+	PRIMARY KEY (grain, start, integration, succeeded, status)
 ) WITHOUT ROWID;
 
 -- One row for each event, with its last attempt.
@@ -102,10 +101,6 @@ CREATE TABLE IF NOT EXISTS lists (
 -- It is taken already: a transaction that writes begins with BEGIN IMMEDIATE.
 SELECT 1
 
--- name: old
--- Is 1 if an older release made the database, which did not write down of which store it is.
-SELECT SUM(CASE name WHEN 'lists' THEN 1 ELSE -1 END) FROM sqlite_master WHERE name IN ('lists', 'watch')
-
 -- name: time
 SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)
 
@@ -137,9 +132,8 @@ INSERT INTO integrations (id, name) SELECT r.value->>'id', r.value->>'name' FROM
 ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> excluded.id
 
 -- name: upsert sums
-INSERT INTO sums (grain, start, integration, succeeded, status, bucket, n)
+INSERT INTO sums (grain, start, integration, succeeded, status, n)
 SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
-	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT),
-	CAST(r.value->>'bucket' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
+	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
 FROM json_each($1) AS r WHERE TRUE
-ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n
+ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n

@@ -39,14 +39,13 @@ type store struct {
 }
 
 // openStore opens the database at a postgres:// URL, or else the SQLite file of that
-// name, and makes what it lacks. The database of another store is refused, unless
-// adopt says that it is the same one.
-func openStore(ctx context.Context, location, identity string, adopt bool) (*store, error) {
+// name, and makes what it lacks. The database of another store is refused.
+func openStore(ctx context.Context, location, identity string) (*store, error) {
 	s, err := connect(location)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	if err := s.write(ctx, func(t *tx) { t.setUp(identity, adopt) }); err != nil {
+	if err := s.write(ctx, func(t *tx) { t.setUp(identity) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up the database: %w", err), s.db.Close())
 	}
 	return s, nil
@@ -81,25 +80,16 @@ func connect(location string) (s *store, err error) {
 }
 
 // setUp makes what the database lacks, and refuses that of another store.
-func (t *tx) setUp(identity string, adopt bool) {
-	var old sql.NullInt64
-	if t.get(t.own["old"], nil, &old); old.Int64 > 0 {
-		t.fail(errors.New("an older release made it, and did not keep what this one shows: use a new one"))
-	}
+func (t *tx) setUp(identity string) {
 	for statement := range strings.SplitSeq(strings.TrimRight(t.own["schema"], ";\n"), ";") {
 		t.exec(statement)
 	}
-	var named int
 	var found string
-	t.get(`SELECT COUNT(*), COALESCE(MAX(store), '') FROM watch`, nil, &named, &found)
-	switch {
-	case named == 0:
+	if !t.get(`SELECT store FROM watch`, nil, &found) {
 		t.exec(`INSERT INTO watch (store) VALUES ($1)`, identity)
-	case found != identity && adopt:
-		t.exec(`UPDATE watch SET store = $1`, identity)
-	case found != identity:
-		t.fail(fmt.Errorf("it is that of another store: of %s, not of %s; "+
-			"use another one, or add -adopt if the store is the same and only its key or its URL is new", found, identity))
+	} else if found != identity {
+		t.fail(fmt.Errorf("it is that of another store: of %s, not of %s; use another one, "+
+			"or empty its table watch if the store is the same and only its key or its URL is new", found, identity))
 	}
 }
 

@@ -55,11 +55,10 @@ func (w *web) handler() (http.Handler, error) {
 		return nil, err
 	}
 	w.pages, err = template.New("").Funcs(template.FuncMap{
-		"ago": ago, "count": count, "percent": percent, "seconds": secondsText, "status": statusText,
+		"ago": ago, "count": count, "percent": percent, "took": took, "status": statusText,
 		"shorten": shorten, "hint": hint, "event": eventPath,
-		"add":    func(n, by int) int { return n + by },
-		"rest":   func(n, by int) int { return n % by },
-		"micros": func(n int64) string { return secondsText(float64(n) / 1e6) },
+		"add":  func(n, by int) int { return n + by },
+		"rest": func(n, by int) int { return n % by },
 	}).ParseFS(assets, "*.html")
 	if err != nil {
 		return nil, err
