@@ -54,28 +54,18 @@ CREATE INDEX IF NOT EXISTS events_to_alert ON events (seen_at) WHERE NOT succeed
 CREATE TABLE IF NOT EXISTS incidents (
 	integration TEXT NOT NULL,
 	status      BIGINT NOT NULL,
-	since       BIGINT NOT NULL,
-	posted_at   BIGINT NOT NULL,
-	fresh       BIGINT NOT NULL,
-	PRIMARY KEY (integration, status)
-);
-
-CREATE TABLE IF NOT EXISTS alerts (
-	key         TEXT PRIMARY KEY,
-	integration TEXT NOT NULL,
 	job         TEXT NOT NULL,
-	status      BIGINT NOT NULL,
-	kind        TEXT NOT NULL,
-	payload     TEXT NOT NULL,
-	created_at  BIGINT NOT NULL,
+	key         TEXT NOT NULL,
+	since       BIGINT NOT NULL,
+	fresh       BIGINT NOT NULL,
+	told        TEXT NOT NULL DEFAULT '',
+	told_at     BIGINT NOT NULL DEFAULT 0,
 	tries       BIGINT NOT NULL DEFAULT 0,
 	tried_at    BIGINT NOT NULL DEFAULT 0,
 	wait        BIGINT NOT NULL DEFAULT 0,
-	sent_at     BIGINT,
-	error       TEXT NOT NULL DEFAULT ''
+	error       TEXT NOT NULL DEFAULT '',
+	PRIMARY KEY (integration, status, job)
 );
-CREATE INDEX IF NOT EXISTS alerts_waiting ON alerts (tries, created_at) WHERE sent_at IS NULL;
-CREATE INDEX IF NOT EXISTS alerts_by_job ON alerts (integration, job);
 
 CREATE TABLE IF NOT EXISTS integrations (
 	id   TEXT PRIMARY KEY,

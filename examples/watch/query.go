@@ -127,7 +127,6 @@ type slot struct {
 }
 
 type alertSummary struct {
-	Sent    int    `json:"sent"`
 	Waiting int    `json:"waiting"`
 	Failing int    `json:"failing"` // of those waiting
 	Error   string `json:"error,omitempty"`
@@ -167,6 +166,8 @@ func urgent(a, b *integrationSummary) int {
 	return cmp.Or(cmp.Compare(down(b), down(a)), cmp.Compare(b.Undelivered, a.Undelivered),
 		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
+
+const lastSuccess = `COALESCE((SELECT MAX(created_at) FROM logs WHERE integration = %s AND succeeded = TRUE), 0)`
 
 // states reads since when integrations fail, with a look at an index for each.
 func (t *tx) states(integration string) map[string]*integrationSummary {
@@ -266,10 +267,12 @@ func (t *tx) newest() (created int64) {
 	return created
 }
 
+// unsent is the condition that the receiver has not taken an alert yet.
+const unsent = `(told_at = 0 OR error <> '')`
+
 func (t *tx) alerts() (sum alertSummary) {
-	t.get(`SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`, nil, &sum.Sent)
 	t.get(`
-		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM alerts a WHERE `+unsent,
+		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM incidents WHERE `+unsent,
 		nil, &sum.Waiting, &sum.Failing, &sum.Error)
 	return sum
 }
@@ -347,18 +350,14 @@ func (t *tx) undelivered(where string, args []any, limit, offset int, f func(und
 }
 
 // deliveries are the attempts to deliver an event to one integration, the last one first,
-// and the alerts about it.
+// and the last alert that covers it.
 type deliveries struct {
 	Integration integrationRow
 	Attempts    []logRow
 	Alerted     bool
-	Alerts      []posted
-}
-
-// posted is an alert.
-type posted struct {
-	Kind, Error string
-	SentAt      time.Time // zero: not yet
+	Incident    string // empty: there is none
+	Told, Error string
+	ToldAt      time.Time // zero: not yet
 }
 
 const maxAttempts = 1000 // on a page
@@ -380,27 +379,16 @@ func (s *store) event(ctx context.Context, job string) (all []*deliveries, err e
 				last.Attempts = append(last.Attempts, d)
 			})
 		for _, d := range all {
-			d.addAlerts(t, job)
+			var at int64
+			t.get(`
+				SELECT e.alerted, COALESCE(i.key, ''), COALESCE(i.told, ''), COALESCE(i.error, ''), COALESCE(i.told_at, 0) FROM events e
+				LEFT JOIN incidents i ON i.integration = e.integration AND (i.job = e.job OR i.job = '' AND i.status = e.status AND e.alerted)
+				WHERE e.integration = $1 AND e.job = $2`,
+				[]any{d.Integration.ID, job}, &d.Alerted, &d.Incident, &d.Told, &d.Error, &at)
+			d.ToldAt = fromMicros(at)
 		}
 	})
 	return all, err
-}
-
-// addAlerts reads the alerts that cover an event: its own; those about its group that were
-// made since its last attempt was read; and the one that the group had before.
-func (d *deliveries) addAlerts(t *tx, job string) {
-	args := []any{d.Integration.ID, job}
-	t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, args, &d.Alerted)
-	var p posted
-	var sent int64
-	t.each(`
-		SELECT kind, error, COALESCE(sent_at, 0) FROM alerts a JOIN events e ON e.integration = $1 AND e.job = $2
-		WHERE a.integration = $1 AND (a.job = $2 OR a.job = '' AND a.status = e.status AND e.alerted AND (a.created_at >= e.seen_at
-			OR a.created_at = (SELECT posted_at FROM incidents i WHERE i.integration = $1 AND i.status = e.status)))
-		ORDER BY created_at DESC LIMIT 5`, args, []any{&p.Kind, &p.Error, &sent}, func() {
-		p.SentAt = fromMicros(sent)
-		d.Alerts = append(d.Alerts, p)
-	})
 }
 
 // total is what Prometheus gets of an integration.
@@ -420,7 +408,7 @@ func (s *store) totals(ctx context.Context) (all totals, err error) {
 		var in total
 		t.each(`
 			SELECT id, name, (SELECT COUNT(*) FROM events e WHERE e.integration = i.id AND NOT succeeded),
-				(SELECT COUNT(*) FROM alerts a WHERE a.integration = i.id AND `+unsent+`), `+fmt.Sprintf(lastSuccess, "i.id")+`
+				(SELECT COUNT(*) FROM incidents a WHERE a.integration = i.id AND `+unsent+`), `+fmt.Sprintf(lastSuccess, "i.id")+`
 			FROM integrations i`, nil, []any{&in.ID, &in.Name, &in.undelivered, &in.waiting, &in.success}, func() { all.integrations = append(all.integrations, in) })
 		all.newest = t.newest()
 	})

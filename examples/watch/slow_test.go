@@ -95,7 +95,7 @@ func TestSlowDatabase(t *testing.T) {
 
 		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == total })
 		eventually(t, func() bool { status, _ := get(t, base+"/healthz"); return status == http.StatusOK })
-		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`) > 0 })
+		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM incidents WHERE told_at > 0`) > 0 })
 		status, _ := get(t, base) // nothing can be shown yet
 		require.Equal(t, http.StatusOK, status)
 		hook := epcclogstest.SampleIntegration(0).ID

@@ -57,33 +57,22 @@ CREATE INDEX IF NOT EXISTS events_by_time ON events (last_at) WHERE NOT succeede
 CREATE INDEX IF NOT EXISTS events_by_answer ON events (integration, status, answer, last_at) WHERE NOT succeeded;
 CREATE INDEX IF NOT EXISTS events_to_alert ON events (seen_at) WHERE NOT succeeded AND NOT alerted;
 
--- What fails, as far as alerts go: the events of an integration with one status.
+-- What there is to tell of undelivered events, and the outbox for that: see alert.go.
 CREATE TABLE IF NOT EXISTS incidents (
 	integration TEXT NOT NULL,
-	status      BIGINT NOT NULL,
-	since       BIGINT NOT NULL, -- the first of these attempts
-	posted_at   BIGINT NOT NULL, -- the last alert about it; 0: none
-	fresh       BIGINT NOT NULL, -- events that came after that
-	PRIMARY KEY (integration, status)
-);
-
--- The outbox: see alert.go.
-CREATE TABLE IF NOT EXISTS alerts (
-	key         TEXT PRIMARY KEY, -- the Idempotency-Key
-	integration TEXT NOT NULL,
-	job         TEXT NOT NULL,    -- empty if it is about many events
-	status      BIGINT NOT NULL,
-	kind        TEXT NOT NULL,
-	payload     TEXT NOT NULL,
-	created_at  BIGINT NOT NULL,
-	tries       BIGINT NOT NULL DEFAULT 0,
+	status      BIGINT NOT NULL,           -- -1 if it is about one event
+	job         TEXT NOT NULL,             -- empty if it is about all events with the status
+	key         TEXT NOT NULL,             -- of an attempt with which it began
+	since       BIGINT NOT NULL,           -- the first of its attempts
+	fresh       BIGINT NOT NULL,           -- events that came after the last alert
+	told        TEXT NOT NULL DEFAULT '',  -- what that was
+	told_at     BIGINT NOT NULL DEFAULT 0, -- 0: none
+	tries       BIGINT NOT NULL DEFAULT 0, -- to post the next one
 	tried_at    BIGINT NOT NULL DEFAULT 0,
 	wait        BIGINT NOT NULL DEFAULT 0, -- nobody posts it before tried_at + wait
-	sent_at     BIGINT,
-	error       TEXT NOT NULL DEFAULT ''   -- of the last try
+	error       TEXT NOT NULL DEFAULT '',  -- of the last try
+	PRIMARY KEY (integration, status, job)
 );
-CREATE INDEX IF NOT EXISTS alerts_waiting ON alerts (tries, created_at) WHERE sent_at IS NULL;
-CREATE INDEX IF NOT EXISTS alerts_by_job ON alerts (integration, job);
 
 CREATE TABLE IF NOT EXISTS integrations (
 	id   TEXT PRIMARY KEY,

@@ -184,13 +184,6 @@ func (t *tx) fail(err error) {
 	}
 }
 
-// late reports whether a transaction does better to leave the rest to the next one, for
-// the database is slow and others wait to write.
-func (t *tx) late() bool {
-	end, _ := t.ctx.Deadline()
-	return time.Until(end) < t.timeout*9/10
-}
-
 // exec returns the number of rows that changed.
 func (t *tx) exec(query string, args ...any) (n int64) {
 	if t.err != nil {
@@ -293,7 +286,7 @@ func (t *tx) saveRows(rows []logRow, now time.Time) (added []logRow) {
 
 // forget deletes counts that are more exact than any page shows. If keep is not 0, it also
 // deletes what is older, in whole days: the oldest attempts, up to limit; with the last
-// attempt of an event the event and its alerts. It reports whether more may be left.
+// attempt of an event the event and its alert. It reports whether more may be left.
 func (s *store) forget(ctx context.Context, now time.Time, keep time.Duration, limit int64) (more bool, err error) {
 	const old = `WITH old AS (
 		SELECT key, integration, job FROM logs WHERE created_at < $1 ORDER BY created_at, key LIMIT $2) `
@@ -313,8 +306,8 @@ func (s *store) forget(ctx context.Context, now time.Time, keep time.Duration, l
 		var n int64
 		for _, statement := range []string{
 			`DELETE FROM events WHERE (integration, job, key) IN (SELECT integration, job, key FROM old)`,
-			`DELETE FROM alerts WHERE (integration, job) IN (SELECT integration, job FROM old)
-				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = alerts.integration AND e.job = alerts.job)`,
+			`DELETE FROM incidents AS i WHERE (integration, job) IN (SELECT integration, job FROM old)
+				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = i.integration AND e.job = i.job)`,
 			`DELETE FROM logs WHERE key IN (SELECT key FROM old)`,
 		} {
 			n = t.exec(old+statement, day(keep), limit)

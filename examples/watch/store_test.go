@@ -70,7 +70,7 @@ func TestForget(t *testing.T) {
 		a := newAlerter(s, newReceiver(t), c)
 		a.alerts.grace = 0
 		a.do(t)
-		assert.Equal(t, 4, number(t, s.db, `SELECT COUNT(*) FROM alerts`))
+		assert.Equal(t, 4, number(t, s.db, `SELECT COUNT(*) FROM incidents`))
 		for _, want := range []bool{true, true, false} {
 			more, err := s.forget(t.Context(), now, 24*time.Hour, 2)
 			require.NoError(t, err)
@@ -79,8 +79,8 @@ func TestForget(t *testing.T) {
 		}
 		assert.Equal(t, asRows(logs[:3]), stored(t, s))
 		assert.Equal(t, 3, number(t, s.db, `SELECT COUNT(*) FROM events`))
-		assert.Equal(t, 2, number(t, s.db, `SELECT COUNT(*) FROM alerts WHERE integration = 'hook' AND job IN ('half', 'new')`))
-		assert.Equal(t, 2, number(t, s.db, `SELECT COUNT(*) FROM alerts`))
+		assert.Equal(t, 2, number(t, s.db, `SELECT COUNT(*) FROM incidents WHERE integration = 'hook' AND job IN ('half', 'new')`))
+		assert.Equal(t, 2, number(t, s.db, `SELECT COUNT(*) FROM incidents`))
 
 		// The program does so with -keep.
 		c.read(t, s, logs...)
