@@ -49,38 +49,28 @@ type read struct {
 	at   time.Time
 }
 
-func (a *alerter) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		wait := alertEvery
-		if err := a.look(ctx); err != nil && ctx.Err() == nil {
-			a.logger.Error("alerts not handled", "error", err)
-			wait = alertMinRetry
-		}
-		pause(ctx, wait)
-	}
-}
-
 // look does what is due.
-func (a *alerter) look(ctx context.Context) error {
+func (a *alerter) look(ctx context.Context) (time.Duration, error) {
 	lists := a.lists(time.Now())
 	if len(lists) == 0 {
-		return nil
+		return alertEvery, nil
 	}
-	if err := a.store.write(ctx, func(t *tx) {
+	err := a.store.write(ctx, func(t *tx) {
 		now := t.time()
 		t.mendTimes(now)
 		for _, l := range lists {
 			t.enqueue(l, now, a.alerts)
 		}
-	}); err != nil {
-		return err
-	}
+	})
 	for _, l := range lists {
-		if err := a.post(ctx, l); err != nil {
-			return err
+		if err == nil {
+			err = a.post(ctx, l)
 		}
 	}
-	return nil
+	if err != nil {
+		return alertMinRetry, err
+	}
+	return alertEvery, nil
 }
 
 // mendTimes is for a clock that was ahead: what was noted then waits from now on, and

@@ -244,10 +244,11 @@ func (p *program) run(ctx context.Context, messages *log.Logger) error {
 		part(f.run)
 	}
 	part(func(ctx context.Context) error { return serve(ctx, listener, handler) })
-	work.Go(func() { p.learnNames(running) })
-	work.Go(func() { p.tidy(running) })
+	work.Go(func() { p.repeat(running, "names of integrations not read", p.learnNames) })
+	work.Go(func() { p.repeat(running, "old records not deleted", p.tidy) })
 	if p.alerts.url != "" {
-		work.Go(func() { (&alerter{program: p, lists: w.caughtUp}).run(running) })
+		a := &alerter{program: p, lists: w.caughtUp}
+		work.Go(func() { p.repeat(running, "alerts not handled", a.look) })
 	}
 	<-running.Done()
 	work.Wait()

@@ -313,6 +313,7 @@ type choice struct {
 type list struct {
 	From, To time.Time     `json:"-"`
 	Total    int           `json:"total"`
+	Pages    int           `json:"-"`
 	Events   []undelivered `json:"events"`
 }
 
@@ -327,6 +328,7 @@ func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*l
 	l := &list{From: w.from, To: w.to, Events: []undelivered{}}
 	return l, s.read(ctx, func(t *tx) {
 		t.get(`SELECT COUNT(*) FROM events WHERE NOT succeeded AND `+where, args, &l.Total)
+		l.Pages = (l.Total + size - 1) / size
 		t.undelivered(where, args, size, size*max(c.Page-1, 0), func(e undelivered) {
 			e.AgeSeconds = max(0, int64(now.Sub(e.At)/time.Second))
 			l.Events = append(l.Events, e)

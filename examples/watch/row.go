@@ -148,31 +148,26 @@ const (
 	days    = 24 * time.Hour
 )
 
-// sum is the key of the table sums: a time, and what is counted in it.
-type sum struct {
+// sumRow is a row of the table sums: how many attempts there were of what the rest says.
+type sumRow struct {
 	Grain       int64  `json:"grain"`
 	Start       int64  `json:"start"`
 	Integration string `json:"integration"`
 	Succeeded   bool   `json:"succeeded"`
 	Status      int    `json:"status"` // 0 if succeeded
-}
-
-// sumRow is a row of it.
-type sumRow struct {
-	sum
-	N int `json:"n"`
+	N           int    `json:"n"`
 }
 
 // sumUp counts attempts for the table sums.
 func sumUp(rows []logRow, now time.Time) []sumRow {
-	counts := make(map[sum]int)
+	counts := make(map[sumRow]int)
 	for _, r := range rows {
 		at := time.UnixMicro(r.CreatedAt)
 		for grain, kept := range grains {
 			if kept > 0 && now.Sub(at) >= kept {
 				continue
 			}
-			one := sum{
+			one := sumRow{
 				Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(),
 				Integration: r.Integration, Succeeded: r.Succeeded,
 			}
@@ -184,7 +179,8 @@ func sumUp(rows []logRow, now time.Time) []sumRow {
 	}
 	sums := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
 	for one, n := range counts {
-		sums = append(sums, sumRow{one, n})
+		one.N = n
+		sums = append(sums, one)
 	}
 	return sums
 }

@@ -98,7 +98,7 @@ func TestSlowDatabase(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var work sync.WaitGroup
 		work.Go(func() { assert.NoError(t, f.run(ctx)) })
-		work.Go(func() { a.run(ctx) })
+		work.Go(func() { a.repeat(ctx, "alerts not handled", a.look) })
 
 		eventually(t, func() bool { return number(t, s.db, `SELECT COUNT(*) FROM logs`) == total })
 		healthy := func() bool { status, _ := get(t, base+"/healthz"); return status == http.StatusOK }

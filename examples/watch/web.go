@@ -65,11 +65,11 @@ func (w *web) handler() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", w.show("overview.html", w.overview))
-	mux.HandleFunc("GET /events", w.show("events.html", w.events))
+	mux.HandleFunc("GET /events", w.show("events.html", w.list(pageEvents)))
 	mux.HandleFunc("GET /event/{$}", w.show("event.html", w.event)) // with ?job=
 	mux.HandleFunc("GET /event/{job}", w.show("event.html", w.event))
 	mux.HandleFunc("GET /api/summary", w.show("", func(ctx context.Context, c choice) (any, error) { return w.summary(ctx, c) }))
-	mux.HandleFunc("GET /api/undelivered", w.show("", func(ctx context.Context, c choice) (any, error) { return w.list(ctx, c, apiEvents) }))
+	mux.HandleFunc("GET /api/undelivered", w.show("", w.list(apiEvents)))
 	mux.HandleFunc("GET /healthz", w.health)
 	mux.Handle("GET /metrics", w.metrics.handler(w))
 	mux.Handle("GET /style.css", http.FileServerFS(assets))
@@ -148,7 +148,7 @@ func (w *web) caughtUp(now time.Time) []read {
 // pageData is what all pages show.
 type pageData struct {
 	Title    string
-	Filter   filter
+	Filter   choice
 	Periods  []period
 	Now      time.Time
 	Alerting bool
@@ -164,18 +164,9 @@ func (d pageData) Link(period, integration string) string {
 	return "/?" + query(nil, "period", period, "integration", integration)
 }
 
-// Here is the URL of a page with the filter, and more of the query.
-func (d pageData) Here(path string, more ...string) string {
-	own := url.Values{}
-	for _, name := range []string{"period", "from", "to", "integration"} {
-		own[name] = d.query[name]
-	}
-	return path + "?" + query(own, more...)
-}
-
-// Again is the URL of the same page with another query.
-func (d pageData) Again(changes ...string) string {
-	return "?" + query(maps.Clone(d.query), changes...)
+// Here is the URL of a page with the same query but for some changes.
+func (d pageData) Here(path string, changes ...string) string {
+	return path + "?" + query(maps.Clone(d.query), changes...)
 }
 
 // query writes values and pairs of names and other values; what is empty is left out.
@@ -228,38 +219,19 @@ func (w *web) overview(ctx context.Context, c choice) (any, error) {
 	return o, nil
 }
 
-// listing is what page/events.html shows.
-type listing struct {
-	*list
-	choice
-	Pages int
-}
-
-func (w *web) events(ctx context.Context, c choice) (any, error) {
-	l, err := w.list(ctx, c, pageEvents)
-	if err != nil {
-		return nil, err
-	}
-	return listing{l, c, (l.Total + pageEvents - 1) / pageEvents}, nil
-}
-
-// happened is what page/event.html shows.
-type happened struct {
-	Job        string
-	Deliveries []*deliveries
-}
-
-func (w *web) event(ctx context.Context, c choice) (any, error) {
-	all, err := shared(ctx, w.cache, c, func(ctx context.Context) ([]*deliveries, error) { return w.store.event(ctx, c.Job) })
-	return happened{c.Job, all}, err
-}
-
 func (w *web) summary(ctx context.Context, c choice) (*summary, error) {
 	return shared(ctx, w.cache, c.filter, func(ctx context.Context) (*summary, error) { return w.store.look(ctx, c.filter, time.Now()) })
 }
 
-func (w *web) list(ctx context.Context, c choice, size int) (*list, error) {
-	return shared(ctx, w.cache, [2]any{c, size}, func(ctx context.Context) (*list, error) { return w.store.list(ctx, c, time.Now(), size) })
+// list reads pages of so many events.
+func (w *web) list(size int) func(context.Context, choice) (any, error) {
+	return func(ctx context.Context, c choice) (any, error) {
+		return shared(ctx, w.cache, [2]any{c, size}, func(ctx context.Context) (*list, error) { return w.store.list(ctx, c, time.Now(), size) })
+	}
+}
+
+func (w *web) event(ctx context.Context, c choice) (any, error) {
+	return shared(ctx, w.cache, c, func(ctx context.Context) ([]*deliveries, error) { return w.store.event(ctx, c.Job) })
 }
 
 // show answers with what read returns: with a page, or with JSON if that has no name.
@@ -271,7 +243,7 @@ func (w *web) show(page string, read func(context.Context, choice) (any, error))
 			Refresh: int(min(max(w.interval, 5*time.Second), time.Minute) / time.Second),
 		}
 		c, err := readChoice(r)
-		d.Filter = c.filter
+		d.Filter = c
 		status := http.StatusOK
 		if err != nil {
 			status, d.Error = http.StatusBadRequest, err.Error()
