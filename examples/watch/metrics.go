@@ -25,13 +25,7 @@ type metrics struct {
 	alerts   *prometheus.CounterVec
 
 	mu       sync.Mutex
-	attempts map[result]int
-}
-
-// result is what came of attempts of an integration.
-type result struct {
-	integration string
-	succeeded   bool
+	attempts map[string]map[bool]int // by integration and by whether they succeeded
 }
 
 func newMetrics() *metrics {
@@ -40,7 +34,7 @@ func newMetrics() *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watch_api_requests_total", Help: "Requests to the API, by status; error when none was received.",
 		}, []string{"status"}),
-		attempts: make(map[result]int),
+		attempts: make(map[string]map[bool]int),
 		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watch_alert_posts_total", Help: "Posts to the alert URL since the start.",
 		}, []string{"result"}),
@@ -64,7 +58,10 @@ func (m *metrics) stored(rows []logRow) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range rows {
-		m.attempts[result{l.Integration, l.Succeeded}]++
+		if m.attempts[l.Integration] == nil {
+			m.attempts[l.Integration] = make(map[bool]int)
+		}
+		m.attempts[l.Integration][l.Succeeded]++
 	}
 }
 
@@ -117,7 +114,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		at("watch_last_success_timestamp_seconds", "When the newest attempt that succeeded was made.", in.success, in.ID, in.Name)
 		for succeeded, label := range map[bool]string{true: "succeeded", false: "failed"} {
 			send("watch_delivery_attempts_total", "Delivery attempts stored since the start.",
-				float64(m.attempts[result{in.ID, succeeded}]), in.ID, in.Name, label)
+				float64(m.attempts[in.ID][succeeded]), in.ID, in.Name, label)
 		}
 	}
 }

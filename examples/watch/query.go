@@ -100,16 +100,10 @@ type integrationSummary struct {
 	Undelivered int    `json:"undelivered"`
 	Older       int    `json:"undelivered_before"`
 	Counts
-	State
-	Groups []answerGroup `json:"groups"` // of undelivered events, the largest first
-}
-
-// State tells since when an integration fails. Down means that no attempt has succeeded
-// since then; else it is the last attempt of the oldest undelivered event.
-type State struct {
-	Down         bool       `json:"down"`
-	FailingSince *time.Time `json:"failing_since"` // null: all is delivered
-	LastSuccess  *time.Time `json:"last_success"`  // null: never
+	Down         bool          `json:"down"`          // whether no attempt has succeeded since then
+	FailingSince *time.Time    `json:"failing_since"` // if not down, the last attempt of the oldest undelivered event; null: all is delivered
+	LastSuccess  *time.Time    `json:"last_success"`  // null: never
+	Groups       []answerGroup `json:"groups"`        // of undelivered events, the largest first
 }
 
 // answerGroup is undelivered events that got the same status and about the same answer.
@@ -154,16 +148,8 @@ func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, er
 
 // urgent says which of two integrations is to be seen first.
 func urgent(a, b *integrationSummary) int {
-	down := func(s *integrationSummary) int {
-		switch {
-		case s.Undelivered == 0:
-			return 0
-		case s.Down:
-			return 2
-		}
-		return 1
-	}
-	return cmp.Or(cmp.Compare(down(b), down(a)), cmp.Compare(b.Undelivered, a.Undelivered),
+	down := map[bool]int{true: 1}
+	return cmp.Or(cmp.Compare(down[b.Down], down[a.Down]), cmp.Compare(b.Undelivered, a.Undelivered),
 		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 

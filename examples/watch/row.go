@@ -117,22 +117,17 @@ func (r attempt) after(o attempt) bool {
 
 // lastAttempts returns the events and the integrations of a batch.
 func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations []integrationRow) {
-	type event struct{ integration, job string }
-	last := make(map[event]int, len(rows))
-	for i, r := range rows {
-		e := event{r.Integration, r.Job}
-		if j, ok := last[e]; !ok || r.after(rows[j].attempt) {
-			last[e] = i
+	last := make(map[[2]string]logRow, len(rows))
+	for _, r := range rows {
+		event := [2]string{r.Integration, r.Job}
+		if l, ok := last[event]; !ok || r.after(l.attempt) {
+			last[event] = r
 		}
 	}
 	events, integrations = make([]eventRow, 0, len(last)), []integrationRow{} // not nil, which is null in JSON
-	for i, r := range rows {
-		if last[event{r.Integration, r.Job}] != i {
-			continue
-		}
+	for _, r := range last {
 		events = append(events, eventRow{r.attempt, answerOf(r), now.UnixMicro()})
-		in := integrationRow{r.Integration, r.Integration}
-		if !slices.Contains(integrations, in) {
+		if in := (integrationRow{r.Integration, r.Integration}); !slices.Contains(integrations, in) {
 			integrations = append(integrations, in)
 		}
 	}

@@ -316,10 +316,7 @@ func readChoice(r *http.Request) (choice, error) {
 
 func (f *filter) readTime(q url.Values) error {
 	if q.Get("from") != "" || q.Get("to") != "" {
-		var problems [2]error
-		f.From, problems[0] = readTime(q.Get("from"))
-		f.To, problems[1] = readTime(q.Get("to"))
-		if problems[0] != nil || problems[1] != nil || !f.From.Before(f.To) {
+		if f.From, f.To = readTime(q.Get("from")), readTime(q.Get("to")); f.From.IsZero() || !f.From.Before(f.To) {
 			return errors.New("from and to are not times, or not in this order; write 2026-01-31T12:00Z, or without the Z, which is UTC as well")
 		}
 		return nil
@@ -336,11 +333,12 @@ func (f *filter) readTime(q url.Values) error {
 	return fmt.Errorf("there is no period %q, only %s", name, strings.Join(names, ", "))
 }
 
-func readTime(s string) (t time.Time, err error) {
+// readTime returns the zero time for what is none.
+func readTime(s string) time.Time {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04"} {
-		if t, err = time.Parse(layout, s); err == nil && t.Year() >= 2000 && t.Year() < 2200 {
-			return t.UTC(), nil
+		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 2000 && t.Year() < 2200 {
+			return t.UTC()
 		}
 	}
-	return t, errors.New("not a time")
+	return time.Time{}
 }
