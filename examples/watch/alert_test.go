@@ -339,6 +339,8 @@ func TestAlertsOfGroups(t *testing.T) {
 			kinds = append(kinds, strings.SplitN(text, ": ", 2)[0])
 		}
 		assert.Equal(t, []string{"failing"}, kinds, "the first answer was over before its alert, the second is told")
+		slices.Sort(r.keys)
+		assert.Len(t, slices.Compact(r.keys), len(r.bodies), "each alert has a key of its own")
 	})
 }
 
@@ -352,12 +354,15 @@ func TestGroupOver(t *testing.T) {
 		c.t = c.t.Add(a.alerts.grace)
 		c.read(t, s)
 		a.do(t)
-		assert.Len(t, r.keys, 1)
+		c.t = c.t.Add(alertMinRetry)
+		a.do(t)
+		require.Len(t, r.keys, 2)
+		assert.Equal(t, r.keys[0], r.keys[1], "it is the same alert")
 		c.t = c.t.Add(time.Hour)
 		c.read(t, s, epcclogstest.Log("hook", "job", 2, c.t))
 		r.status = http.StatusOK
 		a.do(t)
-		assert.Len(t, r.keys, 1)
+		assert.Len(t, r.keys, 2)
 		assert.Zero(t, number(t, s.db, `SELECT COUNT(*) FROM incidents`))
 	})
 }
