@@ -84,6 +84,9 @@ func (t *tx) setUp(identity string) {
 	for statement := range strings.SplitSeq(strings.TrimRight(t.own["schema"], ";\n"), ";") {
 		t.exec(statement)
 	}
+	if t.err != nil {
+		t.err = fmt.Errorf("make its tables (a database of release 0.2 cannot be used, take a new one): %w", t.err)
+	}
 	var found string
 	if !t.get(`SELECT store FROM watch`, nil, &found) {
 		t.exec(`INSERT INTO watch (store) VALUES ($1)`, identity)

@@ -260,6 +260,20 @@ func TestOtherStore(t *testing.T) {
 	})
 }
 
+// The database of release 0.2 is refused, and stays as it is.
+func TestEarlierRelease(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s, err := connect(location)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, s.close()) }()
+		_, err = s.db.ExecContext(t.Context(), `CREATE TABLE events (integration TEXT NOT NULL, job TEXT NOT NULL, succeeded BOOLEAN NOT NULL, last_at BIGINT NOT NULL)`)
+		require.NoError(t, err)
+		_, err = openStore(t.Context(), location, "A")
+		require.ErrorContains(t, err, "a database of release 0.2 cannot be used")
+		require.Error(t, s.db.QueryRowContext(t.Context(), `SELECT * FROM watch`).Err(), "there is no such table")
+	})
+}
+
 // Many processes that start together on a new database all do.
 func TestStartTogether(t *testing.T) {
 	for kind, location := range databases {
