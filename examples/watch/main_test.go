@@ -292,10 +292,11 @@ func TestOutage(t *testing.T) {
 
 	api.Fail(1<<30, epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden","detail":"<b>no</b>"}]}`))
 	eventually(t, func() bool { status, _ := get(t, url+"healthz"); return status == http.StatusServiceUnavailable })
-	status, body := get(t, url+"?period=1y")
-	assert.Equal(t, http.StatusOK, status)
-	assert.Contains(t, body, "New logs do not come in at the moment.")
-	assert.Contains(t, body, "&lt;b&gt;no&lt;/b&gt;")
+	eventually(t, func() bool {
+		status, body := get(t, url+"?period=1y")
+		require.Equal(t, http.StatusOK, status)
+		return strings.Contains(body, "New logs do not come in at the moment.") && strings.Contains(body, "&lt;b&gt;no&lt;/b&gt;")
+	})
 	assert.True(t, total(), "the last good data are still there")
 }
 
