@@ -82,7 +82,8 @@ func (c *clock) read(t *testing.T, s *store, logs ...epcclogs.IntegrationLog) {
 func (a *alerter) do(t *testing.T) {
 	t.Helper()
 	a.quiet = time.Time{}
-	require.NoError(t, a.look(t.Context()))
+	_, err := a.look(t.Context())
+	require.NoError(t, err)
 }
 
 func TestAlerts(t *testing.T) {
@@ -193,7 +194,7 @@ func TestAlertsRetried(t *testing.T) {
 		assert.Len(t, r.keys, 4)
 		v, err = s.look(t.Context(), filter{Period: periods[1]}, c.t)
 		require.NoError(t, err)
-		assert.Equal(t, alertSummary{Sent: 2}, v.Alerts)
+		assert.Zero(t, v.Alerts)
 	})
 }
 
@@ -214,7 +215,7 @@ func TestAlertWithdrawn(t *testing.T) {
 		c.read(t, s, epcclogstest.Log("hook", "job", 2, c.t))
 		c.t = c.t.Add(time.Hour)
 		a.do(t)
-		assert.Equal(t, 1, number(t, s.db, `SELECT tries FROM alerts`))
+		assert.Zero(t, number(t, s.db, `SELECT COUNT(*) FROM incidents`))
 		v, err = s.look(t.Context(), filter{Period: periods[0]}, c.t)
 		require.NoError(t, err)
 		assert.Zero(t, v.Alerts)
@@ -275,24 +276,21 @@ func TestAlertsOfGroups(t *testing.T) {
 			lost = append(lost, l)
 			delivered = append(delivered, epcclogstest.Log(hook.ID, l.JobID(), 2, c.t.Add(3*time.Hour)))
 		}
-		// covering returns the alerts that the page of an event shows, the latest first.
-		covering := func(job string) (alerted bool, kinds []string) {
+		// covering returns the alert that the page of an event shows.
+		covering := func(job string) (alerted bool, told string) {
 			all, err := s.event(t.Context(), job)
 			require.NoError(t, err)
 			require.Len(t, all, 1)
-			for _, p := range all[0].Alerts {
-				kinds = append(kinds, p.Kind)
-			}
-			return all[0].Alerted, kinds
+			return all[0].Alerted, all[0].Told
 		}
 		step(0, lost...)
-		alerted, kinds := covering("job-1")
+		alerted, told := covering("job-1")
 		assert.False(t, alerted)
-		assert.Empty(t, kinds)
+		assert.Empty(t, told)
 		step(6 * time.Minute)
-		alerted, kinds = covering("job-1")
+		alerted, told = covering("job-1")
 		assert.True(t, alerted)
-		assert.Equal(t, []string{"failing"}, kinds)
+		assert.Equal(t, "failing", told)
 		link := "\nhttps://watch.example/events?integration=" + hook.ID + "&older=1&period=24h&status=503"
 		begun := "failing: " + name + ": 112 events are not delivered since 1 Mar 02:14 UTC. " +
 			"The last answer was 503 Service Unavailable: &lt;h1&gt;Down for maintenance&lt;/h1&gt; request "
@@ -301,19 +299,17 @@ func TestAlertsOfGroups(t *testing.T) {
 		assert.Contains(t, r.texts(t)[0], link)
 
 		step(30*time.Minute, failed(hook.ID, "later", 1, c.t, 503))
-		_, kinds = covering("later")
-		assert.Empty(t, kinds, "the grace period is not over")
+		_, told = covering("later")
+		assert.Empty(t, told, "the grace period is not over")
 		step(6 * time.Minute)
-		_, kinds = covering("later")
-		assert.Equal(t, []string{"failing"}, kinds, "that of the group, which it has joined")
+		_, told = covering("later")
+		assert.Equal(t, "failing", told, "that of the group, which it has joined")
 		assert.Len(t, r.bodies, 1, "an hour has not passed")
 		step(30 * time.Minute)
 		require.Len(t, r.bodies, 2)
 		assert.Contains(t, r.texts(t)[1], "reminder: Still failing: "+name+": 113 events are not delivered")
-		_, kinds = covering("later")
-		assert.Equal(t, []string{"reminder"}, kinds)
-		_, kinds = covering("job-1")
-		assert.Equal(t, []string{"reminder", "failing"}, kinds)
+		_, told = covering("later")
+		assert.Equal(t, "reminder", told)
 		step(2 * time.Hour)
 		assert.Len(t, r.bodies, 2, "nothing more has failed")
 
@@ -338,11 +334,13 @@ func TestAlertsOfGroups(t *testing.T) {
 		step(0, failed(hook.ID, "moves", 1, c.t, 500))
 		step(6*time.Minute, failed(hook.ID, "moves", 2, c.t.Add(6*time.Minute), 0))
 		step(6 * time.Minute)
-		kinds = nil
+		var kinds []string
 		for _, text := range r.texts(t)[5:] {
 			kinds = append(kinds, strings.SplitN(text, ": ", 2)[0])
 		}
 		assert.Equal(t, []string{"failing"}, kinds, "the first answer was over before its alert, the second is told")
+		slices.Sort(r.keys)
+		assert.Len(t, slices.Compact(r.keys), len(r.bodies), "each alert has a key of its own")
 	})
 }
 
@@ -356,13 +354,16 @@ func TestGroupOver(t *testing.T) {
 		c.t = c.t.Add(a.alerts.grace)
 		c.read(t, s)
 		a.do(t)
-		assert.Len(t, r.keys, 1)
+		c.t = c.t.Add(alertMinRetry)
+		a.do(t)
+		require.Len(t, r.keys, 2)
+		assert.Equal(t, r.keys[0], r.keys[1], "it is the same alert")
 		c.t = c.t.Add(time.Hour)
 		c.read(t, s, epcclogstest.Log("hook", "job", 2, c.t))
 		r.status = http.StatusOK
 		a.do(t)
-		assert.Len(t, r.keys, 1)
-		assert.Zero(t, number(t, s.db, `SELECT COUNT(*) FROM alerts`))
+		assert.Len(t, r.keys, 2)
+		assert.Zero(t, number(t, s.db, `SELECT COUNT(*) FROM incidents`))
 	})
 }
 
@@ -380,7 +381,7 @@ func TestFirstRun(t *testing.T) {
 		assert.Contains(t, r.bodies[0], `"integration":"two"`)
 		_, base := serveWeb(t, s)
 		_, body := get(t, base+"/event/old")
-		assert.Contains(t, body, "No alert was needed: others had succeeded since.")
+		assert.Contains(t, body, "No alert is needed: others have succeeded since.")
 		_, body = get(t, base+"/event/new")
 		assert.Contains(t, body, "Alert “failing”: sent ")
 	})
@@ -403,7 +404,8 @@ func TestAlertsOfTwo(t *testing.T) {
 			c.read(t, s)
 			both.Go(func() {
 				for range 3 {
-					assert.NoError(t, a.look(t.Context()))
+					_, err := a.look(t.Context())
+					assert.NoError(t, err)
 				}
 			})
 		}
@@ -466,7 +468,7 @@ func TestClockSetBack(t *testing.T) {
 			c.t = c.t.Add(a.alerts.grace)
 			c.read(t, s)
 			a.do(t)
-			assert.Equal(t, 2*(i+1), number(t, s.db, `SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`))
+			assert.Equal(t, 2*(i+1), number(t, s.db, `SELECT COUNT(*) FROM incidents WHERE told_at > 0`))
 			r.status = http.StatusServiceUnavailable
 		}
 	})

@@ -125,13 +125,9 @@ func inDatabase(t *testing.T, s *store, from time.Time, id string) map[string]st
 		}
 		and := ` AND integration = '` + in.ID + `'`
 		all := n(`SELECT COUNT(*) FROM logs WHERE` + where + and)
-		rank := func(p int) string {
-			return secondsText(bucketSeconds(bucketOf(int64(n(fmt.Sprintf(`SELECT processing FROM logs WHERE`+where+and+
-				` AND processing > 0 ORDER BY processing LIMIT 1 OFFSET %d`, (all*p+99)/100-1))))))
-		}
 		want["integration "+in.Name] = strings.Join([]string{
 			rate(and), count(all), count(n(`SELECT COUNT(*) FROM logs WHERE NOT succeeded AND` + where + and)),
-			count(undelivered(and)), rank(50), rank(95),
+			count(undelivered(and)),
 		}, " | ")
 	}
 	return want

@@ -178,43 +178,36 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// learnNames keeps the names of the integrations until ctx ends. Without them the
-// page shows ids.
-func (p *program) learnNames(ctx context.Context) {
+// repeat does something until ctx ends, with pauses as long as it returns.
+func (p *program) repeat(ctx context.Context, problem string, do func(context.Context) (time.Duration, error)) {
 	for ctx.Err() == nil {
-		var all []epcclogs.Integration
-		var err error
-		for in, problem := range p.client.Integrations(nil).All(ctx) {
-			if err = problem; err == nil {
-				all = append(all, in)
-			}
-		}
-		if err == nil {
-			err = p.store.saveIntegrations(ctx, all)
-		}
-		wait := namesEvery
+		wait, err := do(ctx)
 		if err != nil && ctx.Err() == nil {
-			p.logger.Warn("names of integrations not read", "error", err)
-			wait = namesEvery / 10
+			p.logger.Error(problem, "error", err)
 		}
 		pause(ctx, wait)
 	}
 }
 
-// tidy deletes what no page shows any more until ctx ends: in batches, so that others can
-// write in between.
-func (p *program) tidy(ctx context.Context) {
-	for ctx.Err() == nil {
-		wait := tidyEvery
-		more, err := p.store.forget(ctx, time.Now(), p.keep, batchSize)
-		if more {
-			wait = batchTime
+// learnNames keeps the names of the integrations. Without them the page shows ids.
+func (p *program) learnNames(ctx context.Context) (time.Duration, error) {
+	var all []epcclogs.Integration
+	for in, err := range p.client.Integrations(nil).All(ctx) {
+		if err != nil {
+			return namesEvery / 10, err
 		}
-		if err != nil && ctx.Err() == nil {
-			p.logger.Error("old records not deleted", "error", err)
-		}
-		pause(ctx, wait)
+		all = append(all, in)
 	}
+	return namesEvery, p.store.saveIntegrations(ctx, all)
+}
+
+// tidy deletes what no page shows any more: in batches, so that others can write in between.
+func (p *program) tidy(ctx context.Context) (time.Duration, error) {
+	more, err := p.store.forget(ctx, time.Now(), p.keep, batchSize)
+	if more {
+		return batchTime, err
+	}
+	return tidyEvery, err
 }
 
 // reading is how far a list is in the database, and what has failed since.

@@ -53,7 +53,6 @@ type settings struct {
 	addr         string
 	publicURL    string
 	database     string
-	adopt        bool
 	keep         time.Duration
 	since        time.Duration // what the first run reads; 0: all
 	interval     time.Duration
@@ -111,7 +110,6 @@ an address to post to when deliveries begin to fail and when they have recovered
 	flags.DurationVar(&set.interval, "interval", 10*time.Second, "`time` between two readings, at least 100ms")
 	flags.Float64Var(&set.rate, "rate", 0, "`requests` a second to the API at most; 0 means 100")
 	flags.StringVar(&set.publicURL, "public-url", "", "`URL` at which people open the page, for links in alerts")
-	flags.BoolVar(&set.adopt, "adopt", false, "take over the database of the store under another key or URL")
 	flags.BoolVar(&set.alerts.each, "alert-each", false, "post each undelivered event, not what they have in common")
 	flags.DurationVar(&set.alerts.grace, "grace", 5*time.Minute, "`time` that a later attempt has to succeed before an alert")
 	flags.DurationVar(&set.since, "since", 0, "`time` from which on the first run reads, such as 720h for 30 days; 0 means all")
@@ -207,7 +205,7 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 		defer func() { _ = os.RemoveAll(directory) }()
 		set.database = cmp.Or(set.database, filepath.Join(directory, "watch.db"))
 	}
-	if p.store, err = openStore(ctx, cmp.Or(set.database, "watch.db"), identity, set.adopt); err != nil {
+	if p.store, err = openStore(ctx, cmp.Or(set.database, "watch.db"), identity); err != nil {
 		return err
 	}
 	return errors.Join(p.run(ctx, messages), p.store.close())
@@ -246,10 +244,11 @@ func (p *program) run(ctx context.Context, messages *log.Logger) error {
 		part(f.run)
 	}
 	part(func(ctx context.Context) error { return serve(ctx, listener, handler) })
-	work.Go(func() { p.learnNames(running) })
-	work.Go(func() { p.tidy(running) })
+	work.Go(func() { p.repeat(running, "names of integrations not read", p.learnNames) })
+	work.Go(func() { p.repeat(running, "old records not deleted", p.tidy) })
 	if p.alerts.url != "" {
-		work.Go(func() { (&alerter{program: p, lists: w.caughtUp}).run(running) })
+		a := &alerter{program: p, lists: w.caughtUp}
+		work.Go(func() { p.repeat(running, "alerts not handled", a.look) })
 	}
 	<-running.Done()
 	work.Wait()

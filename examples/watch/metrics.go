@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,13 +25,7 @@ type metrics struct {
 	alerts   *prometheus.CounterVec
 
 	mu       sync.Mutex
-	attempts map[result]int
-}
-
-// result is what came of attempts of an integration.
-type result struct {
-	integration string
-	succeeded   bool
+	attempts map[string]map[bool]int // by integration and by whether they succeeded
 }
 
 func newMetrics() *metrics {
@@ -39,7 +34,7 @@ func newMetrics() *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watch_api_requests_total", Help: "Requests to the API, by status; error when none was received.",
 		}, []string{"status"}),
-		attempts: make(map[result]int),
+		attempts: make(map[string]map[bool]int),
 		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watch_alert_posts_total", Help: "Posts to the alert URL since the start.",
 		}, []string{"result"}),
@@ -63,7 +58,10 @@ func (m *metrics) stored(rows []logRow) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range rows {
-		m.attempts[result{l.Integration, l.Succeeded}]++
+		if m.attempts[l.Integration] == nil {
+			m.attempts[l.Integration] = make(map[bool]int)
+		}
+		m.attempts[l.Integration][l.Succeeded]++
 	}
 }
 
@@ -73,23 +71,6 @@ func (m *metrics) handler(w *web) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-var (
-	ofIntegration = []string{"integration", "name"}
-	attemptsDesc  = prometheus.NewDesc("watch_delivery_attempts_total",
-		"Delivery attempts stored since the start.", append(ofIntegration, "result"), nil)
-	undeliveredDesc = prometheus.NewDesc("watch_undelivered_events",
-		"Events whose last attempt failed, of all time.", ofIntegration, nil)
-	successDesc = prometheus.NewDesc("watch_last_success_timestamp_seconds",
-		"When the newest attempt that succeeded was made.", ofIntegration, nil)
-	waitingDesc = prometheus.NewDesc("watch_alerts_waiting",
-		"Alerts that the receiver has not taken yet.", ofIntegration, nil)
-	newestDesc = prometheus.NewDesc("watch_newest_record_timestamp_seconds",
-		"When the newest record was written by the API.", nil, nil)
-	readDesc = prometheus.NewDesc("watch_last_reading_timestamp_seconds",
-		"When the last reading of all that is new began that is in the database; of several lists, the oldest.", nil, nil)
-	databaseDesc = prometheus.NewDesc("watch_database_up", "Whether the database can be read.", nil, nil)
-)
-
 // gauges reads the database when Prometheus asks.
 type gauges struct{ web *web }
 
@@ -97,38 +78,43 @@ type gauges struct{ web *web }
 func (g *gauges) Describe(chan<- *prometheus.Desc) {}
 
 func (g *gauges) Collect(ch chan<- prometheus.Metric) {
-	send := func(d *prometheus.Desc, v float64, labels ...string) {
+	send := func(name, help string, value float64, labels ...string) {
 		kind := prometheus.GaugeValue
-		if d == attemptsDesc {
+		if strings.HasSuffix(name, "_total") {
 			kind = prometheus.CounterValue
 		}
-		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+		names := []string{"integration", "name", "result"}[:len(labels)]
+		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, value, labels...)
 	}
-	at := func(d *prometheus.Desc, micros int64, labels ...string) {
+	at := func(name, help string, micros int64, labels ...string) {
 		if micros != 0 {
-			send(d, float64(micros)/1e6, labels...)
+			send(name, help, float64(micros)/1e6, labels...)
 		}
 	}
-	at(readDesc, toMicros(g.web.condition(time.Now()).ReadAt))
+	at("watch_last_reading_timestamp_seconds",
+		"When the last reading of all that is new began that is in the database; of several lists, the oldest.",
+		toMicros(g.web.condition(time.Now()).ReadAt))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
+	const up, upHelp = "watch_database_up", "Whether the database can be read."
 	t, err := shared(ctx, g.web.cache, "totals", g.web.store.totals)
 	if err != nil {
 		g.web.logger.Error("metrics not read", "error", err)
-		send(databaseDesc, 0)
+		send(up, upHelp, 0)
 		return
 	}
-	send(databaseDesc, 1)
-	at(newestDesc, t.newest)
+	send(up, upHelp, 1)
+	at("watch_newest_record_timestamp_seconds", "When the newest record was written by the API.", t.newest)
 	m := g.web.metrics
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, in := range t.integrations {
-		send(undeliveredDesc, float64(in.undelivered), in.ID, in.Name)
-		send(waitingDesc, float64(in.waiting), in.ID, in.Name)
-		at(successDesc, in.success, in.ID, in.Name)
+		send("watch_undelivered_events", "Events whose last attempt failed, of all time.", float64(in.undelivered), in.ID, in.Name)
+		send("watch_alerts_waiting", "Alerts that the receiver has not taken yet.", float64(in.waiting), in.ID, in.Name)
+		at("watch_last_success_timestamp_seconds", "When the newest attempt that succeeded was made.", in.success, in.ID, in.Name)
 		for succeeded, label := range map[bool]string{true: "succeeded", false: "failed"} {
-			send(attemptsDesc, float64(m.attempts[result{in.ID, succeeded}]), in.ID, in.Name, label)
+			send("watch_delivery_attempts_total", "Delivery attempts stored since the start.",
+				float64(m.attempts[in.ID][succeeded]), in.ID, in.Name, label)
 		}
 	}
 }

@@ -30,9 +30,8 @@ CREATE TABLE IF NOT EXISTS sums (
 	integration TEXT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
 	status      BIGINT NOT NULL,
-	bucket      BIGINT NOT NULL,
 	n           BIGINT NOT NULL,
-	PRIMARY KEY (grain, start, integration, succeeded, status, bucket)
+	PRIMARY KEY (grain, start, integration, succeeded, status)
 );
 
 CREATE TABLE IF NOT EXISTS events (
@@ -55,28 +54,18 @@ CREATE INDEX IF NOT EXISTS events_to_alert ON events (seen_at) WHERE NOT succeed
 CREATE TABLE IF NOT EXISTS incidents (
 	integration TEXT NOT NULL,
 	status      BIGINT NOT NULL,
-	since       BIGINT NOT NULL,
-	posted_at   BIGINT NOT NULL,
-	fresh       BIGINT NOT NULL,
-	PRIMARY KEY (integration, status)
-);
-
-CREATE TABLE IF NOT EXISTS alerts (
-	key         TEXT PRIMARY KEY,
-	integration TEXT NOT NULL,
 	job         TEXT NOT NULL,
-	status      BIGINT NOT NULL,
-	kind        TEXT NOT NULL,
-	payload     TEXT NOT NULL,
-	created_at  BIGINT NOT NULL,
+	key         TEXT NOT NULL,
+	since       BIGINT NOT NULL,
+	fresh       BIGINT NOT NULL,
+	told        TEXT NOT NULL DEFAULT '',
+	told_at     BIGINT NOT NULL DEFAULT 0,
 	tries       BIGINT NOT NULL DEFAULT 0,
 	tried_at    BIGINT NOT NULL DEFAULT 0,
 	wait        BIGINT NOT NULL DEFAULT 0,
-	sent_at     BIGINT,
-	error       TEXT NOT NULL DEFAULT ''
+	error       TEXT NOT NULL DEFAULT '',
+	PRIMARY KEY (integration, status, job)
 );
-CREATE INDEX IF NOT EXISTS alerts_waiting ON alerts (tries, created_at) WHERE sent_at IS NULL;
-CREATE INDEX IF NOT EXISTS alerts_by_job ON alerts (integration, job);
 
 CREATE TABLE IF NOT EXISTS integrations (
 	id   TEXT PRIMARY KEY,
@@ -92,10 +81,6 @@ CREATE TABLE IF NOT EXISTS lists (
 -- name: lock
 -- The server gives it back when the program goes silent.
 SELECT set_config('idle_in_transaction_session_timeout', '60s', TRUE), pg_advisory_xact_lock(7239043)
-
--- name: old
-SELECT SUM(CASE tablename WHEN 'lists' THEN 1 ELSE -1 END) FROM pg_tables
-WHERE tablename IN ('lists', 'watch') AND schemaname = current_schema()
 
 -- name: time
 SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
@@ -121,4 +106,4 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> exclu
 
 -- name: upsert sums
 INSERT INTO sums SELECT * FROM jsonb_populate_recordset(NULL::sums, $1::jsonb)
-ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n
+ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n

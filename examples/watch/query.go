@@ -100,25 +100,10 @@ type integrationSummary struct {
 	Undelivered int    `json:"undelivered"`
 	Older       int    `json:"undelivered_before"`
 	Counts
-	Times
-	State
-	Groups []answerGroup `json:"groups"` // of undelivered events, the largest first
-
-	times [buckets]int // numbers of processing times by bucket
-}
-
-// Times are processing times in seconds, at most 6 % wrong; 0 when not sent.
-type Times struct {
-	Median       float64 `json:"processing_median"`
-	Percentile95 float64 `json:"processing_95th_percentile"`
-}
-
-// State tells since when an integration fails. Down means that no attempt has succeeded
-// since then; else it is the last attempt of the oldest undelivered event.
-type State struct {
-	Down         bool       `json:"down"`
-	FailingSince *time.Time `json:"failing_since"` // null: all is delivered
-	LastSuccess  *time.Time `json:"last_success"`  // null: never
+	Down         bool          `json:"down"`          // whether no attempt has succeeded since then
+	FailingSince *time.Time    `json:"failing_since"` // if not down, the last attempt of the oldest undelivered event; null: all is delivered
+	LastSuccess  *time.Time    `json:"last_success"`  // null: never
+	Groups       []answerGroup `json:"groups"`        // of undelivered events, the largest first
 }
 
 // answerGroup is undelivered events that got the same status and about the same answer.
@@ -136,7 +121,6 @@ type slot struct {
 }
 
 type alertSummary struct {
-	Sent    int    `json:"sent"`
 	Waiting int    `json:"waiting"`
 	Failing int    `json:"failing"` // of those waiting
 	Error   string `json:"error,omitempty"`
@@ -164,18 +148,12 @@ func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, er
 
 // urgent says which of two integrations is to be seen first.
 func urgent(a, b *integrationSummary) int {
-	down := func(s *integrationSummary) int {
-		switch {
-		case s.Undelivered == 0:
-			return 0
-		case s.Down:
-			return 2
-		}
-		return 1
-	}
-	return cmp.Or(cmp.Compare(down(b), down(a)), cmp.Compare(b.Undelivered, a.Undelivered),
+	down := map[bool]int{true: 1}
+	return cmp.Or(cmp.Compare(down[b.Down], down[a.Down]), cmp.Compare(b.Undelivered, a.Undelivered),
 		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
+
+const lastSuccess = `COALESCE((SELECT MAX(created_at) FROM logs WHERE integration = %s AND succeeded = TRUE), 0)`
 
 // states reads since when integrations fail, with a look at an index for each.
 func (t *tx) states(integration string) map[string]*integrationSummary {
@@ -214,10 +192,9 @@ func (v *summary) count(t *tx, f filter, w window, known map[string]*integration
 		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
 	}
 	args := []any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)}
-	const these = ` FROM sums WHERE grain = $4 AND start >= $1 AND start < $2` + chosen + `GROUP BY `
 	var one sumRow
 	statuses := make(map[int]int)
-	t.each(`SELECT start, integration, succeeded, status, SUM(n)`+these+`1, 2, 3, 4`, args,
+	t.each(`SELECT start, integration, succeeded, status, n FROM sums WHERE grain = $4 AND start >= $1 AND start < $2`+chosen, args,
 		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.N}, func() {
 			slot := &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
 			v.add(one.N, one.Succeeded)
@@ -227,8 +204,6 @@ func (v *summary) count(t *tx, f filter, w window, known map[string]*integration
 				statuses[one.Status] += one.N
 			}
 		})
-	t.each(`SELECT integration, bucket, SUM(n)`+these+`1, 2`, args,
-		[]any{&one.Integration, &one.Bucket, &one.N}, func() { known[one.Integration].times[one.Bucket] = one.N })
 	for status, n := range statuses {
 		v.Statuses = append(v.Statuses, statusCount{status, n})
 	}
@@ -263,7 +238,6 @@ func (v *summary) group(t *tx, f filter, w window, known map[string]*integration
 
 // complete says what follows from what was read.
 func (in *integrationSummary) complete() {
-	in.Times = Times{percentile(in.times, 50), percentile(in.times, 95)}
 	switch {
 	case in.Undelivered == 0:
 		in.Down, in.FailingSince = false, nil
@@ -279,10 +253,12 @@ func (t *tx) newest() (created int64) {
 	return created
 }
 
+// unsent is the condition that the receiver has not taken an alert yet.
+const unsent = `(told_at = 0 OR error <> '')`
+
 func (t *tx) alerts() (sum alertSummary) {
-	t.get(`SELECT COUNT(*) FROM alerts WHERE sent_at IS NOT NULL`, nil, &sum.Sent)
 	t.get(`
-		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM alerts a WHERE `+unsent,
+		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM incidents WHERE `+unsent,
 		nil, &sum.Waiting, &sum.Failing, &sum.Error)
 	return sum
 }
@@ -323,6 +299,7 @@ type choice struct {
 type list struct {
 	From, To time.Time     `json:"-"`
 	Total    int           `json:"total"`
+	Pages    int           `json:"-"`
 	Events   []undelivered `json:"events"`
 }
 
@@ -337,6 +314,7 @@ func (s *store) list(ctx context.Context, c choice, now time.Time, size int) (*l
 	l := &list{From: w.from, To: w.to, Events: []undelivered{}}
 	return l, s.read(ctx, func(t *tx) {
 		t.get(`SELECT COUNT(*) FROM events WHERE NOT succeeded AND `+where, args, &l.Total)
+		l.Pages = (l.Total + size - 1) / size
 		t.undelivered(where, args, size, size*max(c.Page-1, 0), func(e undelivered) {
 			e.AgeSeconds = max(0, int64(now.Sub(e.At)/time.Second))
 			l.Events = append(l.Events, e)
@@ -360,18 +338,14 @@ func (t *tx) undelivered(where string, args []any, limit, offset int, f func(und
 }
 
 // deliveries are the attempts to deliver an event to one integration, the last one first,
-// and the alerts about it.
+// and the last alert that covers it.
 type deliveries struct {
 	Integration integrationRow
 	Attempts    []logRow
 	Alerted     bool
-	Alerts      []posted
-}
-
-// posted is an alert.
-type posted struct {
-	Kind, Error string
-	SentAt      time.Time // zero: not yet
+	Incident    string // empty: there is none
+	Told, Error string
+	ToldAt      time.Time // zero: not yet
 }
 
 const maxAttempts = 1000 // on a page
@@ -393,27 +367,16 @@ func (s *store) event(ctx context.Context, job string) (all []*deliveries, err e
 				last.Attempts = append(last.Attempts, d)
 			})
 		for _, d := range all {
-			d.addAlerts(t, job)
+			var at int64
+			t.get(`
+				SELECT e.alerted, COALESCE(i.key, ''), COALESCE(i.told, ''), COALESCE(i.error, ''), COALESCE(i.told_at, 0) FROM events e
+				LEFT JOIN incidents i ON i.integration = e.integration AND (i.job = e.job OR i.job = '' AND i.status = e.status AND e.alerted)
+				WHERE e.integration = $1 AND e.job = $2`,
+				[]any{d.Integration.ID, job}, &d.Alerted, &d.Incident, &d.Told, &d.Error, &at)
+			d.ToldAt = fromMicros(at)
 		}
 	})
 	return all, err
-}
-
-// addAlerts reads the alerts that cover an event: its own; those about its group that were
-// made since its last attempt was read; and the one that the group had before.
-func (d *deliveries) addAlerts(t *tx, job string) {
-	args := []any{d.Integration.ID, job}
-	t.get(`SELECT alerted FROM events WHERE integration = $1 AND job = $2`, args, &d.Alerted)
-	var p posted
-	var sent int64
-	t.each(`
-		SELECT kind, error, COALESCE(sent_at, 0) FROM alerts a JOIN events e ON e.integration = $1 AND e.job = $2
-		WHERE a.integration = $1 AND (a.job = $2 OR a.job = '' AND a.status = e.status AND e.alerted AND (a.created_at >= e.seen_at
-			OR a.created_at = (SELECT posted_at FROM incidents i WHERE i.integration = $1 AND i.status = e.status)))
-		ORDER BY created_at DESC LIMIT 5`, args, []any{&p.Kind, &p.Error, &sent}, func() {
-		p.SentAt = fromMicros(sent)
-		d.Alerts = append(d.Alerts, p)
-	})
 }
 
 // total is what Prometheus gets of an integration.
@@ -433,7 +396,7 @@ func (s *store) totals(ctx context.Context) (all totals, err error) {
 		var in total
 		t.each(`
 			SELECT id, name, (SELECT COUNT(*) FROM events e WHERE e.integration = i.id AND NOT succeeded),
-				(SELECT COUNT(*) FROM alerts a WHERE a.integration = i.id AND `+unsent+`), `+fmt.Sprintf(lastSuccess, "i.id")+`
+				(SELECT COUNT(*) FROM incidents a WHERE a.integration = i.id AND `+unsent+`), `+fmt.Sprintf(lastSuccess, "i.id")+`
 			FROM integrations i`, nil, []any{&in.ID, &in.Name, &in.undelivered, &in.waiting, &in.success}, func() { all.integrations = append(all.integrations, in) })
 		all.newest = t.newest()
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -118,22 +117,17 @@ func (r attempt) after(o attempt) bool {
 
 // lastAttempts returns the events and the integrations of a batch.
 func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations []integrationRow) {
-	type event struct{ integration, job string }
-	last := make(map[event]int, len(rows))
-	for i, r := range rows {
-		e := event{r.Integration, r.Job}
-		if j, ok := last[e]; !ok || r.after(rows[j].attempt) {
-			last[e] = i
+	last := make(map[[2]string]logRow, len(rows))
+	for _, r := range rows {
+		event := [2]string{r.Integration, r.Job}
+		if l, ok := last[event]; !ok || r.after(l.attempt) {
+			last[event] = r
 		}
 	}
 	events, integrations = make([]eventRow, 0, len(last)), []integrationRow{} // not nil, which is null in JSON
-	for i, r := range rows {
-		if last[event{r.Integration, r.Job}] != i {
-			continue
-		}
+	for _, r := range last {
 		events = append(events, eventRow{r.attempt, answerOf(r), now.UnixMicro()})
-		in := integrationRow{r.Integration, r.Integration}
-		if !slices.Contains(integrations, in) {
+		if in := (integrationRow{r.Integration, r.Integration}); !slices.Contains(integrations, in) {
 			integrations = append(integrations, in)
 		}
 	}
@@ -149,34 +143,28 @@ const (
 	days    = 24 * time.Hour
 )
 
-// sum is the key of the table sums: a time, and what is counted in it.
-type sum struct {
+// sumRow is a row of the table sums: how many attempts there were of what the rest says.
+type sumRow struct {
 	Grain       int64  `json:"grain"`
 	Start       int64  `json:"start"`
 	Integration string `json:"integration"`
 	Succeeded   bool   `json:"succeeded"`
 	Status      int    `json:"status"` // 0 if succeeded
-	Bucket      int    `json:"bucket"`
-}
-
-// sumRow is a row of it.
-type sumRow struct {
-	sum
-	N int `json:"n"`
+	N           int    `json:"n"`
 }
 
 // sumUp counts attempts for the table sums.
 func sumUp(rows []logRow, now time.Time) []sumRow {
-	counts := make(map[sum]int)
+	counts := make(map[sumRow]int)
 	for _, r := range rows {
 		at := time.UnixMicro(r.CreatedAt)
 		for grain, kept := range grains {
 			if kept > 0 && now.Sub(at) >= kept {
 				continue
 			}
-			one := sum{
-				Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(), Integration: r.Integration,
-				Succeeded: r.Succeeded, Bucket: bucketOf(r.Processing),
+			one := sumRow{
+				Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(),
+				Integration: r.Integration, Succeeded: r.Succeeded,
 			}
 			if !r.Succeeded {
 				one.Status = r.Status
@@ -186,39 +174,8 @@ func sumUp(rows []logRow, now time.Time) []sumRow {
 	}
 	sums := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
 	for one, n := range counts {
-		sums = append(sums, sumRow{one, n})
+		one.N = n
+		sums = append(sums, one)
 	}
 	return sums
-}
-
-// There are 20 buckets for processing times between one and ten units, so that what is
-// said of them is at most 6 % wrong; and bucket 0 for those that were not sent.
-const buckets = 1 + 20*12 + 1
-
-func bucketOf(micros int64) int {
-	if micros == 0 {
-		return 0
-	}
-	return 1 + int(20*math.Log10(float64(micros)))
-}
-
-// bucketSeconds is a time in the middle of a bucket.
-func bucketSeconds(bucket int) float64 { return math.Pow(10, (float64(bucket)-0.5)/20) / 1e6 }
-
-// percentile returns the time in seconds that p of 100 deliveries took at most, by the
-// nearest rank, of their numbers by bucket. It is 0 when there are none.
-func percentile(numbers [buckets]int, p int) float64 {
-	total := 0
-	for _, n := range numbers[1:] {
-		total += n
-	}
-	rank := (total*p + 99) / 100
-	for b, n := range numbers {
-		if b > 0 && n > 0 {
-			if rank -= n; rank <= 0 {
-				return bucketSeconds(b)
-			}
-		}
-	}
-	return 0
 }

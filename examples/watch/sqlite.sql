@@ -35,9 +35,8 @@ CREATE TABLE IF NOT EXISTS sums (
 	integration TEXT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
 	status      BIGINT NOT NULL, -- 0 if succeeded
-	bucket      BIGINT NOT NULL, -- of the processing time: see bucketOf
 	n           BIGINT NOT NULL,
-	PRIMARY KEY (grain, start, integration, succeeded, status, bucket)
+	PRIMARY KEY (grain, start, integration, succeeded, status)
 ) WITHOUT ROWID;
 
 -- One row for each event, with its last attempt.
@@ -58,33 +57,22 @@ CREATE INDEX IF NOT EXISTS events_by_time ON events (last_at) WHERE NOT succeede
 CREATE INDEX IF NOT EXISTS events_by_answer ON events (integration, status, answer, last_at) WHERE NOT succeeded;
 CREATE INDEX IF NOT EXISTS events_to_alert ON events (seen_at) WHERE NOT succeeded AND NOT alerted;
 
--- What fails, as far as alerts go: the events of an integration with one status.
+-- What there is to tell of undelivered events, and the outbox for that: see alert.go.
 CREATE TABLE IF NOT EXISTS incidents (
 	integration TEXT NOT NULL,
-	status      BIGINT NOT NULL,
-	since       BIGINT NOT NULL, -- the first of these attempts
-	posted_at   BIGINT NOT NULL, -- the last alert about it; 0: none
-	fresh       BIGINT NOT NULL, -- events that came after that
-	PRIMARY KEY (integration, status)
-);
-
--- The outbox: see alert.go.
-CREATE TABLE IF NOT EXISTS alerts (
-	key         TEXT PRIMARY KEY, -- the Idempotency-Key
-	integration TEXT NOT NULL,
-	job         TEXT NOT NULL,    -- empty if it is about many events
-	status      BIGINT NOT NULL,
-	kind        TEXT NOT NULL,
-	payload     TEXT NOT NULL,
-	created_at  BIGINT NOT NULL,
-	tries       BIGINT NOT NULL DEFAULT 0,
+	status      BIGINT NOT NULL,           -- -1 if it is about one event
+	job         TEXT NOT NULL,             -- empty if it is about all events with the status
+	key         TEXT NOT NULL,             -- of an attempt with which it began
+	since       BIGINT NOT NULL,           -- the first of its attempts
+	fresh       BIGINT NOT NULL,           -- events that came after the last alert
+	told        TEXT NOT NULL DEFAULT '',  -- what that was
+	told_at     BIGINT NOT NULL DEFAULT 0, -- 0: none
+	tries       BIGINT NOT NULL DEFAULT 0, -- to post the next one
 	tried_at    BIGINT NOT NULL DEFAULT 0,
 	wait        BIGINT NOT NULL DEFAULT 0, -- nobody posts it before tried_at + wait
-	sent_at     BIGINT,
-	error       TEXT NOT NULL DEFAULT ''   -- of the last try
+	error       TEXT NOT NULL DEFAULT '',  -- of the last try
+	PRIMARY KEY (integration, status, job)
 );
-CREATE INDEX IF NOT EXISTS alerts_waiting ON alerts (tries, created_at) WHERE sent_at IS NULL;
-CREATE INDEX IF NOT EXISTS alerts_by_job ON alerts (integration, job);
 
 CREATE TABLE IF NOT EXISTS integrations (
 	id   TEXT PRIMARY KEY,
@@ -101,10 +89,6 @@ CREATE TABLE IF NOT EXISTS lists (
 -- name: lock
 -- It is taken already: a transaction that writes begins with BEGIN IMMEDIATE.
 SELECT 1
-
--- name: old
--- Is 1 if an older release made the database, which did not write down of which store it is.
-SELECT SUM(CASE name WHEN 'lists' THEN 1 ELSE -1 END) FROM sqlite_master WHERE name IN ('lists', 'watch')
 
 -- name: time
 SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)
@@ -137,9 +121,8 @@ INSERT INTO integrations (id, name) SELECT r.value->>'id', r.value->>'name' FROM
 ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> excluded.id
 
 -- name: upsert sums
-INSERT INTO sums (grain, start, integration, succeeded, status, bucket, n)
+INSERT INTO sums (grain, start, integration, succeeded, status, n)
 SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
-	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT),
-	CAST(r.value->>'bucket' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
+	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
 FROM json_each($1) AS r WHERE TRUE
-ON CONFLICT (grain, start, integration, succeeded, status, bucket) DO UPDATE SET n = sums.n + excluded.n
+ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n

@@ -39,14 +39,13 @@ type store struct {
 }
 
 // openStore opens the database at a postgres:// URL, or else the SQLite file of that
-// name, and makes what it lacks. The database of another store is refused, unless
-// adopt says that it is the same one.
-func openStore(ctx context.Context, location, identity string, adopt bool) (*store, error) {
+// name, and makes what it lacks. The database of another store is refused.
+func openStore(ctx context.Context, location, identity string) (*store, error) {
 	s, err := connect(location)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	if err := s.write(ctx, func(t *tx) { t.setUp(identity, adopt) }); err != nil {
+	if err := s.write(ctx, func(t *tx) { t.setUp(identity) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up the database: %w", err), s.db.Close())
 	}
 	return s, nil
@@ -81,25 +80,19 @@ func connect(location string) (s *store, err error) {
 }
 
 // setUp makes what the database lacks, and refuses that of another store.
-func (t *tx) setUp(identity string, adopt bool) {
-	var old sql.NullInt64
-	if t.get(t.own["old"], nil, &old); old.Int64 > 0 {
-		t.fail(errors.New("an older release made it, and did not keep what this one shows: use a new one"))
-	}
+func (t *tx) setUp(identity string) {
 	for statement := range strings.SplitSeq(strings.TrimRight(t.own["schema"], ";\n"), ";") {
 		t.exec(statement)
 	}
-	var named int
+	if t.err != nil {
+		t.err = fmt.Errorf("make its tables (a database of release 0.2 cannot be used, take a new one): %w", t.err)
+	}
 	var found string
-	t.get(`SELECT COUNT(*), COALESCE(MAX(store), '') FROM watch`, nil, &named, &found)
-	switch {
-	case named == 0:
+	if !t.get(`SELECT store FROM watch`, nil, &found) {
 		t.exec(`INSERT INTO watch (store) VALUES ($1)`, identity)
-	case found != identity && adopt:
-		t.exec(`UPDATE watch SET store = $1`, identity)
-	case found != identity:
-		t.fail(fmt.Errorf("it is that of another store: of %s, not of %s; "+
-			"use another one, or add -adopt if the store is the same and only its key or its URL is new", found, identity))
+	} else if found != identity {
+		t.fail(fmt.Errorf("it is that of another store: of %s, not of %s; use another one, "+
+			"or empty its table watch if the store is the same and only its key or its URL is new", found, identity))
 	}
 }
 
@@ -192,13 +185,6 @@ func (t *tx) fail(err error) {
 	if t.err == nil {
 		t.err = err
 	}
-}
-
-// late reports whether a transaction does better to leave the rest to the next one, for
-// the database is slow and others wait to write.
-func (t *tx) late() bool {
-	end, _ := t.ctx.Deadline()
-	return time.Until(end) < t.timeout*9/10
 }
 
 // exec returns the number of rows that changed.
@@ -303,7 +289,7 @@ func (t *tx) saveRows(rows []logRow, now time.Time) (added []logRow) {
 
 // forget deletes counts that are more exact than any page shows. If keep is not 0, it also
 // deletes what is older, in whole days: the oldest attempts, up to limit; with the last
-// attempt of an event the event and its alerts. It reports whether more may be left.
+// attempt of an event the event and its alert. It reports whether more may be left.
 func (s *store) forget(ctx context.Context, now time.Time, keep time.Duration, limit int64) (more bool, err error) {
 	const old = `WITH old AS (
 		SELECT key, integration, job FROM logs WHERE created_at < $1 ORDER BY created_at, key LIMIT $2) `
@@ -323,8 +309,8 @@ func (s *store) forget(ctx context.Context, now time.Time, keep time.Duration, l
 		var n int64
 		for _, statement := range []string{
 			`DELETE FROM events WHERE (integration, job, key) IN (SELECT integration, job, key FROM old)`,
-			`DELETE FROM alerts WHERE (integration, job) IN (SELECT integration, job FROM old)
-				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = alerts.integration AND e.job = alerts.job)`,
+			`DELETE FROM incidents AS i WHERE (integration, job) IN (SELECT integration, job FROM old)
+				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = i.integration AND e.job = i.job)`,
 			`DELETE FROM logs WHERE key IN (SELECT key FROM old)`,
 		} {
 			n = t.exec(old+statement, day(keep), limit)

@@ -36,15 +36,12 @@ func percent(rate float64) string {
 	return strconv.FormatFloat(math.Floor(rate*1e4)/100, 'f', 2, 64) + " %"
 }
 
-// secondsText is a processing time; a dash when none was sent.
-func secondsText(s float64) string {
-	switch {
-	case s == 0:
+// took is a processing time; a dash when none was sent.
+func took(micros int64) string {
+	if micros == 0 {
 		return "–"
-	case s < 1:
-		return strconv.FormatFloat(s*1000, 'f', 0, 64) + " ms"
 	}
-	return strconv.FormatFloat(s, 'f', 1, 64) + " s"
+	return (time.Duration(micros) * time.Microsecond).Round(time.Millisecond).String()
 }
 
 func statusText(status int) string {

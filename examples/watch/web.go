@@ -55,22 +55,21 @@ func (w *web) handler() (http.Handler, error) {
 		return nil, err
 	}
 	w.pages, err = template.New("").Funcs(template.FuncMap{
-		"ago": ago, "count": count, "percent": percent, "seconds": secondsText, "status": statusText,
+		"ago": ago, "count": count, "percent": percent, "took": took, "status": statusText,
 		"shorten": shorten, "hint": hint, "event": eventPath,
-		"add":    func(n, by int) int { return n + by },
-		"rest":   func(n, by int) int { return n % by },
-		"micros": func(n int64) string { return secondsText(float64(n) / 1e6) },
+		"add":  func(n, by int) int { return n + by },
+		"rest": func(n, by int) int { return n % by },
 	}).ParseFS(assets, "*.html")
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", w.show("overview.html", w.overview))
-	mux.HandleFunc("GET /events", w.show("events.html", w.events))
+	mux.HandleFunc("GET /events", w.show("events.html", w.list(pageEvents)))
 	mux.HandleFunc("GET /event/{$}", w.show("event.html", w.event)) // with ?job=
 	mux.HandleFunc("GET /event/{job}", w.show("event.html", w.event))
 	mux.HandleFunc("GET /api/summary", w.show("", func(ctx context.Context, c choice) (any, error) { return w.summary(ctx, c) }))
-	mux.HandleFunc("GET /api/undelivered", w.show("", func(ctx context.Context, c choice) (any, error) { return w.list(ctx, c, apiEvents) }))
+	mux.HandleFunc("GET /api/undelivered", w.show("", w.list(apiEvents)))
 	mux.HandleFunc("GET /healthz", w.health)
 	mux.Handle("GET /metrics", w.metrics.handler(w))
 	mux.Handle("GET /style.css", http.FileServerFS(assets))
@@ -149,7 +148,7 @@ func (w *web) caughtUp(now time.Time) []read {
 // pageData is what all pages show.
 type pageData struct {
 	Title    string
-	Filter   filter
+	Filter   choice
 	Periods  []period
 	Now      time.Time
 	Alerting bool
@@ -165,18 +164,9 @@ func (d pageData) Link(period, integration string) string {
 	return "/?" + query(nil, "period", period, "integration", integration)
 }
 
-// Here is the URL of a page with the filter, and more of the query.
-func (d pageData) Here(path string, more ...string) string {
-	own := url.Values{}
-	for _, name := range []string{"period", "from", "to", "integration"} {
-		own[name] = d.query[name]
-	}
-	return path + "?" + query(own, more...)
-}
-
-// Again is the URL of the same page with another query.
-func (d pageData) Again(changes ...string) string {
-	return "?" + query(maps.Clone(d.query), changes...)
+// Here is the URL of a page with the same query but for some changes.
+func (d pageData) Here(path string, changes ...string) string {
+	return path + "?" + query(maps.Clone(d.query), changes...)
 }
 
 // query writes values and pairs of names and other values; what is empty is left out.
@@ -229,38 +219,19 @@ func (w *web) overview(ctx context.Context, c choice) (any, error) {
 	return o, nil
 }
 
-// listing is what page/events.html shows.
-type listing struct {
-	*list
-	choice
-	Pages int
-}
-
-func (w *web) events(ctx context.Context, c choice) (any, error) {
-	l, err := w.list(ctx, c, pageEvents)
-	if err != nil {
-		return nil, err
-	}
-	return listing{l, c, (l.Total + pageEvents - 1) / pageEvents}, nil
-}
-
-// happened is what page/event.html shows.
-type happened struct {
-	Job        string
-	Deliveries []*deliveries
-}
-
-func (w *web) event(ctx context.Context, c choice) (any, error) {
-	all, err := shared(ctx, w.cache, c, func(ctx context.Context) ([]*deliveries, error) { return w.store.event(ctx, c.Job) })
-	return happened{c.Job, all}, err
-}
-
 func (w *web) summary(ctx context.Context, c choice) (*summary, error) {
 	return shared(ctx, w.cache, c.filter, func(ctx context.Context) (*summary, error) { return w.store.look(ctx, c.filter, time.Now()) })
 }
 
-func (w *web) list(ctx context.Context, c choice, size int) (*list, error) {
-	return shared(ctx, w.cache, [2]any{c, size}, func(ctx context.Context) (*list, error) { return w.store.list(ctx, c, time.Now(), size) })
+// list reads pages of so many events.
+func (w *web) list(size int) func(context.Context, choice) (any, error) {
+	return func(ctx context.Context, c choice) (any, error) {
+		return shared(ctx, w.cache, [2]any{c, size}, func(ctx context.Context) (*list, error) { return w.store.list(ctx, c, time.Now(), size) })
+	}
+}
+
+func (w *web) event(ctx context.Context, c choice) (any, error) {
+	return shared(ctx, w.cache, c, func(ctx context.Context) ([]*deliveries, error) { return w.store.event(ctx, c.Job) })
 }
 
 // show answers with what read returns: with a page, or with JSON if that has no name.
@@ -272,7 +243,7 @@ func (w *web) show(page string, read func(context.Context, choice) (any, error))
 			Refresh: int(min(max(w.interval, 5*time.Second), time.Minute) / time.Second),
 		}
 		c, err := readChoice(r)
-		d.Filter = c.filter
+		d.Filter = c
 		status := http.StatusOK
 		if err != nil {
 			status, d.Error = http.StatusBadRequest, err.Error()
@@ -345,10 +316,7 @@ func readChoice(r *http.Request) (choice, error) {
 
 func (f *filter) readTime(q url.Values) error {
 	if q.Get("from") != "" || q.Get("to") != "" {
-		var problems [2]error
-		f.From, problems[0] = readTime(q.Get("from"))
-		f.To, problems[1] = readTime(q.Get("to"))
-		if problems[0] != nil || problems[1] != nil || !f.From.Before(f.To) {
+		if f.From, f.To = readTime(q.Get("from")), readTime(q.Get("to")); f.From.IsZero() || !f.From.Before(f.To) {
 			return errors.New("from and to are not times, or not in this order; write 2026-01-31T12:00Z, or without the Z, which is UTC as well")
 		}
 		return nil
@@ -365,11 +333,12 @@ func (f *filter) readTime(q url.Values) error {
 	return fmt.Errorf("there is no period %q, only %s", name, strings.Join(names, ", "))
 }
 
-func readTime(s string) (t time.Time, err error) {
+// readTime returns the zero time for what is none.
+func readTime(s string) time.Time {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04"} {
-		if t, err = time.Parse(layout, s); err == nil && t.Year() >= 2000 && t.Year() < 2200 {
-			return t.UTC(), nil
+		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 2000 && t.Year() < 2200 {
+			return t.UTC()
 		}
 	}
-	return t, errors.New("not a time")
+	return time.Time{}
 }

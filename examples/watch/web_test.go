@@ -175,7 +175,7 @@ func TestRequestsCounted(t *testing.T) {
 
 // When the database fails, the page says so and what.
 func TestDatabaseGone(t *testing.T) {
-	s, err := openStore(t.Context(), databases["sqlite"](t), "test", false)
+	s, err := openStore(t.Context(), databases["sqlite"](t), "test")
 	require.NoError(t, err)
 	_, base := serveWeb(t, s)
 	require.NoError(t, s.close())
@@ -188,7 +188,7 @@ func TestDatabaseGone(t *testing.T) {
 
 // Prometheus gets the rest, and that the database is down.
 func TestMetricsWithoutDatabase(t *testing.T) {
-	s, err := openStore(t.Context(), databases["sqlite"](t), "test", false)
+	s, err := openStore(t.Context(), databases["sqlite"](t), "test")
 	require.NoError(t, err)
 	w, base := serveWeb(t, s)
 	w.followers[0].reading.stored(time.Now(), true)
@@ -377,7 +377,7 @@ func TestTexts(t *testing.T) {
 	assert.Equal(t, "1,234,567", count(1234567))
 	assert.Equal(t, "99.99 %", percent(0.999999))
 	assert.Equal(t, "100.00 %", percent(1))
-	assert.Equal(t, "–", secondsText(0))
-	assert.Equal(t, "81 ms", secondsText(0.0812))
-	assert.Equal(t, "1.2 s", secondsText(1.234))
+	assert.Equal(t, "–", took(0))
+	assert.Equal(t, "81ms", took(81_200))
+	assert.Equal(t, "1.234s", took(1_234_000))
 }
