@@ -330,7 +330,7 @@ func (d *doctor) reach(ctx context.Context, s *sample) {
 	what, relied := "offsets", "no, but behind a refused one nothing can be read"
 	switch {
 	case s.err != nil:
-		d.add(s.name, what, relied, !errors.Is(s.err, errSpent), "up to %d at least, then: %s", answered, describe(s.err))
+		d.add(s.name, what, relied, !errors.Is(s.err, context.Canceled), "up to %d at least, then: %s", answered, describe(s.err))
 	case s.refusal == nil:
 		d.add(s.name, what, relied, false, "up to %d at least", answered)
 	default:
@@ -372,7 +372,8 @@ const sinceRequests = 16
 
 // since reads the logs of the last 24 hours, or some of them.
 func (d *doctor) since(ctx context.Context) {
-	d.trace.left = most - d.trace.sent
+	ctx, stop := d.trace.allow(ctx, most-d.trace.sent)
+	defer stop()
 	before, records := d.trace.sent, 0
 	var end error
 	for p, err := range d.client.StoreLogs(nil).Since(time.Now().Add(-24 * time.Hour)).Pages(ctx) {
@@ -386,7 +387,7 @@ func (d *doctor) since(ctx context.Context) {
 	switch {
 	case end == nil:
 		d.add(storeLogs, what, relied, false, "%d requests for %d logs", cost, records)
-	case errors.Is(end, errSpent):
+	case errors.Is(end, context.Canceled):
 		d.add(storeLogs, what, relied, false, "%d requests for the first %d logs, then it was left", cost, records)
 	default:
 		d.add(storeLogs, what, relied, true, "%d requests for the first %d logs, then: %s", cost, records, describe(end))

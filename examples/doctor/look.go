@@ -74,20 +74,21 @@ func readLog(l epcclogs.IntegrationLog) record {
 
 // look looks at everything. Its error is one without which nothing can be said.
 func (d *doctor) look(ctx context.Context) error {
-	d.trace.left = most - sinceRequests
-	hooks := d.sample(ctx, listOf(d.trace, integrations, d.client.ListIntegrations, func(in epcclogs.Integration) record {
+	some, stop := d.trace.allow(ctx, most-sinceRequests)
+	defer stop()
+	hooks := d.sample(some, listOf(d.trace, integrations, d.client.ListIntegrations, func(in epcclogs.Integration) record {
 		return record{key: in.ID, id: in.ID}
 	}))
 	if err := hooks.err; d.trace.answered() == 0 || errors.Is(err, epcclogs.ErrUnauthorized) || errors.Is(err, epcclogs.ErrForbidden) {
 		return err
 	}
-	whole := d.sample(ctx, listOf(d.trace, storeLogs, d.client.ListStoreLogs, readLog))
+	whole := d.sample(some, listOf(d.trace, storeLogs, d.client.ListStoreLogs, readLog))
 	if id := busiest(hooks, whole); id != "" {
-		d.integration(ctx, id)
+		d.integration(some, id)
 	} else {
 		d.skip(integrationLogs, integrationJobs, jobLogs)
 	}
-	d.reach(ctx, whole)
+	d.reach(some, whole)
 	d.since(ctx)
 	d.summary()
 	return ctx.Err()
@@ -300,7 +301,7 @@ func describe(err error) string {
 	var status *epcclogs.APIError
 	var decode *epcclogs.DecodeError
 	switch {
-	case errors.Is(err, errSpent):
+	case errors.Is(err, context.Canceled):
 		return "not finished, as many requests were sent as are allowed"
 	case errors.As(err, &status):
 		text := strconv.Itoa(status.StatusCode) + " " + http.StatusText(status.StatusCode)

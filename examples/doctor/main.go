@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, opts ...e
 func examine(ctx context.Context, w io.Writer, opts []epcclogs.Option) error {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
-	d := &doctor{trace: &trace{base: transport, left: most}}
+	d := &doctor{trace: &trace{base: transport}}
 	opts = append(opts, epcclogs.WithHTTPClient(&http.Client{Transport: d.trace}))
 	embedded := false
 	s, err := service.Connect("", func() *epcclogstest.Server {

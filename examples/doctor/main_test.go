@@ -455,7 +455,9 @@ func TestBusy(t *testing.T) {
 func TestBound(t *testing.T) {
 	in, logs := oneHook(30_000)
 	srv := newServer(t, epcclogstest.WithIntegration(in, logs...), epcclogstest.WithEnvelope(epcclogstest.Bare), epcclogstest.WithMaxOffset(20_000))
-	r := examined(t, srv.URL)
+	r := examined(t, srv.URL, epcclogs.WithOnAttempt(func(_ context.Context, a epcclogs.Attempt) {
+		assert.False(t, a.Retry, "a request that is not allowed is not retried")
+	}))
 	assert.Empty(t, r.surprises, r.text)
 	assert.LessOrEqual(t, len(srv.Requests()), most)
 	assert.NotEmpty(t, r.seen[integrationJobs+"/form"])

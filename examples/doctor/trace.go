@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,14 +15,15 @@ import (
 	"time"
 )
 
-// trace is a transport that notes what responses look like. It sends as many requests as are
-// left. It is safe for concurrent use, but left may be changed between two calls only.
+// trace is a transport that notes what responses look like, and sends a bounded number of
+// requests. It is safe for concurrent use, except for allow.
 type trace struct {
 	base http.RoundTripper
 
 	mu    sync.Mutex
 	host  string
-	left  int
+	left  int // of the requests that are allowed
+	spent context.CancelFunc
 	sent  int
 	notes []note
 }
@@ -38,9 +39,6 @@ type note struct {
 	lifetime string   // of a token
 }
 
-// errSpent is the error of a request that is not sent any more.
-var errSpent = errors.New("no more requests are to be sent")
-
 const tokens = "token"
 
 // The names of the lists.
@@ -52,11 +50,23 @@ const (
 	jobLogs         = "logs of a job"
 )
 
+// allow allows n requests more. The returned context ends with the first one above that: an
+// error alone would be retried.
+func (t *trace) allow(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	ctx, t.spent = context.WithCancel(ctx)
+	t.left = n
+	return ctx, t.spent
+}
+
 func (t *trace) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.mu.Lock()
 	if t.left <= 0 {
 		t.mu.Unlock()
-		return nil, errSpent
+		t.spent()
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, context.Canceled
 	}
 	t.left--
 	t.sent++
