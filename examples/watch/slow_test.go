@@ -79,7 +79,7 @@ func TestSlowDatabase(t *testing.T) {
 		total := 0
 		for i := range 40 {
 			in := epcclogstest.SampleIntegration(i)
-			logs := epcclogstest.SampleLogsUntil(in, 50, now.Add(-time.Minute))
+			logs := epcclogstest.SampleLogsUntil(in, 10, now.Add(-time.Minute))
 			total += len(logs)
 			options = append(options, epcclogstest.WithIntegration(in, logs...))
 		}
@@ -87,7 +87,7 @@ func TestSlowDatabase(t *testing.T) {
 		defer api.Close()
 		receiver := newReceiver(t)
 		a := newAlerter(slow, receiver, nil)
-		a.alerts.each, a.alerts.grace, a.interval = false, 0, time.Second
+		a.alerts.each, a.alerts.grace, a.interval = false, 0, 2*time.Second
 		client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
 		require.NoError(t, err)
 		a.client = client
