@@ -156,7 +156,7 @@ func TestErrorTexts(t *testing.T) {
 		{499, `{"errors":[{}]}`, "499; the server asks to wait 1ms"},
 	} {
 		_, err := fail(t, wire.Reply(tt.status, tt.body, "Retry-After", "0.001"))
-		assert.EqualError(t, err, "epcclogs: GET "+logsURL+": "+tt.want)
+		require.EqualError(t, err, "epcclogs: GET "+logsURL+": "+tt.want)
 	}
 	assert.Equal(t, "error without a title", new(epcclogs.ErrorBody).Error())
 }

@@ -150,15 +150,15 @@ func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fr
 		began := time.Now()
 		r.round = round[P]{yield: yield, wide: r.state.follows}
 		r.ahead.step = 0 // most rounds need a single page
-		switch err := r.readBoth(ctx); err {
-		case nil:
+		switch err := r.readBoth(ctx); {
+		case err == nil:
 			r.moves.idle, r.state.over = 0, true
 			began = began.Add(-r.round.age)
 			r.caughtUp.Store(&began)
 			return nil
-		case errStopped:
+		case errors.Is(err, errStopped): // also if the rest could not be read: the next round tells
 			return nil
-		case errRestart: // at the beginning of the list, with a new block
+		case errors.Is(err, errRestart): // at the beginning of the list, with a new block
 			r.memory.restart()
 			r.place, r.moves = place{}, moves{any: true}
 		default:
@@ -178,7 +178,7 @@ func (r *Reader[P]) readBoth(ctx context.Context) error {
 	if w.page == nil || !r.restIsOlder() {
 		failed = r.readRest(ctx)
 	}
-	if !w.begun || failed == errStopped || failed == errRestart || ctx.Err() != nil {
+	if !w.begun || errors.Is(failed, errStopped) || errors.Is(failed, errRestart) || ctx.Err() != nil {
 		return failed
 	}
 	err := r.readFront(ctx)
