@@ -87,7 +87,11 @@ func (p *place) extendFront(t *taken, known, fresh []uint64, left []int) {
 		p.back.marks = lastOf(merge(known, p.back.marks))
 	}
 	slices.Reverse(known)
-	p.front = p.front.extend(known, fresh)
+	if t.offset == 0 && len(left) == 0 && len(known) >= ends { // it begins the list
+		p.front = edge{marks: lastOf(known)}
+	} else {
+		p.front = p.front.extend(known, fresh)
+	}
 	if n := len(known); n > 0 && p.front.outermost() == known[n-1] {
 		if p.head = t.offset; len(left) > 0 {
 			p.head += left[0] + 1

@@ -39,14 +39,21 @@ func (r *Reader[P]) readPage(ctx context.Context) (ended bool, err error) {
 		return r.empty(ctx, s)
 	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):
 		return r.doubt(ctx, s, n)
-	case from < 0, r.round.wide && narrow(s.Offset, fresh, n): // a late record may stand before it
+	case from < 0, r.round.wide && s.narrow(fresh, from, n): // a late record may stand before it
 		return r.search(ctx, s)
 	}
 	return r.takeRest(s, fresh, from)
 }
 
-// narrow reports whether a page has a new record among the n known ones that it should begin with.
-func narrow(offset int, fresh []int, n int) bool { return offset > 0 && len(fresh) > 0 && fresh[0] < n }
+// narrow reports whether a page, the first known record of which has the index from, shows fewer
+// than the n known ones that it should begin with.
+func (s *sheet[P]) narrow(fresh []int, from, n int) bool {
+	known := len(s.Marks)
+	if len(fresh) > 0 {
+		known = fresh[0]
+	}
+	return s.Offset > 0 && known-from < n
+}
 
 // overlap returns how many known records the next page should begin with.
 func (r *Reader[P]) overlap() int {
