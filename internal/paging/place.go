@@ -87,12 +87,12 @@ func (p *place) extendFront(t *taken, known, fresh []uint64, left []int) {
 		p.back.marks = lastOf(merge(known, p.back.marks))
 	}
 	slices.Reverse(known)
-	if t.offset == 0 && len(left) == 0 && len(known) >= ends { // it begins the list
-		p.front = edge{marks: lastOf(known)}
-	} else {
-		p.front = p.front.extend(known, fresh)
+	n := len(known)
+	if t.offset == 0 && len(left) == 0 && n > 0 && !slices.Contains(fresh, known[n-1]) { // it begins the list: nothing else is left
+		p.front = edge{marks: p.front.marks[:slices.Index(p.front.marks, known[n-1])+1]}
 	}
-	if n := len(known); n > 0 && p.front.outermost() == known[n-1] {
+	p.front = p.front.extend(known, fresh)
+	if n > 0 && p.front.outermost() == known[n-1] {
 		if p.head = t.offset; len(left) > 0 {
 			p.head += left[0] + 1
 		}
