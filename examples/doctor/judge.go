@@ -34,7 +34,9 @@ func (d *doctor) judge(s *sample) {
 		d.add(s.name, "pages", "yes", true, "%s", describe(s.err))
 	}
 	if len(s.pages) == 0 {
-		d.add(s.name, "records", "no", false, "none")
+		if s.err == nil {
+			d.add(s.name, "records", "no", false, "none")
+		}
 		return
 	}
 	d.lengths(s)
@@ -247,8 +249,8 @@ func (d *doctor) count(s *sample, what, relied string, bad func(record) bool) {
 	}
 }
 
-// late is how far a late record may stand off for Resume, which remembers so many records of each end.
-const late = 16
+// late is how far a late record may stand off: this is what Follow and Since promise.
+const late = 15
 
 // times judges logs: whether they have what they need, and the order of their times, page by page.
 func (d *doctor) times(s *sample) {
@@ -258,6 +260,7 @@ func (d *doctor) times(s *sample) {
 	d.count(s, "records without a job", "a little, Key has the job", func(r record) bool { return r.job == "" })
 	d.count(s, "records without an integration", "a little, Key has the integration", func(r record) bool { return r.integration == "" })
 	d.count(s, "records without a creation time", "yes, Since and CaughtUp need it", func(r record) bool { return r.at.IsZero() })
+	d.sameTimes(s)
 	if s.name == jobLogs {
 		return
 	}
@@ -281,7 +284,19 @@ func (d *doctor) times(s *sample) {
 			farthest, some = max(farthest, n), some+bit(n > 0)
 		}
 	}
-	d.add(s.name, "late records", "yes, up to 16 places off for Resume and 32 for Since", farthest > late, "%d, at most %d places off", some, farthest)
+	d.add(s.name, "late records", "yes, up to 15 places off for Follow and Since", farthest > late, "%d, at most %d places off", some, farthest)
+}
+
+// sameTimes counts the records that share their creation time with another one.
+func (d *doctor) sameTimes(s *sample) {
+	equal, all, at := 0, s.records(), make(map[int64]int)
+	for _, r := range all {
+		at[r.at.UnixNano()]++
+	}
+	for _, r := range all {
+		equal += bit(!r.at.IsZero() && at[r.at.UnixNano()] > 1)
+	}
+	d.add(s.name, "equal creation times", "no, as long as such records keep their order", false, "%d of %d records", equal, len(all))
 }
 
 // steps counts the neighbours of which the second one is newer, and those of which it is older.

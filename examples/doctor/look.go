@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/epcclogs/epcclogs"
@@ -72,14 +73,16 @@ func readLog(l epcclogs.IntegrationLog) record {
 	return record{l.Key(), l.ID, l.JobID(), l.IntegrationID(), l.CreatedAt()}
 }
 
-// look looks at everything. Its error is one without which nothing can be said.
+// look looks at everything. Its error is one after which nothing else is looked at.
 func (d *doctor) look(ctx context.Context) error {
+	defer d.summary()
 	some, stop := d.trace.allow(ctx, most-sinceRequests)
 	defer stop()
 	hooks := d.sample(some, listOf(d.trace, integrations, d.client.ListIntegrations, func(in epcclogs.Integration) record {
 		return record{key: in.ID, id: in.ID}
 	}))
 	if err := hooks.err; d.trace.answered() == 0 || errors.Is(err, epcclogs.ErrUnauthorized) || errors.Is(err, epcclogs.ErrForbidden) {
+		d.skip(storeLogs, integrationLogs, integrationJobs, jobLogs)
 		return err
 	}
 	whole := d.sample(some, listOf(d.trace, storeLogs, d.client.ListStoreLogs, readLog))
@@ -90,8 +93,7 @@ func (d *doctor) look(ctx context.Context) error {
 	}
 	d.reach(some, whole)
 	d.since(ctx)
-	d.summary()
-	return ctx.Err()
+	return nil
 }
 
 // busiest returns the id of an integration that has many logs.
@@ -296,6 +298,11 @@ func refuses(err error) bool {
 		!errors.Is(err, epcclogs.ErrUnauthorized) && !errors.Is(err, epcclogs.ErrForbidden) && !errors.Is(err, epcclogs.ErrRateLimited)
 }
 
+// statusText returns a status with its name.
+func statusText(code int) string {
+	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
+}
+
 // describe says what an error is, without its text, which may hold ids.
 func describe(err error) string {
 	var status *epcclogs.APIError
@@ -304,8 +311,13 @@ func describe(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "not finished, as many requests were sent as are allowed"
 	case errors.As(err, &status):
-		text := strconv.Itoa(status.StatusCode) + " " + http.StatusText(status.StatusCode)
-		if len(status.Errors) == 0 {
+		text := statusText(status.StatusCode)
+		switch {
+		case status.Attempts == 0:
+			text = "not asked, since an earlier answer 429 asks for a long pause"
+		case status.StatusCode == http.StatusOK:
+			text += ", but the body lists errors"
+		case len(status.Errors) == 0:
 			text += ", and the body is not a list of errors"
 		}
 		return text

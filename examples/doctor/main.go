@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/epcclogs/epcclogs"
@@ -31,13 +32,13 @@ const most, perSecond = 64, 5
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr, epcclogs.WithRateLimit(perSecond))
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
 
 // run returns the exit status: 0, 1 after an error, 2 for bad arguments. A real store is
-// read with opts.
+// read with opts, which may replace the rate.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, opts ...epcclogs.Option) int {
 	messages := log.New(stderr, "", 0)
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
@@ -61,12 +62,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, opts ...e
 	return 0
 }
 
-// examine prints the report on the store of the environment, or on an embedded one.
+// examine prints the report on the store of the environment, or on an embedded one. Where
+// nothing can be read, the report says so too.
 func examine(ctx context.Context, w io.Writer, opts []epcclogs.Option) error {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
 	d := &doctor{trace: &trace{base: transport}}
-	opts = append(opts, epcclogs.WithHTTPClient(&http.Client{Transport: d.trace}))
+	opts = slices.Concat([]epcclogs.Option{epcclogs.WithRateLimit(perSecond)}, opts,
+		[]epcclogs.Option{epcclogs.WithHTTPClient(&http.Client{Transport: d.trace})})
 	embedded := false
 	s, err := service.Connect("", func() *epcclogstest.Server {
 		embedded = true
@@ -78,8 +81,9 @@ func examine(ctx context.Context, w io.Writer, opts []epcclogs.Option) error {
 	}
 	defer s.Close()
 	d.client = s.Client
-	if err := d.look(ctx); err != nil {
-		return err
+	failed := d.look(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return d.print(w, embedded)
+	return errors.Join(failed, d.print(w, embedded))
 }

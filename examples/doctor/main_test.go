@@ -63,6 +63,12 @@ func examined(t *testing.T, url string, opts ...epcclogs.Option) report {
 	status, text, stderr := call(t, nil, opts...)
 	require.Zero(t, status, stderr)
 	require.Empty(t, stderr)
+	return parsed(t, text)
+}
+
+// parsed reads a report.
+func parsed(t *testing.T, text string) report {
+	t.Helper()
 	r := report{text: text, seen: make(map[string]string)}
 	list := ""
 	for l := range strings.Lines(text[:strings.Index(text, "\nNot looked at")]) {
@@ -246,6 +252,18 @@ func TestServers(t *testing.T) {
 			what: "late records", seen: "1, at most 10 places off",
 		},
 		{
+			name: "a log as late as Follow allows", change: func(l logs) { l[245].Meta.Timestamps.CreatedAt = l[230].CreatedAt().Add(-time.Millisecond) },
+			what: "late records", seen: "1, at most 15 places off",
+		},
+		{
+			name: "a log later than that", change: func(l logs) { l[245].Meta.Timestamps.CreatedAt = l[229].CreatedAt().Add(-time.Millisecond) },
+			what: "late records", seen: "1, at most 16 places off", surprises: both("late records"),
+		},
+		{
+			name: "equal times", change: func(l logs) { l[3].Meta.Timestamps.CreatedAt = l[4].CreatedAt() },
+			what: "equal creation times", seen: "2 of 250 records",
+		},
+		{
 			name: "a very late log", opts: []epcclogstest.Option{epcclogstest.WithNewestFirst()},
 			change: func(l logs) { l[245].Meta.Timestamps.CreatedAt = l[215].CreatedAt().Add(-time.Millisecond) },
 			what:   "late records", seen: "1, at most 30 places off", surprises: both("late records"),
@@ -389,7 +407,7 @@ func TestFaults(t *testing.T) {
 		n          int
 		what, seen string
 	}{
-		{"429", epcclogstest.RateLimited(10 * time.Millisecond), 1, traffic + "/other answers than 200", "1 times 429"},
+		{"429", epcclogstest.RateLimited(10 * time.Millisecond), 1, traffic + "/answers 429", `1 of \d+`},
 		{"Retry-After", epcclogstest.Status(503, "").WithHeader("Retry-After", "0.01"), 1, traffic + "/headers about limits", "Retry-After: 0.01"},
 		{"500", epcclogstest.ServerError(), 2, traffic + "/other answers than 200", "2 times 500"},
 		{"gateway", epcclogstest.GatewayPage(502), 1, traffic + "/other answers than 200", "1 times 502"},
@@ -402,7 +420,7 @@ func TestFaults(t *testing.T) {
 		{"cut chunk", epcclogstest.CutChunk(), 5, integrations + "/pages", "the response ends early"},
 		{"cut JSON", epcclogstest.CutJSON(), 5, integrations + "/pages", "the response ends early"},
 		{"no JSON", epcclogstest.Status(200, "customer-17"), 1, integrations + "/pages", "the response is not the documented JSON"},
-		{"errors", epcclogstest.Status(200, `{"errors":[{"title":"customer-17"}]}`), 1, integrations + "/pages", "200 OK"},
+		{"errors", epcclogstest.Status(200, `{"errors":[{"title":"customer-17"}]}`), 1, integrations + "/pages", "200 OK, but the body lists errors"},
 		{"error text", epcclogstest.Status(418, `{"errors":[{"title":"customer-17"}]}`), 1, integrations + "/pages", "418 I'm a teapot"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -547,42 +565,71 @@ func TestReadsOnly(t *testing.T) {
 	}
 }
 
-// The options hold for every request, also the one for the token.
+// Unless a test says otherwise, 5 requests a second are sent, also for the token.
 func TestRate(t *testing.T) {
-	srv := newServer(t, epcclogstest.WithIntegration(epcclogstest.SampleIntegration(0)))
+	srv := newServer(t)
 	setenv(t, clientID, clientSecret, srv.URL)
-	require.Zero(t, run(t.Context(), nil, io.Discard, io.Discard, epcclogs.WithRateLimit(50)))
+	srv.Fail(1, epcclogstest.Status(http.StatusForbidden, ""))
+	require.Equal(t, 1, run(t.Context(), nil, io.Discard, io.Discard))
 	requests := srv.Requests()
-	require.Greater(t, len(requests), 4)
-	took := requests[len(requests)-1].Time.Sub(requests[0].Time)
-	assert.Greater(t, took, time.Duration(len(requests)-2)*20*time.Millisecond)
-	assert.Equal(t, 5, perSecond, "README says so")
+	require.Len(t, requests, 2)
+	took := requests[1].Time.Sub(requests[0].Time)
+	assert.InDelta(t, 200, took.Milliseconds(), 50)
 }
 
+// Where nothing can be read, the report says why, and the exit status is not 0.
 func TestFailures(t *testing.T) {
 	srv := newServer(t)
 	closed := epcclogstest.NewServer()
 	closed.Close()
-	for _, tt := range []struct{ name, id, secret, url, message string }{
-		{"wrong secret", clientID, "wrong", srv.URL, "401 Unauthorized"},
-		{"no network", clientID, clientSecret, closed.URL, "connection refused"},
-		{"no secret", clientID, "", srv.URL, "missing in the environment: EPCC_CLIENT_SECRET"},
-		{"wrong host", clientID, clientSecret, srv.URL + "/nothing", "404 Not Found"},
+	for _, tt := range []struct{ name, secret, url, message, endpoint, pages string }{
+		{"wrong secret", "not-the-secret", srv.URL, "401 Unauthorized", "401 Unauthorized", "401 Unauthorized"},
+		{"no network", clientSecret, closed.URL, "connection refused", "no response", "no response"},
+		{"wrong host", clientSecret, srv.URL + "/nothing", "404 Not Found", "404 Not Found", "404 Not Found"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			setenv(t, tt.id, tt.secret, tt.url)
+			setenv(t, clientID, tt.secret, tt.url)
 			status, stdout, stderr := call(t, nil)
 			assert.Equal(t, 1, status)
-			assert.Empty(t, stdout)
 			assert.Regexp(t, "^doctor: .*"+tt.message, stderr)
-			assert.NotContains(t, stderr, clientSecret)
+			assert.NotContains(t, stderr, tt.secret)
+			r := parsed(t, stdout)
+			assert.Equal(t, []string{integrations + "/pages", traffic + "/token endpoint"}, r.surprises)
+			assert.Equal(t, tt.endpoint, r.seen[traffic+"/token endpoint"])
+			assert.Equal(t, tt.pages, r.seen[integrations+"/pages"])
+			assert.Contains(t, stdout, "\nNot looked at: "+storeLogs+"; ")
+			for _, secret := range []string{clientID, tt.secret, "127.0.0.1"} {
+				assert.NotContains(t, stdout, secret)
+			}
 		})
 	}
 	setenv(t, clientID, clientSecret, srv.URL)
-	srv.Fail(2, epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden"}]}`))
-	status, _, stderr := call(t, nil)
+	srv.Fail(1, epcclogstest.Status(http.StatusForbidden, `{"errors":[{"title":"Forbidden"}]}`))
+	status, stdout, stderr := call(t, nil)
 	assert.Equal(t, 1, status)
 	assert.Contains(t, stderr, "403 Forbidden")
+	assert.Equal(t, []string{integrations + "/pages"}, parsed(t, stdout).surprises)
+
+	setenv(t, clientID, "", srv.URL)
+	status, stdout, stderr = call(t, nil)
+	assert.Equal(t, 1, status)
+	assert.Empty(t, stdout)
+	assert.Regexp(t, "^doctor: .*missing in the environment: EPCC_CLIENT_SECRET", stderr)
+}
+
+// A store that refuses everything is reported too, and is not asked again and again.
+func TestAlwaysLimited(t *testing.T) {
+	srv := newServer(t, epcclogstest.WithRequestLimit(0, 3))
+	setenv(t, clientID, clientSecret, srv.URL)
+	status, stdout, _ := call(t, nil)
+	assert.Zero(t, status)
+	r := parsed(t, stdout)
+	assert.Equal(t, `1 of 5`, r.seen[traffic+"/answers 429"], stdout)
+	assert.Contains(t, r.surprises, traffic+"/answers 429")
+	assert.Equal(t, "429 Too Many Requests", r.seen[storeLogs+"/pages"])
+	assert.Contains(t, r.seen[integrationLogs+"/pages"], "not asked")
+	assert.NotContains(t, r.seen, storeLogs+"/records")
+	assert.Len(t, srv.Requests(), 5)
 }
 
 func TestInterrupt(t *testing.T) {

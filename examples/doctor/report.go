@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"runtime"
 	"slices"
@@ -30,16 +31,13 @@ func (t *trace) answered() (n int) {
 // summary adds what all responses show.
 func (d *doctor) summary() {
 	var took []time.Duration
-	headers, odd := make(map[string]bool), make(map[string]int)
-	lifetime := ""
-	asked := false
+	headers, odd, limited := make(map[string]bool), make(map[string]int), 0
 	for _, n := range d.trace.notes {
-		if n.list == tokens {
-			asked, lifetime = true, n.lifetime
-		}
 		switch n.status {
 		case http.StatusOK:
 			took = append(took, n.took)
+		case http.StatusTooManyRequests:
+			limited++
 		case 0:
 			odd["no response"]++
 		default:
@@ -49,29 +47,51 @@ func (d *doctor) summary() {
 			headers[h] = true
 		}
 	}
-	if asked {
-		seconds, err := strconv.Atoi(lifetime)
-		relied := "yes, a token is renewed before that; without a lifetime, when it is refused"
-		if err != nil {
-			d.add(traffic, "lifetime of a token", relied, true, "not said in expires_in")
-		} else {
-			d.add(traffic, "lifetime of a token", relied, seconds < 120, "%v", time.Duration(seconds)*time.Second)
-		}
-	} else {
-		d.skip("the token endpoint")
-	}
-	names := slices.Sorted(maps.Keys(headers))
-	d.add(traffic, "headers about limits", "yes, only on Retry-After", false, "%s", orNone(names))
+	d.tokens()
+	d.add(traffic, "headers about limits", "yes, only on Retry-After", false, "%s", orNone(slices.Sorted(maps.Keys(headers))))
+	d.add(traffic, "answers 429", "no, the client pauses", limited > 0, "%d of %d", limited, d.trace.sent)
 	var seen []string
 	for _, status := range slices.Sorted(maps.Keys(odd)) {
 		seen = append(seen, fmt.Sprintf("%d times %s", odd[status], status))
 	}
-	d.add(traffic, "other answers than 200", "no, temporary failures are retried", odd["429"] > 0, "%s", orNone(seen))
+	d.add(traffic, "other answers than 200", "no, temporary failures are retried", false, "%s", orNone(seen))
 	if len(took) > 0 {
 		slices.Sort(took)
 		median, longest := took[len(took)/2], took[len(took)-1]
-		d.add(traffic, "time of a request", "no", longest > 10*time.Second, "median %v, longest %v, of %d",
+		d.add(traffic, "time of a request", "no, each may take 30 seconds", longest > 10*time.Second, "median %v, longest %v, of %d",
 			median.Round(100*time.Microsecond), longest.Round(100*time.Microsecond), len(took))
+	}
+}
+
+// tokens adds what the last response of the token endpoint shows.
+func (d *doctor) tokens() {
+	var last *note
+	for i, n := range d.trace.notes {
+		if n.list == tokens {
+			last = &d.trace.notes[i]
+		}
+	}
+	if last == nil {
+		d.skip("the token endpoint")
+		return
+	}
+	what, relied := "token endpoint", "yes"
+	switch last.status {
+	case http.StatusOK:
+		d.add(traffic, what, relied, false, "answers in %v", last.took.Round(100*time.Microsecond))
+	case 0:
+		d.add(traffic, what, relied, true, "no response")
+		return
+	default:
+		d.add(traffic, what, relied, true, "%s", statusText(last.status))
+		return
+	}
+	what, relied = "lifetime of a token", "yes, it is renewed before that; an hour is assumed if it is not said"
+	if seconds, err := strconv.ParseFloat(last.lifetime, 32); err != nil || seconds <= 0 {
+		d.add(traffic, what, relied, true, "not said in expires_in")
+	} else {
+		seconds = min(seconds, math.MaxInt32) // 68 years
+		d.add(traffic, what, relied, seconds < 120, "%v", time.Duration(seconds*float64(time.Second)))
 	}
 }
 
