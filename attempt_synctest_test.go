@@ -19,6 +19,12 @@ import (
 	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
+// inTime runs a test in virtual time.
+func inTime(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
 // A context that ends in the middle of an attempt ends the call at once, and
 // hides no failure before it, nor a status whose body is not whole.
 func TestEndDuringAnAttempt(t *testing.T) {
@@ -35,38 +41,36 @@ func TestEndDuringAnAttempt(t *testing.T) {
 		"error stalls, later": {[]wire.Step{wire.Reply(503, "busy", "Retry-After", "1"), wire.Stall(502, half)}, half},
 	} {
 		for _, want := range []error{context.Canceled, context.DeadlineExceeded} {
-			t.Run(fmt.Sprint(name, ", ", want), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					ctx, cancel := context.WithCancel(t.Context())
-					if errors.Is(want, context.Canceled) {
-						time.AfterFunc(5*time.Second, cancel)
-					} else {
-						ctx, cancel = context.WithTimeout(ctx, 5*time.Second)
-					}
-					defer cancel()
-					s := wire.Steps(row.steps...)
-					start := time.Now()
-					var logged journal
-					err := call(ctx, clientOf(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{}),
-						epcclogs.WithTimeout(10*time.Second), epcclogs.WithLogger(slog.New(&logged))))
-					assert.Equal(t, 5*time.Second, time.Since(start), "at once")
-					require.ErrorIs(t, err, want)
-					require.ErrorContains(t, err, "GET https://api.example.com/v2/integrations")
-					assert.Len(t, s.Sent(), len(row.steps))
-					entries := logged.all()
-					assert.Len(t, entries, 2*len(row.steps)-1, "no retry is announced")
-					if row.body == half {
-						assert.Contains(t, entries[len(entries)-1].attrs, "status")
-					} else {
-						assert.Contains(t, entries[len(entries)-1].attrs["error"], want.Error())
-					}
-					var apiErr *epcclogs.APIError
-					require.Equal(t, row.body != "", errors.As(err, &apiErr))
-					if row.body != "" {
-						require.ErrorIs(t, err, epcclogs.ErrServer)
-						assert.Equal(t, row.body, string(apiErr.Body))
-					}
-				})
+			inTime(t, fmt.Sprint(name, ", ", want), func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				if errors.Is(want, context.Canceled) {
+					time.AfterFunc(5*time.Second, cancel)
+				} else {
+					ctx, cancel = context.WithTimeout(ctx, 5*time.Second)
+				}
+				defer cancel()
+				s := wire.Steps(row.steps...)
+				start := time.Now()
+				var logged journal
+				err := call(ctx, clientOf(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{}),
+					epcclogs.WithTimeout(10*time.Second), epcclogs.WithLogger(slog.New(&logged))))
+				assert.Equal(t, 5*time.Second, time.Since(start), "at once")
+				require.ErrorIs(t, err, want)
+				require.ErrorContains(t, err, "GET https://api.example.com/v2/integrations")
+				assert.Len(t, s.Sent(), len(row.steps))
+				entries := logged.all()
+				assert.Len(t, entries, 2*len(row.steps)-1, "no retry is announced")
+				if row.body == half {
+					assert.Contains(t, entries[len(entries)-1].attrs, "status")
+				} else {
+					assert.Contains(t, entries[len(entries)-1].attrs["error"], want.Error())
+				}
+				var apiErr *epcclogs.APIError
+				require.Equal(t, row.body != "", errors.As(err, &apiErr))
+				if row.body != "" {
+					require.ErrorIs(t, err, epcclogs.ErrServer)
+					assert.Equal(t, row.body, string(apiErr.Body))
+				}
 			})
 		}
 	}
@@ -87,31 +91,25 @@ func TestAttemptTimeout(t *testing.T) {
 	for name, stall := range map[string]wire.Step{
 		"no answer": wire.Hang, "body stalls": wire.Stall(200, `{"data":[`), "error stalls": wire.Stall(503, half),
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-				defer cancel()
-				s := wire.Steps(stall)
-				start := time.Now()
-				err := call(ctx, clientOf(t, s, epcclogs.WithTimeout(2*time.Second)))
-				assert.Len(t, s.Sent(), 3)
-				assert.Equal(t, 6*time.Second+2*time.Millisecond, time.Since(start))
-				var apiErr *epcclogs.APIError
-				if errors.As(err, &apiErr) { // what came tells more than the time-out
-					assert.Equal(t, "error stalls", name)
-					assert.Equal(t, 503, apiErr.StatusCode)
-					assert.Equal(t, half, string(apiErr.Body))
-					assert.Empty(t, apiErr.Errors)
-					assert.Equal(t, 3, apiErr.Attempts)
-				} else {
-					requireTimeout(t, err)
-					require.ErrorContains(t, err, "2s")
-				}
-
-				s = wire.Steps(stall, done)
-				require.NoError(t, call(ctx, clientOf(t, s, epcclogs.WithTimeout(2*time.Second))))
-				assert.Len(t, s.Sent(), 2)
-			})
+		inTime(t, name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			s := wire.Steps(stall)
+			start := time.Now()
+			err := call(ctx, clientOf(t, s, epcclogs.WithTimeout(2*time.Second)))
+			assert.Len(t, s.Sent(), 3)
+			assert.Equal(t, 6*time.Second+2*time.Millisecond, time.Since(start))
+			var apiErr *epcclogs.APIError
+			if errors.As(err, &apiErr) { // what came tells more than the time-out
+				assert.Equal(t, "error stalls", name)
+				assert.Equal(t, 503, apiErr.StatusCode)
+				assert.Equal(t, half, string(apiErr.Body))
+				assert.Empty(t, apiErr.Errors)
+				assert.Equal(t, 3, apiErr.Attempts)
+			} else {
+				requireTimeout(t, err)
+				require.ErrorContains(t, err, "2s")
+			}
 		})
 	}
 }
@@ -137,41 +135,28 @@ func TestBothDeadlinesAtOnce(t *testing.T) {
 	})
 }
 
-// Wherever in a list an attempt stalls, all records come once, in order; and
-// where it stalls for ever, the same pager goes on once it no longer does.
 func TestStallsInAList(t *testing.T) {
 	list := wire.List{All: wire.Records(0, 70), Write: wire.Envelopes["meta"]}
+	var want []string
+	for n := range 70 {
+		want = append(want, fmt.Sprint("log-", n))
+	}
 	for name, stall := range map[string]wire.Step{
 		"no answer": wire.Hang, "body stalls": wire.Stall(200, `{"data":[`), "error stalls": wire.Stall(500, `{"errors":[`),
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				for at := 1; at <= 4; at++ {
-					for _, times := range []int{1, 3} {
-						s := wire.Each(func(n int) wire.Step {
-							if at <= n && n < at+times {
-								return stall
-							}
-							return list.Answer
-						})
-						pager := clientOf(t, s).IntegrationLogs(integration, &epcclogs.ListOptions{Limit: 20})
-						ids, err := idsOf(t, pager)
-						if times == 3 {
-							require.Error(t, err)
-							require.Len(t, ids, []int{0, 20, 39, 58}[at-1])
-							var rest []string
-							rest, err = idsOf(t, pager)
-							ids = append(ids, rest...)
+		inTime(t, name, func(t *testing.T) {
+			for at := 1; at <= 4; at++ {
+				for times := 1; times <= 3; times++ {
+					s := wire.Each(func(n int) wire.Step {
+						if at <= n && n < at+times {
+							return stall
 						}
-						require.NoError(t, err)
-						require.Len(t, s.Sent(), 4+times)
-						for n, id := range ids {
-							require.Equal(t, fmt.Sprint("log-", n), id)
-						}
-						require.Len(t, ids, 70)
-					}
+						return list.Answer
+					})
+					_ = drainPast(t, clientOf(t, s).IntegrationLogs(integration, twenties), want, at, times)
+					require.Len(t, s.Sent(), 4+times)
 				}
-			})
+			}
 		})
 	}
 }

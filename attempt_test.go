@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"runtime"
 	"strings"
@@ -81,19 +83,45 @@ var passing = map[string]struct {
 	"Status":      {epcclogstest.Status(429, `{"errors":[{}]}`).WithHeader("Retry-After", "0.001"), isStatus(429)},
 }
 
-// Wherever in a list a fault comes, all records come once, in order.
-func TestFaultsPass(t *testing.T) {
+// drainPast drains a list of 70 logs in pages of 20, whose request at fails so many
+// times in turn. All records come once, in order. The third failure ends the loop,
+// and is returned; then the same pager goes on.
+func drainPast(t testing.TB, pager *epcclogs.Pager[epcclogs.IntegrationLog], want []string, at, times int) error {
+	t.Helper()
+	got, failure := idsOf(t, pager)
+	if times < 3 {
+		require.NoError(t, failure)
+	} else {
+		page := []string{"", "&page[offset]=19", "&page[offset]=38", "&page[offset]=57"}[at-1]
+		require.ErrorContains(t, failure, "/v2/integrations/"+integration+"/logs?page[limit]=20"+page+": ")
+		require.Len(t, got, []int{0, 20, 39, 58}[at-1])
+		require.Equal(t, len(got), pager.Offset())
+		rest, err := idsOf(t, pager)
+		require.NoError(t, err)
+		got = append(got, rest...)
+	}
+	require.Equal(t, want, got)
+	return failure
+}
+
+func TestFaultsInAList(t *testing.T) {
 	for name, kind := range passing {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv, want := faulty(t, 70)
 			c := unkept(t, srv.URL)
 			for at := 1; at <= 4; at++ {
-				srv.FailRequest(at, kind.fault)
-				ids, err := idsOf(t, c.IntegrationLogs(integration, twenties))
-				require.NoError(t, err, "request %d", at)
-				require.Equal(t, want, ids, "request %d", at)
-				require.Len(t, srv.Requests(), at*5, "four pages and one more request")
+				for times := 1; times <= 3; times++ {
+					for n := range times {
+						srv.FailRequest(at+n, kind.fault)
+					}
+					before := len(srv.Requests())
+					if err := drainPast(t, c.IntegrationLogs(integration, twenties), want, at, times); err != nil {
+						require.True(t, kind.ends(err), "%T %v", err, err)
+						require.ErrorContains(t, err, "GET "+srv.URL)
+					}
+					require.Len(t, srv.Requests()[before:], 4+times, "four pages")
+				}
 			}
 		})
 	}
@@ -111,32 +139,6 @@ func TestFaultsTwicePerPage(t *testing.T) {
 	assert.Len(t, srv.Requests(), 12)
 }
 
-// What does not pass ends in its own error after MaxAttempts, with the records
-// before it handed out; once it has passed, the same pager goes on.
-func TestFaultsThatStay(t *testing.T) {
-	for name, kind := range passing {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			srv, want := faulty(t, 70)
-			pager := unkept(t, srv.URL).IntegrationLogs(integration, twenties)
-			for at := 2; at <= 4; at++ {
-				srv.FailRequest(at, kind.fault)
-			}
-			got, err := idsOf(t, pager)
-			assert.True(t, kind.ends(err), "%T %v", err, err)
-			require.ErrorContains(t, err, "GET "+srv.URL+"/v2/integrations/"+integration+"/logs?page[limit]=20&page[offset]=19")
-			assert.Len(t, got, 20)
-			assert.Equal(t, 20, pager.Offset())
-			assert.Len(t, srv.Requests(), 4)
-
-			rest, err := idsOf(t, pager)
-			require.NoError(t, err)
-			assert.Equal(t, want, append(got, rest...))
-			assert.Len(t, srv.Requests(), 7)
-		})
-	}
-}
-
 // A cut that stays is told in the same words, wherever the body ends.
 func TestTextOfACut(t *testing.T) {
 	const whole = `{"data":[`
@@ -147,23 +149,12 @@ func TestTextOfACut(t *testing.T) {
 		require.ErrorContains(t, err, "epcclogs: GET "+s.URL+"/v2/integrations: the response ended early: unexpected EOF")
 		require.ErrorContains(t, err, " (after 3 attempts)")
 		assert.Len(t, s.Sent(), 3)
+		var decodeErr *epcclogs.DecodeError
+		if errors.As(err, &decodeErr) {
+			assert.Equal(t, whole, string(decodeErr.Body))
+			assert.Equal(t, 3, decodeErr.Attempts)
+		}
 	}
-}
-
-func TestBodyOfACutResponse(t *testing.T) {
-	srv, _ := faulty(t, 3)
-	srv.Fail(3, epcclogstest.CutJSON())
-	decodeErr := as[*epcclogs.DecodeError](t, exhaust(t.Context(), unkept(t, srv.URL).IntegrationLogs(integration, nil)))
-	assert.True(t, strings.HasPrefix(string(decodeErr.Body), `{"data":[`), "%s", decodeErr.Body)
-	assert.Equal(t, 3, decodeErr.Attempts)
-	assert.Len(t, srv.Requests(), 3)
-}
-
-// A Content-Length that is not reached means a cut, also where the JSON is whole.
-func TestWholeJSONBelowContentLength(t *testing.T) {
-	s := wire.Serve(t, wire.OK(wire.Page(wire.Record(1)), "Content-Length", "5000"), done)
-	require.NoError(t, call(t.Context(), unkept(t, s.URL)))
-	assert.Len(t, s.Sent(), 2)
 }
 
 // pack compresses a body.
@@ -177,24 +168,37 @@ func pack(t testing.TB, body []byte) string {
 	return b.String()
 }
 
-func TestResponseSizeCountsDecodedBytes(t *testing.T) {
+// WithMaxResponseSize counts decoded bytes. A response that is larger is not asked for again.
+func TestTooLarge(t *testing.T) {
 	body := wire.Page(wire.Records(0, 200)...)
 	packed := pack(t, []byte(body))
 	require.Less(t, len(packed), len(body)/2)
-	s := wire.Serve(t, wire.OK(packed, "Content-Encoding", "gzip"))
-	require.NoError(t, call(t.Context(), unkept(t, s.URL, epcclogs.WithMaxResponseSize(int64(len(body))))))
-	for _, size := range []int{len(body) - 1, len(packed), 1} {
-		err := call(t.Context(), unkept(t, s.URL, epcclogs.WithMaxResponseSize(int64(size))))
-		require.ErrorIs(t, err, epcclogs.ErrResponseTooLarge)
+	for _, answer := range []wire.Step{wire.OK(body), wire.OK(packed, "Content-Encoding", "gzip")} {
+		s := wire.Serve(t, answer)
+		for _, size := range []int{len(body), math.MaxInt, len(body) - 1, len(packed), 1} {
+			err := call(t.Context(), unkept(t, s.URL, epcclogs.WithMaxResponseSize(int64(size))))
+			if size >= len(body) {
+				require.NoError(t, err)
+				continue
+			}
+			require.ErrorIs(t, err, epcclogs.ErrResponseTooLarge)
+			require.ErrorContains(t, err, fmt.Sprint(size))
+			require.ErrorContains(t, err, "GET "+s.URL+"/v2/integrations")
+		}
+		assert.Len(t, s.Sent(), 5)
 	}
-	assert.Len(t, s.Sent(), 4)
 }
 
-// A compressed body that is cut is a cut body.
-func TestCutGzip(t *testing.T) {
+// A Content-Length that is not reached means a cut, also where the JSON is whole. A
+// compressed body that is cut is a cut body.
+func TestCutByHTTP(t *testing.T) {
 	packed := pack(t, []byte(wire.Page(wire.Records(0, 50)...)))
+	cuts := []wire.Step{wire.OK(wire.Page(wire.Record(1)), "Content-Length", "5000")}
 	for _, n := range []int{0, 5, len(packed) / 2, len(packed) - 1} {
-		s := wire.Serve(t, wire.OK(packed[:n], "Content-Encoding", "gzip"), wire.OK(packed, "Content-Encoding", "gzip"))
+		cuts = append(cuts, wire.OK(packed[:n], "Content-Encoding", "gzip"))
+	}
+	for n, cut := range cuts {
+		s := wire.Serve(t, cut, done)
 		require.NoError(t, call(t.Context(), unkept(t, s.URL)), n)
 		assert.Len(t, s.Sent(), 2)
 	}

@@ -53,25 +53,23 @@ func TestTokenLifetime(t *testing.T) {
 		"expires passed already":    {members: fmt.Sprintf(`"expires":%d`, at(ahead-1)), date: date, renewed: hour - minute},
 		"too long for any Duration": {members: `"expires_in":1e300`, renewed: 1<<31*time.Second - minute - time.Second},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				api := newAPI(func(n int) wire.Step {
-					body := fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, row.members)
-					if row.date == "" {
-						return wire.OK(body)
-					}
-					return wire.OK(body, "Date", row.date)
-				}, nil)
-				c := clientOf(t, api, withSecret)
-				require.NoError(t, call(t.Context(), c))
-				time.Sleep(row.renewed - time.Millisecond)
-				require.NoError(t, call(t.Context(), c))
-				assert.Equal(t, 1, api.posts(), "not before it is time")
-				time.Sleep(2 * time.Millisecond)
-				require.NoError(t, call(t.Context(), c))
-				assert.Equal(t, 2, api.posts())
-				assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2"}, api.bearers())
-			})
+		inTime(t, name, func(t *testing.T) {
+			api := newAPI(func(n int) wire.Step {
+				body := fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, row.members)
+				if row.date == "" {
+					return wire.OK(body)
+				}
+				return wire.OK(body, "Date", row.date)
+			}, nil)
+			c := clientOf(t, api, withSecret)
+			require.NoError(t, call(t.Context(), c))
+			time.Sleep(row.renewed - time.Millisecond)
+			require.NoError(t, call(t.Context(), c))
+			assert.Equal(t, 1, api.posts(), "not before it is time")
+			time.Sleep(2 * time.Millisecond)
+			require.NoError(t, call(t.Context(), c))
+			assert.Equal(t, 2, api.posts())
+			assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2"}, api.bearers())
 		})
 	}
 }
@@ -80,32 +78,30 @@ func TestTokenLifetime(t *testing.T) {
 func TestOneFetchForAll(t *testing.T) {
 	const calls = 40
 	for _, status := range []int{200, 401} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				release := make(chan struct{})
-				api := newAPI(always(wire.Hold(release, wire.Reply(status, `{"access_token":"fetched-token"}`))), nil)
-				c := clientOf(t, api, withSecret)
-				var waiting []<-chan error
-				for range calls {
-					waiting = append(waiting, begin(t.Context(), c))
-				}
-				synctest.Wait()
-				assert.Equal(t, 1, api.posts())
-				close(release)
-				for _, ended := range waiting {
-					if err := <-ended; status == 200 {
-						require.NoError(t, err)
-					} else {
-						require.ErrorIs(t, err, epcclogs.ErrUnauthorized)
-					}
-				}
-				assert.Equal(t, 1, api.posts())
-				if status == 200 {
-					assert.Len(t, api.bearers(), calls)
+		inTime(t, fmt.Sprint(status), func(t *testing.T) {
+			release := make(chan struct{})
+			api := newAPI(always(wire.Hold(release, wire.Reply(status, `{"access_token":"fetched-token"}`))), nil)
+			c := clientOf(t, api, withSecret)
+			var waiting []<-chan error
+			for range calls {
+				waiting = append(waiting, begin(t.Context(), c))
+			}
+			synctest.Wait()
+			assert.Equal(t, 1, api.posts())
+			close(release)
+			for _, ended := range waiting {
+				if err := <-ended; status == 200 {
+					require.NoError(t, err)
 				} else {
-					assert.Empty(t, api.bearers())
+					require.ErrorIs(t, err, epcclogs.ErrUnauthorized)
 				}
-			})
+			}
+			assert.Equal(t, 1, api.posts())
+			if status == 200 {
+				assert.Len(t, api.bearers(), calls)
+			} else {
+				assert.Empty(t, api.bearers())
+			}
 		})
 	}
 }
@@ -192,31 +188,29 @@ func TestEndedCallFetchesNothing(t *testing.T) {
 func TestStallingTokenEndpoint(t *testing.T) {
 	const timeout = 10 * time.Second
 	for name, stall := range map[string]wire.Step{"header": wire.Hang, "body": wire.Stall(200, "")} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				api := newAPI(always(stall), nil)
-				start := time.Now()
-				err := call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout)))
-				requireTimeout(t, err)
-				assert.Equal(t, 3, api.posts())
-				assert.Equal(t, 3*timeout+2*time.Millisecond, time.Since(start), "with the waits")
-				assert.Empty(t, api.bearers())
+		inTime(t, name, func(t *testing.T) {
+			api := newAPI(always(stall), nil)
+			start := time.Now()
+			err := call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout)))
+			requireTimeout(t, err)
+			assert.Equal(t, 3, api.posts())
+			assert.Equal(t, 3*timeout+2*time.Millisecond, time.Since(start), "with the waits")
+			assert.Empty(t, api.bearers())
 
-				// The waiting for the token is no part of the call's own attempt.
-				api = newAPI(first(2, stall), nil)
-				start = time.Now()
-				require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout))))
-				assert.Equal(t, 2*timeout+2*time.Millisecond, time.Since(start))
-				assert.Len(t, api.bearers(), 1)
+			// The waiting for the token is no part of the call's own attempt.
+			api = newAPI(first(2, stall), nil)
+			start = time.Now()
+			require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout))))
+			assert.Equal(t, 2*timeout+2*time.Millisecond, time.Since(start))
+			assert.Len(t, api.bearers(), 1)
 
-				// The call is over before the attempt is.
-				start = time.Now()
-				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-				defer cancel()
-				err = call(ctx, clientOf(t, newAPI(always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)))
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				assert.Equal(t, 4*time.Second, time.Since(start))
-			})
+			// The call is over before the attempt is.
+			start = time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			defer cancel()
+			err = call(ctx, clientOf(t, newAPI(always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, 4*time.Second, time.Since(start))
 		})
 	}
 }
@@ -416,29 +410,27 @@ func TestOldTokenWhileTheRenewalFails(t *testing.T) {
 		"stalled":           {wire.Hang, 2},
 		"stalled body":      {wire.Stall(200, `{"access_token":`), 2},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := startRenewal(t, func(int) wire.Step { return row.step })
-				waited := time.Duration(0)
-				for time.Until(r.expires) > 0 {
-					took := r.call(t)
-					assert.LessOrEqual(t, took, time.Second)
-					waited += took
-					time.Sleep(200 * time.Millisecond)
-				}
-				assert.LessOrEqual(t, waited, 2*time.Second, "calls hardly wait")
-				for _, bearer := range r.gets.Headers("Authorization") {
-					require.Equal(t, "Bearer old-token", bearer)
-				}
-				assert.InDelta(t, row.posts, len(r.posts.Requests()), float64(row.posts)/4)
+		inTime(t, name, func(t *testing.T) {
+			r := startRenewal(t, func(int) wire.Step { return row.step })
+			waited := time.Duration(0)
+			for time.Until(r.expires) > 0 {
+				took := r.call(t)
+				assert.LessOrEqual(t, took, time.Second)
+				waited += took
+				time.Sleep(200 * time.Millisecond)
+			}
+			assert.LessOrEqual(t, waited, 2*time.Second, "calls hardly wait")
+			for _, bearer := range r.gets.Headers("Authorization") {
+				require.Equal(t, "Bearer old-token", bearer)
+			}
+			assert.InDelta(t, row.posts, len(r.posts.Requests()), float64(row.posts)/4)
 
-				// Then there is none.
-				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-				defer cancel()
-				sent := len(r.gets.Requests())
-				require.Error(t, call(ctx, r.Client))
-				assert.Len(t, r.gets.Requests(), sent)
-			})
+			// Then there is none.
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			sent := len(r.gets.Requests())
+			require.Error(t, call(ctx, r.Client))
+			assert.Len(t, r.gets.Requests(), sent)
 		})
 	}
 }
@@ -463,19 +455,17 @@ func TestRenewalThatSucceedsLate(t *testing.T) {
 			}
 		}, 7 * time.Second},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := startRenewal(t, row.step)
-				start := time.Now()
-				for time.Since(start) < row.from-100*time.Millisecond {
-					r.call(t)
-					assert.Equal(t, "Bearer old-token", r.gets.Last().Header.Get("Authorization"))
-					time.Sleep(100 * time.Millisecond)
-				}
-				time.Sleep(200 * time.Millisecond)
-				assert.Zero(t, r.call(t))
-				assert.Contains(t, r.gets.Last().Header.Get("Authorization"), "Bearer new-token")
-			})
+		inTime(t, name, func(t *testing.T) {
+			r := startRenewal(t, row.step)
+			start := time.Now()
+			for time.Since(start) < row.from-100*time.Millisecond {
+				r.call(t)
+				assert.Equal(t, "Bearer old-token", r.gets.Last().Header.Get("Authorization"))
+				time.Sleep(100 * time.Millisecond)
+			}
+			time.Sleep(200 * time.Millisecond)
+			assert.Zero(t, r.call(t))
+			assert.Contains(t, r.gets.Last().Header.Get("Authorization"), "Bearer new-token")
 		})
 	}
 }

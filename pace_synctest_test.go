@@ -48,19 +48,17 @@ func TestRateLimitIsKept(t *testing.T) {
 	const latency = 80 * time.Millisecond
 	list := wire.List{All: wire.Records(0, 2000), Write: wire.Envelopes["meta"]}
 	for _, rate := range []float64{25, 60, 100} {
-		t.Run(fmt.Sprint(rate), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := wire.Steps(wire.After(latency, list.Answer))
-				ids, err := idsOf(t, untold(t, s, epcclogs.WithRateLimit(rate)).IntegrationLogs(integration, &epcclogs.ListOptions{Limit: 10}).Concurrent(16))
-				require.NoError(t, err)
-				assert.Len(t, ids, 2000)
-				times := s.Times()
-				for i, at := range times {
-					due := float64(i) / rate
-					require.GreaterOrEqual(t, at.Sub(times[0]).Seconds(), due-1e-6)
-					require.Less(t, at.Sub(times[0]).Seconds(), due+2*latency.Seconds(), "the first one tells of the others")
-				}
-			})
+		inTime(t, fmt.Sprint(rate), func(t *testing.T) {
+			s := wire.Steps(wire.After(latency, list.Answer))
+			ids, err := idsOf(t, untold(t, s, epcclogs.WithRateLimit(rate)).IntegrationLogs(integration, &epcclogs.ListOptions{Limit: 10}).Concurrent(16))
+			require.NoError(t, err)
+			assert.Len(t, ids, 2000)
+			times := s.Times()
+			for i, at := range times {
+				due := float64(i) / rate
+				require.GreaterOrEqual(t, at.Sub(times[0]).Seconds(), due-1e-6)
+				require.Less(t, at.Sub(times[0]).Seconds(), due+2*latency.Seconds(), "the first one tells of the others")
+			}
 		})
 	}
 }
@@ -217,10 +215,8 @@ func TestBound(t *testing.T) {
 		"told less":    {[]epcclogs.Option{epcclogs.WithRateLimit(20)}, 50 * time.Millisecond},
 		"told more":    {[]epcclogs.Option{epcclogs.WithRateLimit(500)}, 2 * time.Millisecond},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				assert.Equal(t, 99*tt.want, timed(t, untold(t, done, tt.opts...), 100))
-			})
+		inTime(t, name, func(t *testing.T) {
+			assert.Equal(t, 99*tt.want, timed(t, untold(t, done, tt.opts...), 100))
 		})
 	}
 }

@@ -56,25 +56,23 @@ func TestPauseAboveMaxWait(t *testing.T) {
 		"one attempt": {epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1})},
 		"a limit":     {epcclogs.WithRateLimit(90)},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, w := paused(t, "120", opts...)
-				start := time.Now()
-				_, err := c.ListStoreLogs(t.Context(), nil)
-				notSent(t, err, 2*time.Minute)
-				time.Sleep(90*time.Second - time.Nanosecond)
-				_, err = c.ListStoreLogs(t.Context(), nil)
-				var e *epcclogs.APIError
-				require.ErrorAs(t, err, &e)
-				assert.Equal(t, 30*time.Second+time.Nanosecond, e.RetryAfter)
-				assert.Zero(t, e.Attempts)
-				assert.Equal(t, 90*time.Second-time.Nanosecond, time.Since(start), "at once")
-				time.Sleep(time.Nanosecond)
-				_, err = c.ListStoreLogs(t.Context(), nil)
-				require.NoError(t, err)
-				assert.Equal(t, 2*time.Minute, time.Since(start))
-				assert.Len(t, w.Requests(), 2)
-			})
+		inTime(t, name, func(t *testing.T) {
+			c, w := paused(t, "120", opts...)
+			start := time.Now()
+			_, err := c.ListStoreLogs(t.Context(), nil)
+			notSent(t, err, 2*time.Minute)
+			time.Sleep(90*time.Second - time.Nanosecond)
+			_, err = c.ListStoreLogs(t.Context(), nil)
+			var e *epcclogs.APIError
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, 30*time.Second+time.Nanosecond, e.RetryAfter)
+			assert.Zero(t, e.Attempts)
+			assert.Equal(t, 90*time.Second-time.Nanosecond, time.Since(start), "at once")
+			time.Sleep(time.Nanosecond)
+			_, err = c.ListStoreLogs(t.Context(), nil)
+			require.NoError(t, err)
+			assert.Equal(t, 2*time.Minute, time.Since(start))
+			assert.Len(t, w.Requests(), 2)
 		})
 	}
 }
@@ -122,41 +120,39 @@ func TestPauseThatFindsCallsWaiting(t *testing.T) {
 		"response":   wire.Reply(503, "busy", "Retry-After", "10"),
 		"connection": wire.Break(errors.New("wire broke")),
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := wire.Steps(first, wire.Reply(429, "", "Retry-After", "60"))
-				c, err := epcclogs.NewClient(epcclogs.WithRateLimit(100), epcclogs.WithHTTPClient(&http.Client{Transport: w}),
-					epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: 10 * time.Second}))
-				require.NoError(t, err)
-				start := time.Now()
-				calls := make([]chan error, 3) // retried; paused by its own 429; waiting for its turn
-				for i := range calls {
-					calls[i] = make(chan error, 1)
-					go func() {
-						_, err := c.ListStoreLogs(t.Context(), nil)
-						calls[i] <- err
-					}()
-					synctest.Wait()
-				}
-				var e *epcclogs.APIError
-				require.ErrorAs(t, <-calls[1], &e)
-				assert.Equal(t, 1, e.Attempts)
-				notSent(t, <-calls[2], time.Minute)
-				assert.Equal(t, 10*time.Millisecond, time.Since(start))
+		inTime(t, name, func(t *testing.T) {
+			w := wire.Steps(first, wire.Reply(429, "", "Retry-After", "60"))
+			c, err := epcclogs.NewClient(epcclogs.WithRateLimit(100), epcclogs.WithHTTPClient(&http.Client{Transport: w}),
+				epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: 10 * time.Second}))
+			require.NoError(t, err)
+			start := time.Now()
+			calls := make([]chan error, 3) // retried; paused by its own 429; waiting for its turn
+			for i := range calls {
+				calls[i] = make(chan error, 1)
+				go func() {
+					_, err := c.ListStoreLogs(t.Context(), nil)
+					calls[i] <- err
+				}()
+				synctest.Wait()
+			}
+			var e *epcclogs.APIError
+			require.ErrorAs(t, <-calls[1], &e)
+			assert.Equal(t, 1, e.Attempts)
+			notSent(t, <-calls[2], time.Minute)
+			assert.Equal(t, 10*time.Millisecond, time.Since(start))
 
-				err = <-calls[0]
-				require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-				require.ErrorContains(t, err, "; the retry: ")
-				require.ErrorContains(t, err, "nothing was sent, because an earlier 429 pauses the client")
-				if name == "response" {
-					require.ErrorIs(t, err, epcclogs.ErrServer)
-					require.ErrorAs(t, err, &e)
-					assert.Equal(t, "busy", string(e.Body))
-				} else {
-					require.ErrorContains(t, err, "wire broke")
-				}
-				assert.Len(t, w.Requests(), 2)
-			})
+			err = <-calls[0]
+			require.ErrorIs(t, err, epcclogs.ErrRateLimited)
+			require.ErrorContains(t, err, "; the retry: ")
+			require.ErrorContains(t, err, "nothing was sent, because an earlier 429 pauses the client")
+			if name == "response" {
+				require.ErrorIs(t, err, epcclogs.ErrServer)
+				require.ErrorAs(t, err, &e)
+				assert.Equal(t, "busy", string(e.Body))
+			} else {
+				require.ErrorContains(t, err, "wire broke")
+			}
+			assert.Len(t, w.Requests(), 2)
 		})
 	}
 }
@@ -192,21 +188,19 @@ func TestPauseThatGetsLonger(t *testing.T) {
 		"less than is left": {600 * time.Millisecond, "0.4", 1100 * time.Millisecond},
 		"nothing":           {600 * time.Millisecond, "", 1100 * time.Millisecond},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				c, w := refusedTwice(t, tt.later, tt.retryAfter)
-				time.Sleep(tt.later)
-				synctest.Wait()
-				require.NoError(t, call(t.Context(), c))
-				var next []time.Duration
-				for _, at := range w.Times() {
-					if sent := at.Sub(start); sent >= tt.later {
-						next = append(next, sent)
-					}
+		inTime(t, name, func(t *testing.T) {
+			start := time.Now()
+			c, w := refusedTwice(t, tt.later, tt.retryAfter)
+			time.Sleep(tt.later)
+			synctest.Wait()
+			require.NoError(t, call(t.Context(), c))
+			var next []time.Duration
+			for _, at := range w.Times() {
+				if sent := at.Sub(start); sent >= tt.later {
+					next = append(next, sent)
 				}
-				assert.Equal(t, tt.next, next[0])
-			})
+			}
+			assert.Equal(t, tt.next, next[0])
 		})
 	}
 }
