@@ -94,7 +94,7 @@ func TestSentinels(t *testing.T) {
 			epcclogs.ErrUnauthorized, epcclogs.ErrForbidden, epcclogs.ErrNotFound, epcclogs.ErrRateLimited, epcclogs.ErrServer,
 			epcclogs.ErrInvalidArgument, epcclogs.ErrPagination, epcclogs.ErrResponseTooLarge,
 		} {
-			require.Equal(t, sentinel == want, errors.Is(err, sentinel), "%d, %v", status, sentinel)
+			require.Equal(t, errors.Is(sentinel, want), errors.Is(err, sentinel), "%d, %v", status, sentinel)
 		}
 	}
 }

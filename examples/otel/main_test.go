@@ -181,9 +181,9 @@ func TestDefault(t *testing.T) {
 	assert.Zero(t, run(t.Context(), nil, &stdout, &stderr))
 	assert.Empty(t, stderr.String())
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
-	require.Len(t, lines, 6)
+	require.Len(t, lines, 7)
 	var names, ids, parents []string
-	for _, line := range lines[:5] {
+	for _, line := range lines[:6] {
 		var span struct {
 			Name        string    `json:"Name"`
 			SpanContext reference `json:"SpanContext"`
@@ -194,11 +194,11 @@ func TestDefault(t *testing.T) {
 		ids = append(ids, span.SpanContext.SpanID)
 		parents = append(parents, span.Parent.SpanID)
 	}
-	assert.Equal(t, []string{"HTTP GET", "HTTP GET", "HTTP GET", "HTTP GET", "list integration logs"}, names)
-	assert.Equal(t, []string{ids[4], ids[4], ids[4], ids[4], strings.Repeat("0", 16)}, parents)
-	assert.Contains(t, lines[0], `"Value":503`)
-	assert.Contains(t, lines[1], `"Value":200`)
-	assert.Contains(t, lines[5], `"Name":"http.client.request.duration"`)
+	assert.Equal(t, []string{"HTTP POST", "HTTP GET", "HTTP GET", "HTTP GET", "HTTP GET", "list integration logs"}, names)
+	assert.Equal(t, []string{ids[5], ids[5], ids[5], ids[5], ids[5], strings.Repeat("0", 16)}, parents)
+	assert.Contains(t, lines[1], `"Value":503`)
+	assert.Contains(t, lines[2], `"Value":200`)
+	assert.Contains(t, lines[6], `"Name":"http.client.request.duration"`)
 }
 
 func TestRun(t *testing.T) {
