@@ -177,7 +177,9 @@ func (d *doctor) starts(s *sample) {
 	switch place := placeOf(first, s.between); {
 	case s.ignores():
 		d.add(s.name, what, relied, true, "no, the offset is ignored")
-	case s.between == nil:
+	case first.length() < between:
+		d.add(s.name, what, relied, false, "not known, the first one has %d", first.length())
+	case s.between == nil: // refused, or an error of the list
 	case place >= 7-moved && place <= 7+moved:
 		d.add(s.name, what, relied, false, "right")
 	case place == 0:

@@ -24,6 +24,9 @@ type doctor struct {
 // full is the length of the longest page that the API documents.
 const full = 100
 
+// between is the length of a page that shows where a page of 10 records from offset 7 begins.
+const between = 7 + 10
+
 // list is one of the API's lists.
 type list struct {
 	name string
@@ -189,7 +192,7 @@ func (d *doctor) sample(ctx context.Context, l list) *sample {
 	if len(s.pages) == 0 {
 		return s
 	}
-	if lo.length() >= 17 {
+	if lo.length() >= between {
 		s.between = s.get(ctx, 10, 7)
 	}
 	if deep {

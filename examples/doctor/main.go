@@ -6,8 +6,10 @@
 //	go run ./examples/doctor
 //
 // EPCC_API_BASE_URL is needed for other hosts than the default, epcclogs.EUWest. Doctor
-// only reads. It sends at most 64 requests, 5 a second, so it takes about 15 seconds.
-// With nothing set it looks at an embedded store with made-up data.
+// only reads. It sends at most 64 requests, 5 a second, so it takes about 15 seconds. The
+// report says what was not looked at. With nothing set doctor looks at an embedded store
+// with made-up data. Where credentials are refused or nothing answers, the report says so,
+// and the exit status is 1.
 package main
 
 import (

@@ -88,7 +88,7 @@ func parsed(t *testing.T, text string) report {
 	} else {
 		assert.Contains(t, text, fmt.Sprintf("\nSurprising, %d:\n", len(r.surprises)))
 	}
-	sent, err := strconv.Atoi(regexp.MustCompile(`(\d+) requests\n`).FindStringSubmatch(text)[1])
+	sent, err := strconv.Atoi(regexp.MustCompile(`(\d+) of at most 64 requests\n`).FindStringSubmatch(text)[1])
 	require.NoError(t, err)
 	assert.LessOrEqual(t, sent, most)
 	assert.Contains(t, text, "https://github.com/epcclogs/epcclogs/issues")
@@ -287,7 +287,7 @@ func TestServers(t *testing.T) {
 // proxied returns the URL of a proxy that changes requests, and the headers and bodies of lists.
 func proxied(t *testing.T, ask func(url.Values), change func(http.Header, map[string]any)) string {
 	t.Helper()
-	in, logs := oneHook(250)
+	in, logs := oneHook(150)
 	target, err := url.Parse(newServer(t, epcclogstest.WithIntegration(in, logs...)).URL)
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{
@@ -340,16 +340,16 @@ func TestOddServers(t *testing.T) {
 			}
 		}, nil, storeLogs + "/pages that begin between two", "no, the offset is rounded to whole pages", true},
 		{
-			"count too small", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 150} },
+			"count too small", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 120} },
 			storeLogs + "/count", `too small: \d pages go on behind it`, true,
 		},
 		{
-			"count too large", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 270} },
-			storeLogs + "/count", "wrong: it says 270, and the list ends at 250", true,
+			"count too large", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 170} },
+			storeLogs + "/count", "wrong: it says 170, and the list ends at 150", true,
 		},
 		{
 			"count far too large", nil, func(_ http.Header, l map[string]any) { l["results"] = map[string]any{"total": 9000} },
-			storeLogs + "/count", "wrong: it says 9000, and the list ends at 250", true,
+			storeLogs + "/count", "wrong: it says 9000, and the list ends at 150", true,
 		},
 		{"number of a page from 0", nil, func(_ http.Header, l map[string]any) {
 			if m := meta(l); m != nil {
@@ -471,8 +471,8 @@ func TestBusy(t *testing.T) {
 
 // A server that fails soon is not asked for ever.
 func TestBound(t *testing.T) {
-	in, logs := oneHook(30_000)
-	srv := newServer(t, epcclogstest.WithIntegration(in, logs...), epcclogstest.WithEnvelope(epcclogstest.Bare), epcclogstest.WithMaxOffset(20_000))
+	in, logs := oneHook(12_000)
+	srv := newServer(t, epcclogstest.WithIntegration(in, logs...), epcclogstest.WithEnvelope(epcclogstest.Bare), epcclogstest.WithMaxOffset(11_000))
 	r := examined(t, srv.URL, epcclogs.WithOnAttempt(func(_ context.Context, a epcclogs.Attempt) {
 		assert.False(t, a.Retry, "a request that is not allowed is not retried")
 	}))
@@ -570,11 +570,11 @@ func TestRate(t *testing.T) {
 	srv := newServer(t)
 	setenv(t, clientID, clientSecret, srv.URL)
 	srv.Fail(1, epcclogstest.Status(http.StatusForbidden, ""))
+	started := time.Now()
 	require.Equal(t, 1, run(t.Context(), nil, io.Discard, io.Discard))
 	requests := srv.Requests()
 	require.Len(t, requests, 2)
-	took := requests[1].Time.Sub(requests[0].Time)
-	assert.InDelta(t, 200, took.Milliseconds(), 50)
+	assert.GreaterOrEqual(t, requests[1].Time.Sub(started), 200*time.Millisecond)
 }
 
 // Where nothing can be read, the report says why, and the exit status is not 0.

@@ -116,8 +116,8 @@ func (d *doctor) print(w io.Writer, embedded bool) error {
 	case d.trace.host == epcclogs.EUWest || d.trace.host == epcclogs.USEast:
 		store = "a store at " + d.trace.host
 	}
-	fmt.Fprintf(&b, "Doctor of epcclogs %s, %s, %s, %d requests\nLooked at: %s\n",
-		epcclogs.Version, runtime.Version(), time.Now().UTC().Format(time.DateOnly), d.trace.sent, store)
+	fmt.Fprintf(&b, "Doctor of epcclogs %s, %s, %s, %d of at most %d requests\nLooked at: %s\n",
+		epcclogs.Version, runtime.Version(), time.Now().UTC().Format(time.DateOnly), d.trace.sent, most, store)
 	for _, list := range []string{integrations, storeLogs, integrationLogs, integrationJobs, jobLogs, traffic} {
 		of := slices.DeleteFunc(slices.Clone(d.findings), func(f finding) bool { return f.of != list })
 		if len(of) > 0 {
