@@ -151,7 +151,7 @@ func TestTextOfACut(t *testing.T) {
 		assert.Len(t, s.Sent(), 3)
 		var decodeErr *epcclogs.DecodeError
 		if errors.As(err, &decodeErr) {
-			assert.Equal(t, whole, string(decodeErr.Body))
+			assert.Equal(t, []byte(whole), decodeErr.Body)
 			assert.Equal(t, 3, decodeErr.Attempts)
 		}
 	}
