@@ -84,6 +84,20 @@ func first(requests int, step wire.Step) func(int) wire.Step {
 	}
 }
 
+// together makes so many calls at once, and returns their errors.
+func together(t *testing.T, c *epcclogs.Client, calls int) []error {
+	t.Helper()
+	var under []<-chan error
+	for range calls {
+		under = append(under, begin(t.Context(), c))
+	}
+	var errs []error
+	for _, ended := range under {
+		errs = append(errs, <-ended)
+	}
+	return errs
+}
+
 func TestTokenRequest(t *testing.T) {
 	const id, secret = "an id&=+%", "a secret/&=+%?"
 	s := wire.Serve(t, wire.OK(`{"access_token":"fetched-token","token_type":"Bearer","expires_in":3600,"expires":1893456000,"identifier":"client_credentials"}`), done)

@@ -3,7 +3,6 @@
 package epcclogs_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -26,20 +25,6 @@ func untold(t *testing.T, transport http.RoundTripper, opts ...epcclogs.Option) 
 	c, err := epcclogs.NewClient(append(opts, over(transport))...)
 	require.NoError(t, err)
 	return c
-}
-
-// together makes so many calls at once, and returns their errors.
-func together(t *testing.T, c *epcclogs.Client, calls int) []error {
-	t.Helper()
-	var under []<-chan error
-	for range calls {
-		under = append(under, begin(t.Context(), c))
-	}
-	var errs []error
-	for _, ended := range under {
-		errs = append(errs, <-ended)
-	}
-	return errs
 }
 
 // Told the limit, the client keeps to it: requests leave evenly, and none is late.
@@ -110,16 +95,22 @@ func TestOnePauseForAll(t *testing.T) {
 }
 
 // As long as nothing succeeds, a call that is refused in its turn, after a pause, has
-// used an attempt.
-func TestThrottledAfterThePauseCosts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := busy("0.2")
-		c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3}))
-		err := call(t.Context(), c)
-		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-		assert.Equal(t, 3, as[*epcclogs.APIError](t, err).Attempts)
-		assert.Len(t, s.Sent(), 3)
-	})
+// used an attempt. With a policy of one attempt, it has, whenever its request was sent.
+func TestThrottledCosts(t *testing.T) {
+	for _, row := range []struct {
+		retryAfter      string
+		attempts, calls int
+	}{{"0.2", 3, 1}, {"1", 1, 5}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := busy(row.retryAfter)
+			c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: row.attempts}))
+			for _, err := range together(t, c, row.calls) {
+				require.ErrorIs(t, err, epcclogs.ErrRateLimited)
+				assert.Equal(t, row.attempts, as[*epcclogs.APIError](t, err).Attempts)
+			}
+			assert.Len(t, s.Sent(), row.attempts*row.calls)
+		})
+	}
 }
 
 // refusing is an API that answers 429 as long as refuse is above 0, which it counts
@@ -259,17 +250,16 @@ func TestPausesMeetOtherPartsOfAWindow(t *testing.T) {
 // The log tells when the pace changes by much, and no more than that.
 func TestPaceIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var records bytes.Buffer
-		logger := slog.New(slog.NewTextHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		var logged journal
 		r := newRefusing("1")
-		c := untold(t, r, epcclogs.WithLogger(logger))
+		c := untold(t, r, epcclogs.WithLogger(slog.New(&logged)))
 		timed(t, c, 10)
 		r.refuse = 1
 		timed(t, c, 2000)
 		var pace []string
-		for line := range strings.Lines(records.String()) {
-			if _, attributes, found := strings.Cut(line, `msg="epcclogs: pace" `); found {
-				pace = append(pace, strings.TrimSpace(attributes))
+		for _, line := range logged.all() {
+			if rate, found := strings.CutPrefix(line, "DEBUG epcclogs: pace "); found {
+				pace = append(pace, rate)
 			}
 		}
 		assert.Equal(t, []string{"rate=50", "rate=62.67", "rate=78.46", "rate=98.15", "rate=100"}, pace)
@@ -333,17 +323,5 @@ func TestRateLimitBeyondTheDeadline(t *testing.T) {
 		err := within(t, untold(t, s, epcclogs.WithRateLimit(0.1)), 2*time.Second)
 		require.ErrorIs(t, err, epcclogs.ErrServer)
 		require.ErrorContains(t, err, ": 503 Service Unavailable; the server asks to wait 1s; the retry: the rate limit of 0.1 requests a second allows the next one in 9s, after")
-	})
-}
-
-// With a policy of one attempt, a 429 is returned, whenever its request was sent.
-func TestOneAttemptIsOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := busy("1")
-		c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
-		for _, err := range together(t, c, 5) {
-			require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-		}
-		assert.Len(t, s.Sent(), 5)
 	})
 }
