@@ -25,6 +25,14 @@ func inTime(t *testing.T, name string, test func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
 
+// within makes a call that has so much time.
+func within(t *testing.T, c *epcclogs.Client, d time.Duration) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return call(ctx, c)
+}
+
 // A context that ends in the middle of an attempt ends the call at once, and
 // hides no failure before it, nor a status whose body is not whole.
 func TestEndDuringAnAttempt(t *testing.T) {
@@ -61,9 +69,9 @@ func TestEndDuringAnAttempt(t *testing.T) {
 				entries := logged.all()
 				assert.Len(t, entries, 2*len(row.steps)-1, "no retry is announced")
 				if row.body == half {
-					assert.Contains(t, entries[len(entries)-1].attrs, "status")
+					assert.Contains(t, entries[len(entries)-1], " status=")
 				} else {
-					assert.Contains(t, entries[len(entries)-1].attrs["error"], want.Error())
+					assert.Regexp(t, " error=.*"+want.Error(), entries[len(entries)-1])
 				}
 				var apiErr *epcclogs.APIError
 				require.Equal(t, row.body != "", errors.As(err, &apiErr))
@@ -92,11 +100,9 @@ func TestAttemptTimeout(t *testing.T) {
 		"no answer": wire.Hang, "body stalls": wire.Stall(200, `{"data":[`), "error stalls": wire.Stall(503, half),
 	} {
 		inTime(t, name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
 			s := wire.Steps(stall)
 			start := time.Now()
-			err := call(ctx, clientOf(t, s, epcclogs.WithTimeout(2*time.Second)))
+			err := within(t, clientOf(t, s, epcclogs.WithTimeout(2*time.Second)), time.Hour)
 			assert.Len(t, s.Sent(), 3)
 			assert.Equal(t, 6*time.Second+2*time.Millisecond, time.Since(start))
 			var apiErr *epcclogs.APIError
@@ -127,9 +133,7 @@ func TestTimeoutOfTheTransport(t *testing.T) {
 func TestBothDeadlinesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := wire.Steps(wire.Hang)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		err := call(ctx, clientOf(t, s, epcclogs.WithTimeout(2*time.Second)))
+		err := within(t, clientOf(t, s, epcclogs.WithTimeout(2*time.Second)), 2*time.Second)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Len(t, s.Sent(), 1)
 	})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,13 +54,10 @@ func TestTokenLifetime(t *testing.T) {
 	} {
 		inTime(t, name, func(t *testing.T) {
 			api := newAPI(func(n int) wire.Step {
-				body := fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, row.members)
-				if row.date == "" {
-					return wire.OK(body)
-				}
-				return wire.OK(body, "Date", row.date)
+				return wire.OK(fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, row.members), "Date", row.date)
 			}, nil)
 			c := clientOf(t, api, withSecret)
+			assert.Zero(t, api.posts(), "nothing is fetched before the first call")
 			require.NoError(t, call(t.Context(), c))
 			time.Sleep(row.renewed - time.Millisecond)
 			require.NoError(t, call(t.Context(), c))
@@ -74,31 +70,19 @@ func TestTokenLifetime(t *testing.T) {
 	}
 }
 
-// Forty calls wait for one token.
+// Forty calls wait for one token. Another client has its own.
 func TestOneFetchForAll(t *testing.T) {
-	const calls = 40
-	for _, status := range []int{200, 401} {
+	for status, want := range map[int]error{200: nil, 401: epcclogs.ErrUnauthorized} {
 		inTime(t, fmt.Sprint(status), func(t *testing.T) {
-			release := make(chan struct{})
-			api := newAPI(always(wire.Hold(release, wire.Reply(status, `{"access_token":"fetched-token"}`))), nil)
-			c := clientOf(t, api, withSecret)
-			var waiting []<-chan error
-			for range calls {
-				waiting = append(waiting, begin(t.Context(), c))
-			}
-			synctest.Wait()
-			assert.Equal(t, 1, api.posts())
-			close(release)
-			for _, ended := range waiting {
-				if err := <-ended; status == 200 {
-					require.NoError(t, err)
-				} else {
-					require.ErrorIs(t, err, epcclogs.ErrUnauthorized)
+			api := newAPI(always(wire.After(time.Second, wire.Reply(status, `{"access_token":"fetched-token"}`))), nil)
+			for posts := 1; posts <= 2; posts++ {
+				for _, err := range together(t, clientOf(t, api, withSecret), 40) {
+					require.ErrorIs(t, err, want)
 				}
+				assert.Equal(t, posts, api.posts())
 			}
-			assert.Equal(t, 1, api.posts())
 			if status == 200 {
-				assert.Len(t, api.bearers(), calls)
+				assert.Len(t, api.bearers(), 80)
 			} else {
 				assert.Empty(t, api.bearers())
 			}
@@ -172,18 +156,6 @@ func TestFetchIsLeftByAll(t *testing.T) {
 	})
 }
 
-// A call that is over before it begins fetches nothing.
-func TestEndedCallFetchesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		api := newAPI(nil, nil)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		require.ErrorIs(t, call(ctx, clientOf(t, api, withSecret)), context.Canceled)
-		synctest.Wait()
-		assert.Zero(t, api.posts())
-	})
-}
-
 // Every attempt of a fetch is bounded, whether the caller's context is or not.
 func TestStallingTokenEndpoint(t *testing.T) {
 	const timeout = 10 * time.Second
@@ -206,73 +178,39 @@ func TestStallingTokenEndpoint(t *testing.T) {
 
 			// The call is over before the attempt is.
 			start = time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-			defer cancel()
-			err = call(ctx, clientOf(t, newAPI(always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)))
+			err = within(t, clientOf(t, newAPI(always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)), 4*time.Second)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.Equal(t, 4*time.Second, time.Since(start))
 		})
 	}
 }
 
-// later is a token endpoint that is busy for 20 seconds.
-var later = first(1, wire.Reply(503, "", "Retry-After", "20"))
-
-// A call that ends while its token's request waits for the next attempt tells
-// what that one met, as a call of the API does.
-func TestEndWhileTheFetchWaitsTellsTheStatus(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		api := newAPI(later, nil)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := begin(ctx, clientOf(t, api, withSecret, epcclogs.WithRetry(epcclogs.RetryPolicy{})))
-		synctest.Wait()
-		assert.Equal(t, 1, api.posts())
-		cancel()
-		err := <-ended
-		require.ErrorIs(t, err, context.Canceled)
-		require.ErrorIs(t, err, epcclogs.ErrServer)
-	})
-}
-
 // A call whose deadline comes before the next attempt of its token's request has
-// nothing to wait for. Others do, and one that comes later joins them.
+// nothing to wait for. Others do, and one that comes later joins them. When all have
+// left the fetch for that, it ends, and the next call starts afresh.
 func TestWaitForTheFetchThatTheDeadlineEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		api := newAPI(later, nil)
-		c := clientOf(t, api, withSecret, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
-		start := time.Now()
-		patient := begin(t.Context(), c)
-		synctest.Wait()
-		for _, d := range []time.Duration{5 * time.Second, 19 * time.Second} {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			err := call(ctx, c)
+	for _, alone := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			api := newAPI(first(1, wire.Reply(503, "", "Retry-After", "20")), nil)
+			c := clientOf(t, api, withSecret, patient)
+			start := time.Now()
+			if !alone {
+				defer func(other <-chan error) { require.NoError(t, <-other) }(begin(t.Context(), c))
+				synctest.Wait()
+			}
+			err := within(t, c, 19*time.Second)
 			require.ErrorIs(t, err, epcclogs.ErrServer)
 			require.NotErrorIs(t, err, context.DeadlineExceeded, "it has not come yet")
 			assert.Zero(t, time.Since(start), "at once")
-			cancel()
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second)
-		defer cancel()
-		require.NoError(t, call(ctx, c), "long enough")
-		assert.Equal(t, 20*time.Second, time.Since(start), "a token request waits like any other")
-		require.NoError(t, <-patient)
-		assert.Equal(t, 2, api.posts())
-	})
-}
-
-// When all have left a fetch for that, it ends, and the next call starts afresh.
-func TestFetchThatNoDeadlineOutlastsEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		api := newAPI(later, nil)
-		c := clientOf(t, api, withSecret, epcclogs.WithRetry(epcclogs.RetryPolicy{}))
-		start := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		require.ErrorIs(t, call(ctx, c), epcclogs.ErrServer)
-		require.NoError(t, call(t.Context(), c))
-		assert.Zero(t, time.Since(start))
-		assert.Equal(t, 2, api.posts())
-	})
+			require.NoError(t, within(t, c, 21*time.Second), "long enough")
+			want := 20 * time.Second
+			if alone {
+				want = 0
+			}
+			assert.Equal(t, want, time.Since(start))
+			assert.Equal(t, 2, api.posts())
+		})
+	}
 }
 
 // What a call learns of a token that another has renewed since is old news.
@@ -341,58 +279,26 @@ func TestTokenIsFreshAfterThePace(t *testing.T) {
 			}
 		})
 		c := clientOf(t, api, withSecret, epcclogs.WithRateLimit(1))
-		var waiting []<-chan error
-		for range calls {
-			waiting = append(waiting, begin(t.Context(), c))
-		}
-		for _, ended := range waiting {
-			require.NoError(t, <-ended)
+		for _, err := range together(t, c, calls) {
+			require.NoError(t, err)
 		}
 	})
 }
 
-// renewal is a client with a token of one hour that is to be renewed.
-type renewal struct {
-	*epcclogs.Client
-	posts   *wire.Script // requests for a token, after the first one
-	gets    *wire.Script
-	expires time.Time // the first token
-}
-
-// startRenewal lets the time pass until the first token is in its last minute. step
+// renewing returns a client whose first token is in its last minute, and the API. step
 // answers the requests for a token that follow.
-func startRenewal(t *testing.T, step func(n int) wire.Step) *renewal {
+func renewing(t *testing.T, step, list func(n int) wire.Step) (*epcclogs.Client, *api) {
 	t.Helper()
-	r := &renewal{posts: wire.Each(step), gets: wire.Steps(wire.OK(wire.Page()))}
-	first := true
-	c, err := epcclogs.NewClient(epcclogs.WithRateLimit(1e10), epcclogs.WithClientCredentials("not-a-real-id", "not-a-real-secret"),
-		epcclogs.WithHTTPClient(&http.Client{Transport: wire.Step(func(req *http.Request) (*http.Response, error) {
-			switch {
-			case req.Method == http.MethodGet:
-				return r.gets.Answer(req)
-			case first:
-				first = false
-				return wire.OK(`{"access_token":"old-token","expires_in":3600}`)(req)
-			}
-			return r.posts.Answer(req)
-		})}))
-	require.NoError(t, err)
-	r.Client, r.expires = c, time.Now().Add(time.Hour)
+	api := newAPI(func(n int) wire.Step {
+		if n > 1 {
+			return step(n - 1)
+		}
+		return nil
+	}, list)
+	c := clientOf(t, api, withSecret, patient, epcclogs.WithTimeout(epcclogs.DefaultTimeout))
 	require.NoError(t, call(t.Context(), c))
 	time.Sleep(59 * time.Minute)
-	return r
-}
-
-// call makes one call, and returns how long it took.
-func (r *renewal) call(t *testing.T) time.Duration {
-	t.Helper()
-	start := time.Now()
-	require.NoError(t, call(t.Context(), r.Client))
-	return time.Since(start)
-}
-
-func newToken(n int) wire.Step {
-	return wire.OK(fmt.Sprintf(`{"access_token":"new-token-%d","expires_in":3600}`, n))
+	return c, api
 }
 
 // While the token endpoint fails in the last minute of a token's life, calls use
@@ -411,26 +317,23 @@ func TestOldTokenWhileTheRenewalFails(t *testing.T) {
 		"stalled body":      {wire.Stall(200, `{"access_token":`), 2},
 	} {
 		inTime(t, name, func(t *testing.T) {
-			r := startRenewal(t, func(int) wire.Step { return row.step })
+			c, api := renewing(t, always(row.step), nil)
 			waited := time.Duration(0)
-			for time.Until(r.expires) > 0 {
-				took := r.call(t)
+			for expires := time.Now().Add(time.Minute); time.Now().Before(expires); time.Sleep(200 * time.Millisecond) {
+				took := timed(t, c, 1)
 				assert.LessOrEqual(t, took, time.Second)
 				waited += took
-				time.Sleep(200 * time.Millisecond)
 			}
 			assert.LessOrEqual(t, waited, 2*time.Second, "calls hardly wait")
-			for _, bearer := range r.gets.Headers("Authorization") {
-				require.Equal(t, "Bearer old-token", bearer)
+			bearers := api.bearers()
+			for _, bearer := range bearers {
+				require.Equal(t, "Bearer fetched-token-1", bearer)
 			}
-			assert.InDelta(t, row.posts, len(r.posts.Requests()), float64(row.posts)/4)
+			assert.InDelta(t, row.posts, api.posts()-1, float64(row.posts)/4)
 
 			// Then there is none.
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer cancel()
-			sent := len(r.gets.Requests())
-			require.Error(t, call(ctx, r.Client))
-			assert.Len(t, r.gets.Requests(), sent)
+			require.Error(t, within(t, c, 200*time.Millisecond))
+			assert.Equal(t, bearers, api.bearers())
 		})
 	}
 }
@@ -441,31 +344,20 @@ func TestRenewalThatSucceedsLate(t *testing.T) {
 	for name, row := range map[string]struct {
 		step func(n int) wire.Step
 		from time.Duration // when the new token is used
+		want string
 	}{
-		"refused once": {func(n int) wire.Step {
-			if n == 1 {
-				return wire.Reply(403, "")
-			}
-			return newToken(n)
-		}, 10 * time.Second},
-		"slow": {func(n int) wire.Step {
-			return func(r *http.Request) (*http.Response, error) {
-				time.Sleep(7 * time.Second)
-				return newToken(n)(r)
-			}
-		}, 7 * time.Second},
+		"refused once": {first(1, wire.Reply(403, "")), 10 * time.Second, "Bearer fetched-token-3"},
+		"slow":         {always(wire.After(7*time.Second, wire.OK(`{"access_token":"slow"}`))), 7 * time.Second, "Bearer slow"},
 	} {
 		inTime(t, name, func(t *testing.T) {
-			r := startRenewal(t, row.step)
-			start := time.Now()
-			for time.Since(start) < row.from-100*time.Millisecond {
-				r.call(t)
-				assert.Equal(t, "Bearer old-token", r.gets.Last().Header.Get("Authorization"))
-				time.Sleep(100 * time.Millisecond)
+			c, api := renewing(t, row.step, nil)
+			for start := time.Now(); time.Since(start) < row.from-100*time.Millisecond; time.Sleep(100 * time.Millisecond) {
+				timed(t, c, 1)
+				assert.Equal(t, "Bearer fetched-token-1", api.lists.Last().Header.Get("Authorization"))
 			}
 			time.Sleep(200 * time.Millisecond)
-			assert.Zero(t, r.call(t))
-			assert.Contains(t, r.gets.Last().Header.Get("Authorization"), "Bearer new-token")
+			assert.Zero(t, timed(t, c, 1))
+			assert.Equal(t, row.want, api.lists.Last().Header.Get("Authorization"))
 		})
 	}
 }
@@ -473,14 +365,18 @@ func TestRenewalThatSucceedsLate(t *testing.T) {
 // An old token that the API refuses is not used again, although it has not expired.
 func TestOldTokenThatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := startRenewal(t, func(int) wire.Step { return wire.Reply(403, "") })
-		r.call(t)
-		r.gets = wire.Steps(wire.Reply(401, ""), wire.OK(wire.Page()))
-		require.ErrorIs(t, call(t.Context(), r.Client), epcclogs.ErrForbidden)
-		assert.Len(t, r.gets.Requests(), 1)
-		require.ErrorIs(t, call(t.Context(), r.Client), epcclogs.ErrForbidden)
-		assert.Len(t, r.gets.Requests(), 1)
-		assert.Len(t, r.posts.Requests(), 3)
+		c, api := renewing(t, always(wire.Reply(403, "")), func(n int) wire.Step {
+			if n == 3 {
+				return refused
+			}
+			return nil
+		})
+		require.NoError(t, call(t.Context(), c))
+		for range 2 {
+			require.ErrorIs(t, call(t.Context(), c), epcclogs.ErrForbidden)
+			assert.Len(t, api.bearers(), 3)
+		}
+		assert.Equal(t, 1+3, api.posts())
 	})
 }
 
@@ -488,26 +384,16 @@ func TestOldTokenThatIsRefused(t *testing.T) {
 func TestTokenIsTakenLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 50 {
-			issued := make(map[string]time.Time)
-			api := wire.Each(func(int) wire.Step {
-				return func(r *http.Request) (*http.Response, error) {
-					token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-					switch at, known := issued[token]; {
-					case r.Method == http.MethodPost:
-						token = fmt.Sprint("token-", len(issued))
-						issued[token] = time.Now()
-						return wire.OK(`{"access_token":"` + token + `"}`)(r)
-					case !known || time.Since(at) < 300*time.Millisecond:
-						return refused(r)
-					}
-					return done(r)
+			var issued time.Time
+			api := newAPI(func(int) wire.Step { issued = time.Now(); return nil }, func(int) wire.Step {
+				if time.Since(issued) < 300*time.Millisecond {
+					return refused
 				}
+				return nil
 			})
-			c, err := epcclogs.NewClient(over(api), withSecret)
-			require.NoError(t, err)
-			require.NoError(t, call(t.Context(), c))
-			assert.Len(t, issued, 2, "the first refusal renews it, the second does not")
-			assert.Len(t, api.Sent(), 5)
+			require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, patient)))
+			assert.Equal(t, 2, api.posts(), "the first refusal renews it, the second does not")
+			assert.Len(t, api.bearers(), 3)
 		}
 	})
 }

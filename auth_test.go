@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,6 +84,20 @@ func first(requests int, step wire.Step) func(int) wire.Step {
 	}
 }
 
+// together makes so many calls at once, and returns their errors.
+func together(t *testing.T, c *epcclogs.Client, calls int) []error {
+	t.Helper()
+	var under []<-chan error
+	for range calls {
+		under = append(under, begin(t.Context(), c))
+	}
+	var errs []error
+	for _, ended := range under {
+		errs = append(errs, <-ended)
+	}
+	return errs
+}
+
 func TestTokenRequest(t *testing.T) {
 	const id, secret = "an id&=+%", "a secret/&=+%?"
 	s := wire.Serve(t, wire.OK(`{"access_token":"fetched-token","token_type":"Bearer","expires_in":3600,"expires":1893456000,"identifier":"client_credentials"}`), done)
@@ -102,43 +117,48 @@ func TestTokenRequest(t *testing.T) {
 	assert.Equal(t, []string{"", "Bearer fetched-token"}, s.Headers("Authorization"))
 }
 
-func TestTokenServesManyCalls(t *testing.T) {
-	api := newAPI(nil, nil)
-	c := clientOf(t, api, withSecret)
-	assert.Zero(t, api.posts(), "nothing is fetched before the first call")
-	for range 3 {
-		require.NoError(t, call(t.Context(), c))
-	}
-	assert.Equal(t, 1, api.posts())
-	assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-1"}, api.bearers())
-	require.NoError(t, call(t.Context(), clientOf(t, api, withSecret)))
-	assert.Equal(t, 2, api.posts(), "each client has its own")
-}
-
-// What the token endpoint answers with is the call's error. Only what may pass is
-// asked for again, and nothing is shown of the body, which may hold a token.
+// What the token endpoint answers with is the call's error. Only temporary failures are
+// retried, and nothing is shown of the body, which may hold a token.
 func TestTokenRequestFails(t *testing.T) {
-	for status, row := range map[int]struct {
-		posts int
-		is    error
+	const (
+		body   = `{"errors":[{"title":"Refused","detail":"wrong secret"}],"x":"` + marker + `"}`
+		oauth  = `{"error":"invalid_client","error_description":"no client ` + secret + ` here"}`
+		advice = "; check the client id, the client secret and the base URL"
+	)
+	for _, row := range []struct {
+		status int
+		body   string
+		posts  int
+		is     error
+		want   string
 	}{
-		400: {1, nil}, 401: {1, epcclogs.ErrUnauthorized}, 403: {1, epcclogs.ErrForbidden}, 502: {3, epcclogs.ErrServer},
+		{400, body, 1, nil, "400 Bad Request: Refused: wrong secret" + advice},
+		{401, body, 1, epcclogs.ErrUnauthorized, "401 Unauthorized: Refused: wrong secret" + advice},
+		{403, body, 1, epcclogs.ErrForbidden, "403 Forbidden: Refused: wrong secret" + advice},
+		{502, body, 3, epcclogs.ErrServer, "502 Bad Gateway: Refused: wrong secret (after 3 attempts)"},
+		{400, oauth, 1, nil, "400 Bad Request: invalid_client: no client [hidden] here" + advice},
+		{401, oauth, 1, epcclogs.ErrUnauthorized, "401 Unauthorized: invalid_client: no client [hidden] here" + advice},
+		{200, `{"access_token":"` + strings.Repeat(marker, 10) + `"}`, 1, epcclogs.ErrResponseTooLarge, "response too large: more than 100 bytes; ask for shorter pages or raise WithMaxResponseSize"},
 	} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			api := newAPI(always(wire.Reply(status, `{"errors":[{"title":"Refused","detail":"wrong secret"}],"x":"`+marker+`"}`)), nil)
-			c := clientOf(t, api, withSecret)
+		t.Run(row.want, func(t *testing.T) {
+			api := newAPI(always(wire.Reply(row.status, row.body)), nil)
+			c := clientOf(t, api, withSecret, epcclogs.WithMaxResponseSize(100))
 			err := call(t.Context(), c)
-			apiErr := as[*epcclogs.APIError](t, err)
-			assert.Equal(t, status, apiErr.StatusCode)
-			assert.Equal(t, http.MethodPost, apiErr.Method)
-			assert.Equal(t, "https://api.example.com/oauth/access_token", apiErr.URL)
-			assert.Equal(t, row.posts, apiErr.Attempts)
-			assert.Empty(t, apiErr.Body)
-			assert.Equal(t, []epcclogs.ErrorBody{{Title: "Refused", Detail: "wrong secret"}}, apiErr.Errors)
+			require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
+				"POST https://api.example.com/oauth/access_token: "+row.want)
 			if row.is != nil {
 				require.ErrorIs(t, err, row.is)
 			}
-			showsNot(t, err, marker)
+			if row.status != 200 {
+				apiErr := as[*epcclogs.APIError](t, err)
+				assert.Equal(t, row.status, apiErr.StatusCode)
+				assert.Equal(t, http.MethodPost, apiErr.Method)
+				assert.Equal(t, "https://api.example.com/oauth/access_token", apiErr.URL)
+				assert.Equal(t, row.posts, apiErr.Attempts)
+				assert.Empty(t, apiErr.Body)
+				assert.Len(t, apiErr.Errors, 1)
+			}
+			showsNot(t, err, marker, secret)
 			assert.Equal(t, row.posts, api.posts())
 			require.Error(t, call(t.Context(), c))
 			assert.Equal(t, 2*row.posts, api.posts(), "the next call tries anew")
@@ -172,143 +192,61 @@ func TestTokenRequestIsRetried(t *testing.T) {
 	}
 }
 
-// A 200 that is no token is told without anything of the body, which may hold one.
-func TestTokenResponseIsNoToken(t *testing.T) {
-	for name, row := range map[string]struct {
-		body  string
-		posts int
-	}{
-		"no access_token":       {`{"refresh_token":"` + marker + `"}`, 1},
-		"of another case":       {`{"ACCESS_TOKEN":"` + marker + `"}`, 1},
-		"a number":              {`{"access_token":481516234200,"x":"` + marker + `"}`, 1},
-		"a number too large":    {`{"access_token":481516234200e999,"x":"` + marker + `"}`, 1},
-		"an object":             {`{"access_token":{"value":"` + marker + `"}}`, 1},
-		"null":                  {`{"access_token":null,"x":"` + marker + `"}`, 1},
-		"empty token":           {`{"access_token":"","x":"` + marker + `"}`, 1},
-		"unprintable token":     {`{"access_token":"` + marker + `\nX-Injected: 1"}`, 1},
-		"token with a space":    {`{"access_token":"` + marker + ` x"}`, 1},
-		"token not ASCII":       {`{"access_token":"` + marker + `ü"}`, 1},
-		"HTML":                  {`<html>` + marker, 1},
-		"text":                  {marker, 1},
-		"array":                 {`["` + marker + `"]`, 1},
-		"string":                {`"` + marker + `"`, 1},
-		"JSON null":             {`null`, 1},
-		"two values":            {`{"access_token":"` + marker + `"} ` + marker, 1},
-		"lifetime an object":    {`{"access_token":"` + marker + `","expires_in":{"` + marker + `":1}}`, 1},
-		"lifetime a text":       {`{"access_token":"` + marker + `","expires_in":"` + marker + `"}`, 1},
-		"lifetime not a number": {`{"access_token":"` + marker + `","expires_in":"NaN"}`, 1},
-		"expiry a boolean":      {`{"access_token":"` + marker + `","expires":true}`, 1},
-		"cut":                   {`{"access_token":"` + marker, 3},
-		"empty":                 {``, 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			api := newAPI(always(wire.OK(row.body)), nil)
-			err := call(t.Context(), clientOf(t, api, withSecret))
-			decodeErr := as[*epcclogs.DecodeError](t, err)
-			assert.Equal(t, http.MethodPost, decodeErr.Method)
-			assert.Equal(t, "https://api.example.com/oauth/access_token", decodeErr.URL)
-			assert.Equal(t, "application/json", decodeErr.ContentType)
-			assert.Empty(t, decodeErr.Body)
-			showsNot(t, err, marker, "481516234200")
-			assert.Equal(t, row.posts, api.posts())
-			assert.Empty(t, api.bearers())
-		})
-	}
-}
-
-func TestTokenResponseTooLarge(t *testing.T) {
-	api := newAPI(always(wire.OK(`{"access_token":"`+marker+`","x":"`+strings.Repeat("x", 100)+`"}`)), nil)
-	err := call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithMaxResponseSize(100)))
-	require.ErrorIs(t, err, epcclogs.ErrResponseTooLarge)
-	showsNot(t, err, marker)
-	assert.Equal(t, 1, api.posts())
-}
-
 // refused is the answer to a token that is no longer good.
 var refused = wire.Reply(401, `{"errors":[{"title":"Unauthorized","status":401}]}`)
 
-func TestRefusedTokenIsRenewedOnce(t *testing.T) {
-	for attempts, bearers := range map[int][]string{
-		1: {"Bearer fetched-token-1", "Bearer fetched-token-2"},
-		4: {"Bearer fetched-token-1", "Bearer fetched-token-2", "Bearer fetched-token-2"}, // it may be too new
-	} {
-		t.Run(fmt.Sprintf("MaxAttempts %d", attempts), func(t *testing.T) {
-			policy := epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: attempts, MaxWait: time.Millisecond})
-			api := newAPI(nil, func(n int) wire.Step {
-				if n == 2 {
-					return refused
-				}
-				return nil
-			})
-			c := clientOf(t, api, withSecret, policy)
-			for range 3 {
-				require.NoError(t, call(t.Context(), c))
-			}
-			assert.Equal(t, 2, api.posts())
-			assert.Equal(t, []string{
-				"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2", "Bearer fetched-token-2",
-			}, api.bearers())
-
-			// Never a loop.
-			api = newAPI(nil, first(10, refused))
-			err := call(t.Context(), clientOf(t, api, withSecret, policy))
-			require.ErrorIs(t, err, epcclogs.ErrUnauthorized)
-			apiErr := as[*epcclogs.APIError](t, err)
-			assert.Equal(t, http.MethodGet, apiErr.Method)
-			assert.Equal(t, len(bearers), apiErr.Attempts)
-			assert.Equal(t, 2, api.posts())
-			assert.Equal(t, bearers, api.bearers())
-		})
-	}
-}
-
-// The request that follows a renewal comes on top of MaxAttempts, wherever it
-// falls, and once.
-func TestRenewalComesOnTop(t *testing.T) {
-	busy := wire.Reply(503, "")
-	for name, row := range map[string]struct {
-		steps    []wire.Step
+// A refused token is renewed once. The request that follows comes on top of MaxAttempts,
+// wherever it falls. The second token may be too new, so one more refusal is retried.
+func TestRenewal(t *testing.T) {
+	for _, row := range []struct {
+		statuses []int // the last one for ever
 		attempts int
 		sent     int
 		is       error
 	}{
-		"401 first":            {[]wire.Step{refused, busy}, 3, 4, epcclogs.ErrServer},
-		"401 between":          {[]wire.Step{busy, refused, busy}, 3, 4, epcclogs.ErrServer},
-		"401 last":             {[]wire.Step{busy, busy, refused, busy}, 3, 4, epcclogs.ErrServer},
-		"401 last, then good":  {[]wire.Step{busy, busy, refused, done}, 3, 4, nil},
-		"401 again, later":     {[]wire.Step{refused, busy, refused, done}, 3, 4, nil},
-		"401 for ever":         {[]wire.Step{refused}, 5, 3, epcclogs.ErrUnauthorized},
-		"401 after all others": {[]wire.Step{busy, busy, busy, refused}, 3, 3, epcclogs.ErrServer},
+		{[]int{401, 503}, 3, 4, epcclogs.ErrServer},
+		{[]int{503, 401, 503}, 3, 4, epcclogs.ErrServer},
+		{[]int{503, 503, 401, 503}, 3, 4, epcclogs.ErrServer},
+		{[]int{503, 503, 401, 200}, 3, 4, nil},
+		{[]int{401, 503, 401, 200}, 3, 4, nil},
+		{[]int{401}, 5, 3, epcclogs.ErrUnauthorized},
+		{[]int{503, 503, 503, 401}, 3, 3, epcclogs.ErrServer},
 
-		"of two: 401 alone":       {[]wire.Step{refused, done}, 2, 2, nil},
-		"of two: 401 twice":       {[]wire.Step{refused, refused, done}, 2, 3, nil},
-		"of one: 401 twice":       {[]wire.Step{refused, refused, done}, 1, 2, epcclogs.ErrUnauthorized},
-		"of two: 401 first":       {[]wire.Step{refused, busy, done}, 2, 3, nil},
-		"of two: 401 last":        {[]wire.Step{busy, refused, done}, 2, 3, nil},
-		"of two: one on top only": {[]wire.Step{busy, refused, busy, done}, 2, 3, epcclogs.ErrServer},
+		{[]int{401, 200}, 2, 2, nil},
+		{[]int{401, 401, 200}, 2, 3, nil},
+		{[]int{401, 503, 200}, 2, 3, nil},
+		{[]int{503, 401, 200}, 2, 3, nil},
+		{[]int{503, 401, 503, 200}, 2, 3, epcclogs.ErrServer},
+
+		{[]int{401, 200}, 1, 2, nil},
+		{[]int{401, 401, 200}, 1, 2, epcclogs.ErrUnauthorized},
 	} {
-		t.Run(name, func(t *testing.T) {
-			api := newAPI(nil, func(n int) wire.Step { return row.steps[min(n, len(row.steps))-1] })
-			err := call(t.Context(), clientOf(t, api, withSecret,
-				epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: row.attempts, MaxWait: time.Nanosecond})))
+		t.Run(fmt.Sprint(row.statuses, " of ", row.attempts), func(t *testing.T) {
+			api := newAPI(nil, func(n int) wire.Step {
+				return wire.Reply(row.statuses[min(n, len(row.statuses))-1], wire.Page())
+			})
+			c := clientOf(t, api, withSecret, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: row.attempts, MaxWait: time.Nanosecond}))
+			err := call(t.Context(), c)
 			require.ErrorIs(t, err, row.is)
-			assert.Len(t, api.bearers(), row.sent)
+			if err != nil {
+				apiErr := as[*epcclogs.APIError](t, err)
+				assert.Equal(t, http.MethodGet, apiErr.Method)
+				assert.Equal(t, row.sent, apiErr.Attempts)
+			} else {
+				require.NoError(t, call(t.Context(), c), "it keeps the second token")
+				row.sent++
+			}
+			token := 1
+			var bearers []string
+			for n := range row.sent {
+				bearers = append(bearers, fmt.Sprint("Bearer fetched-token-", token))
+				if row.statuses[min(n, len(row.statuses)-1)] == 401 {
+					token = 2
+				}
+			}
+			assert.Equal(t, bearers, api.bearers())
+			assert.Equal(t, token, api.posts())
 		})
-	}
-}
-
-// What the token endpoint says in the form of OAuth is in the error, but for the secret.
-func TestOAuthErrorOfATokenRequest(t *testing.T) {
-	for status, want := range map[int]string{
-		400: "400 Bad Request: invalid_client: no client [hidden] here; check the client id, the client secret and the base URL",
-		401: "401 Unauthorized: invalid_client: no client [hidden] here; check the client id, the client secret and the base URL",
-	} {
-		s := newAPI(always(wire.Reply(status, `{"error":"invalid_client","error_description":"no client `+secret+` here"}`)), nil)
-		err := call(t.Context(), clientOf(t, s, withSecret))
-		require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
-			"POST https://api.example.com/oauth/access_token: "+want)
-		showsNot(t, err, secret)
-		assert.Equal(t, 1, s.posts())
 	}
 }
 
@@ -328,43 +266,6 @@ func TestRenewalFails(t *testing.T) {
 	assert.Len(t, api.bearers(), 1)
 }
 
-// Forty calls meet one revoked token, and all before any learns of it.
-func TestRevokedTokenIsRenewedOnceForAll(t *testing.T) {
-	const calls = 40
-	srv := epcclogstest.NewServer(epcclogstest.WithClientCredentials(clientID, secret, time.Hour))
-	t.Cleanup(srv.Close)
-	c := newClient(t, srv.URL, withSecret)
-	require.NoError(t, call(t.Context(), c))
-	meet := wire.Meeting(t, calls)
-	srv.OnRequest(func(n int, _ epcclogstest.Request) {
-		if n > 1 && n <= 1+calls {
-			meet()
-		}
-	})
-	srv.RevokeTokens()
-	var waiting []<-chan error
-	for range calls {
-		waiting = append(waiting, begin(t.Context(), c))
-	}
-	for _, ended := range waiting {
-		require.NoError(t, <-ended)
-	}
-	posts, gets, refused := 0, 0, 0
-	for _, r := range srv.Requests() {
-		switch {
-		case r.Method == http.MethodPost:
-			posts++
-		case r.Authorized:
-			gets++
-		default:
-			refused++
-		}
-	}
-	assert.Equal(t, 2, posts, "one renewal")
-	assert.Equal(t, calls, refused)
-	assert.Equal(t, 1+calls, gets)
-}
-
 func TestGivenTokenIsNotRenewed(t *testing.T) {
 	for name, opt := range map[string]epcclogs.Option{
 		"WithToken":     epcclogs.WithToken("a-given-token"),
@@ -380,35 +281,31 @@ func TestGivenTokenIsNotRenewed(t *testing.T) {
 	}
 }
 
+// The function is called for each attempt, and its context is that of the call.
 func TestTokenFunc(t *testing.T) {
 	type key struct{}
 	api := newAPI(nil, first(2, wire.Reply(503, "")))
+	ctx, cancel := context.WithCancel(t.Context())
 	var seen []any
 	c := clientOf(t, api, epcclogs.WithTokenFunc(func(ctx context.Context) (string, error) {
 		seen = append(seen, ctx.Value(key{}))
+		if len(seen) == 5 {
+			cancel()
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
 		return fmt.Sprintf("of-func-%d", len(seen)), nil
 	}))
 	assert.Empty(t, seen, "not called before it is needed")
 	require.NoError(t, call(context.WithValue(t.Context(), key{}, "first call"), c))
 	require.NoError(t, call(context.WithValue(t.Context(), key{}, "second call"), c))
-	assert.Equal(t, []any{"first call", "first call", "first call", "second call"}, seen)
+	require.ErrorIs(t, call(ctx, c), context.Canceled)
+	assert.Equal(t, []any{"first call", "first call", "first call", "second call", nil}, seen)
 	assert.Equal(t, []string{"Bearer of-func-1", "Bearer of-func-2", "Bearer of-func-3", "Bearer of-func-4"}, api.bearers())
 }
 
-// The function ends with the call's context.
-func TestTokenFuncSeesTheEnd(t *testing.T) {
-	api := newAPI(nil, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	c := clientOf(t, api, epcclogs.WithTokenFunc(func(ctx context.Context) (string, error) {
-		cancel()
-		<-ctx.Done()
-		return "", ctx.Err()
-	}))
-	require.ErrorIs(t, call(ctx, c), context.Canceled)
-	assert.Empty(t, api.bearers())
-}
-
-// A failure of the function is not retried, though it looks as if it could pass.
+// A failure of the function is not retried, though it looks temporary. It ends the call,
+// also where it comes with a later attempt.
 func TestTokenFuncFails(t *testing.T) {
 	cause := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for name, row := range map[string]struct {
@@ -424,40 +321,28 @@ func TestTokenFuncFails(t *testing.T) {
 		"not ASCII":         {marker + "é", nil},
 		"DEL":               {marker + "\x7f", nil},
 	} {
-		t.Run(name, func(t *testing.T) {
-			api := newAPI(nil, nil)
-			calls := 0
-			err := call(t.Context(), clientOf(t, api, epcclogs.WithTokenFunc(func(context.Context) (string, error) {
-				calls++
-				return row.token, row.err
-			})))
-			require.Error(t, err)
-			if row.err != nil {
-				require.ErrorIs(t, err, row.err)
-				require.ErrorAs(t, err, new(*net.OpError))
-				assert.Contains(t, err.Error(), "connection refused")
-			}
-			assert.Equal(t, 1, calls, "not retried")
-			assert.Empty(t, api.bearers(), "nothing is sent")
-			showsNot(t, err, marker)
-		})
-	}
-}
-
-// The error of a later attempt's token is the call's too, and ends it.
-func TestTokenFuncFailsLater(t *testing.T) {
-	cause := errors.New("the vault is sealed")
-	api := newAPI(nil, always(wire.Reply(503, "")))
-	calls := 0
-	c := clientOf(t, api, epcclogs.WithTokenFunc(func(context.Context) (string, error) {
-		if calls++; calls > 1 {
-			return "", cause
+		for _, good := range []int{0, 1} { // attempts before
+			t.Run(fmt.Sprint(name, ", after ", good), func(t *testing.T) {
+				api := newAPI(nil, always(wire.Reply(503, "")))
+				calls := 0
+				err := call(t.Context(), clientOf(t, api, epcclogs.WithTokenFunc(func(context.Context) (string, error) {
+					if calls++; calls <= good {
+						return "a-good-token", nil
+					}
+					return row.token, row.err
+				})))
+				require.ErrorContains(t, err, "cannot get a bearer token: ")
+				if row.err != nil {
+					require.ErrorIs(t, err, row.err)
+					require.ErrorAs(t, err, new(*net.OpError))
+					assert.Contains(t, err.Error(), "connection refused")
+				}
+				assert.Equal(t, good+1, calls, "not retried")
+				assert.Len(t, api.bearers(), good, "nothing more is sent")
+				showsNot(t, err, marker)
+			})
 		}
-		return "a-good-token", nil
-	}))
-	require.ErrorIs(t, call(t.Context(), c), cause)
-	assert.Equal(t, 2, calls)
-	assert.Len(t, api.bearers(), 1)
+	}
 }
 
 // Redirects are errors: nothing reaches the target, credentials least of all.
@@ -554,28 +439,42 @@ func TestConcurrentUse(t *testing.T) {
 	assert.NotEmpty(t, logged.all())
 }
 
-// FuzzToken reads the answers of the token endpoint. Errors show nothing of them,
-// and what no error was is a token that is sent.
+// FuzzToken reads the answers of the token endpoint. A token that is taken is the
+// member access_token. Errors show nothing of the answer, which may hold one.
 func FuzzToken(f *testing.F) {
 	seeds(f, "token.json", "error_*.json")
 	for _, seed := range []string{
-		`{"access_token":"` + marker + `"}`, `{"access_token":"` + marker + `","expires_in":"` + marker + `"}`,
-		`{"access_token":"` + marker + ` "}`, `{"access_token":["` + marker + `"]}`, `"` + marker + `"`, marker,
-		`{"access_token":"a","expires_in":"Inf","expires":"-Inf"}`, `{"access_token":"a","expires_in":"NaN"}`,
-		`{"access_token":"a","expires_in":1e308}`, `{"access_token":"a","expires":1e308}`, `{"access_token":"a","expires_in":-1,"expires":"1"}`,
-		`{"access_token":"a","expires_in":{"` + marker + `":1}}`, `{"access_token":"a","expires_in":1e-300}`, `{"` + marker + `":`,
+		`{"refresh_token":"M"}`, `{"ACCESS_TOKEN":"M"}`, // none
+		`{"access_token":481516234200,"x":"M"}`, `{"access_token":481516234200e999}`, `{"access_token":{"value":"M"}}`,
+		`{"access_token":["M"]}`, `{"access_token":null,"x":"M"}`, `{"access_token":"","x":"M"}`,
+		`{"access_token":"M\nX-Injected: 1"}`, `{"access_token":"M x"}`, `{"access_token":"M "}`, `{"access_token":"Mü"}`,
+		`<html>M`, `M`, `["M"]`, `"M"`, `null`, `{"access_token":"M"} M`, `{"access_token":"M`, `{"M":`, ``, // no object
+		`{"access_token":"M","expires_in":{"M":1}}`, `{"access_token":"M","expires_in":"M"}`, `{"access_token":"M","expires_in":"NaN"}`,
+		`{"access_token":"M","expires_in":true}`, `{"access_token":"M","expires":true}`, `{"access_token":"M","expires":["M"]}`,
+		`{"access_token":"M"}`, `{"access_token":"a","expires_in":1e-300}`, `{"access_token":"a","expires_in":1e308}`, // good
+		`{"access_token":"a","expires":1e308}`, `{"access_token":"a","expires_in":-1,"expires":"1"}`,
+		`{"access_token":"a","expires_in":"Inf","expires":"-Inf"}`,
 	} {
-		f.Add([]byte(seed))
+		f.Add([]byte(strings.ReplaceAll(seed, "M", marker)))
 	}
 	// All that is said about the answer.
 	said := regexp.MustCompile(`: (unexpected EOF|it is empty|it is not a JSON object|access_token is missing, empty or not a token|expires(_in)? is not a number) \(Content-Type "application/json"\)( \(after 3 attempts\))?$`)
-	printable := regexp.MustCompile(`^Bearer [!-~]+$`)
+	printable := regexp.MustCompile(`^[!-~]+$`)
+	isNumber := func(raw json.RawMessage) bool {
+		number, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
+		return raw == nil || string(raw) == "null" || !math.IsNaN(number) && (err == nil || errors.Is(err, strconv.ErrRange))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		api := newAPI(always(wire.OK(string(body))), nil)
 		err := call(t.Context(), clientOf(t, api, withSecret))
 		if err == nil {
-			require.Regexp(t, printable, api.bearers()[0])
-			require.True(t, json.Valid(body))
+			var members map[string]json.RawMessage
+			require.NoError(t, json.Unmarshal(body, &members))
+			var token string
+			require.NoError(t, json.Unmarshal(members["access_token"], &token))
+			require.Regexp(t, printable, token)
+			require.Equal(t, []string{"Bearer " + token}, api.bearers())
+			require.True(t, isNumber(members["expires_in"]) && isNumber(members["expires"]))
 			return
 		}
 		require.Empty(t, api.bearers())
@@ -584,9 +483,12 @@ func FuzzToken(f *testing.F) {
 			return
 		}
 		decodeErr := as[*epcclogs.DecodeError](t, err)
-		require.Regexp(t, said, err.Error())
+		require.Equal(t, http.MethodPost, decodeErr.Method)
+		require.Equal(t, "https://api.example.com/oauth/access_token", decodeErr.URL)
+		require.Equal(t, "application/json", decodeErr.ContentType)
 		require.Empty(t, decodeErr.Body)
-		require.NotContains(t, err.Error(), marker)
+		require.Regexp(t, said, err.Error())
+		showsNot(t, err, marker, "481516234200")
 	})
 }
 

@@ -3,13 +3,11 @@
 package epcclogs_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,20 +25,6 @@ func untold(t *testing.T, transport http.RoundTripper, opts ...epcclogs.Option) 
 	c, err := epcclogs.NewClient(append(opts, over(transport))...)
 	require.NoError(t, err)
 	return c
-}
-
-// together makes so many calls at once, and returns their errors.
-func together(t *testing.T, c *epcclogs.Client, calls int) []error {
-	t.Helper()
-	var under []<-chan error
-	for range calls {
-		under = append(under, begin(t.Context(), c))
-	}
-	var errs []error
-	for _, ended := range under {
-		errs = append(errs, <-ended)
-	}
-	return errs
 }
 
 // Told the limit, the client keeps to it: requests leave evenly, and none is late.
@@ -111,67 +95,22 @@ func TestOnePauseForAll(t *testing.T) {
 }
 
 // As long as nothing succeeds, a call that is refused in its turn, after a pause, has
-// used an attempt.
-func TestThrottledAfterThePauseCosts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := busy("0.2")
-		c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 3}))
-		err := call(t.Context(), c)
-		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-		assert.Equal(t, 3, as[*epcclogs.APIError](t, err).Attempts)
-		assert.Len(t, s.Sent(), 3)
-	})
-}
-
-// A pause that outlasts a call's deadline is not waited out, by a call that
-// begins in it, nor by one that the pause finds waiting for its turn.
-func TestDeadlineWithinThePause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := busy("20")
-		c := untold(t, s, epcclogs.WithRateLimit(1))
-		start := time.Now()
-		var wg sync.WaitGroup
-		for range 3 { // the second and the third wait for the rate limit when the pause begins
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				defer cancel()
-				err := call(ctx, c)
-				assert.ErrorIs(t, err, epcclogs.ErrRateLimited)
-				assert.NotErrorIs(t, err, context.DeadlineExceeded)
-			}()
-		}
-		wg.Wait()
-		assert.Equal(t, 100*time.Millisecond, time.Since(start))
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		err := call(ctx, c)
-		require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-		assert.Equal(t, 100*time.Millisecond, time.Since(start))
-		assert.Len(t, s.Sent(), 1)
-
-		require.NoError(t, call(t.Context(), c), "without a deadline it waits")
-		assert.Equal(t, 20200*time.Millisecond, time.Since(start))
-	})
-}
-
-// The same for a call that waits for a token, whose request the pause holds up.
-func TestDeadlineWithinThePauseOfATokenRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := busy("20")
-		c := untold(t, s, withSecret)
-		start := time.Now()
-		for want := 100 * time.Millisecond; want < 101*time.Millisecond; want += time.Millisecond {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			err := call(ctx, c)
-			cancel()
-			require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-			require.NotErrorIs(t, err, context.DeadlineExceeded)
-			assert.Equal(t, want, time.Since(start))
-		}
-		assert.Len(t, s.Sent(), 1)
-	})
+// used an attempt. With a policy of one attempt, it has, whenever its request was sent.
+func TestThrottledCosts(t *testing.T) {
+	for _, row := range []struct {
+		retryAfter      string
+		attempts, calls int
+	}{{"0.2", 3, 1}, {"1", 1, 5}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := busy(row.retryAfter)
+			c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: row.attempts}))
+			for _, err := range together(t, c, row.calls) {
+				require.ErrorIs(t, err, epcclogs.ErrRateLimited)
+				assert.Equal(t, row.attempts, as[*epcclogs.APIError](t, err).Attempts)
+			}
+			assert.Len(t, s.Sent(), row.attempts*row.calls)
+		})
+	}
 }
 
 // refusing is an API that answers 429 as long as refuse is above 0, which it counts
@@ -311,17 +250,16 @@ func TestPausesMeetOtherPartsOfAWindow(t *testing.T) {
 // The log tells when the pace changes by much, and no more than that.
 func TestPaceIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var records bytes.Buffer
-		logger := slog.New(slog.NewTextHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		var logged journal
 		r := newRefusing("1")
-		c := untold(t, r, epcclogs.WithLogger(logger))
+		c := untold(t, r, epcclogs.WithLogger(slog.New(&logged)))
 		timed(t, c, 10)
 		r.refuse = 1
 		timed(t, c, 2000)
 		var pace []string
-		for line := range strings.Lines(records.String()) {
-			if _, attributes, found := strings.Cut(line, `msg="epcclogs: pace" `); found {
-				pace = append(pace, strings.TrimSpace(attributes))
+		for _, line := range logged.all() {
+			if rate, found := strings.CutPrefix(line, "DEBUG epcclogs: pace "); found {
+				pace = append(pace, rate)
 			}
 		}
 		assert.Equal(t, []string{"rate=50", "rate=62.67", "rate=78.46", "rate=98.15", "rate=100"}, pace)
@@ -352,58 +290,38 @@ func TestRateLimitBeyondTheDeadline(t *testing.T) {
 		c := untold(t, s, epcclogs.WithRateLimit(0.1))
 		require.NoError(t, call(t.Context(), c))
 		start := time.Now()
-		within := func(d time.Duration) error {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			defer cancel()
-			return call(ctx, c)
-		}
 		for _, behind := range []bool{false, true} {
 			if behind {
 				begin(t.Context(), c)
 				synctest.Wait()
 			}
 			for _, d := range []time.Duration{2 * time.Second, 10 * time.Second} {
-				err := within(d)
+				err := within(t, c, d)
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.EqualError(t, err, "epcclogs: GET "+epcclogs.EUWest+"/v2/integrations: "+late)
 				assert.Zero(t, time.Since(start))
 			}
 		}
 		time.Sleep(10 * time.Second)
-		require.NoError(t, within(10*time.Second+time.Nanosecond))
+		require.NoError(t, within(t, c, 10*time.Second+time.Nanosecond))
 		assert.Equal(t, 20*time.Second, time.Since(start))
 		assert.Len(t, s.Sent(), 3)
 	})
 	synctest.Test(t, func(t *testing.T) { // a token and a page are two requests
 		api := newAPI(nil, nil)
 		c := untold(t, api, epcclogs.WithRateLimit(0.1), withSecret)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		err := call(ctx, c)
+		start := time.Now()
+		err := within(t, c, 2*time.Second)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, late)
-		require.NoError(t, ctx.Err(), "at once")
+		assert.Zero(t, time.Since(start), "at once")
 		require.NoError(t, call(t.Context(), c))
 		assert.Empty(t, api.lists.Sent()[1:])
 	})
 	synctest.Test(t, func(t *testing.T) { // what failed before is told too
 		s := wire.Steps(wire.Reply(503, "busy", "Retry-After", "1"), done)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		err := call(ctx, untold(t, s, epcclogs.WithRateLimit(0.1)))
+		err := within(t, untold(t, s, epcclogs.WithRateLimit(0.1)), 2*time.Second)
 		require.ErrorIs(t, err, epcclogs.ErrServer)
 		require.ErrorContains(t, err, ": 503 Service Unavailable; the server asks to wait 1s; the retry: the rate limit of 0.1 requests a second allows the next one in 9s, after")
-	})
-}
-
-// With a policy of one attempt, a 429 is returned, whenever its request was sent.
-func TestOneAttemptIsOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := busy("1")
-		c := untold(t, s, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
-		for _, err := range together(t, c, 5) {
-			require.ErrorIs(t, err, epcclogs.ErrRateLimited)
-		}
-		assert.Len(t, s.Sent(), 5)
 	})
 }

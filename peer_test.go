@@ -137,12 +137,8 @@ func TestNewConnectionAfterATimeout(t *testing.T) {
 	}).Answer)
 	t.Cleanup(func() { close(end) })
 	c := newClient(t, s.URL, epcclogs.WithTimeout(timeout))
-	var calls []<-chan error
-	for range kept {
-		calls = append(calls, begin(t.Context(), c))
-	}
-	for _, ended := range calls {
-		require.NoError(t, <-ended)
+	for _, err := range together(t, c, kept) {
+		require.NoError(t, err)
 	}
 	require.Equal(t, kept, s.Connections())
 

@@ -305,9 +305,11 @@ func TestWaitsAreAsLogged(t *testing.T) {
 			require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithLogger(slog.New(&logged)),
 				epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 8}))))
 			var waits []time.Duration
-			for _, e := range logged.all() {
-				if e.level == slog.LevelWarn {
-					waits = append(waits, e.durations["wait"])
+			for _, line := range logged.all() {
+				if _, wait, found := strings.Cut(line, " wait="); found {
+					d, err := time.ParseDuration(strings.Fields(wait)[0])
+					require.NoError(t, err)
+					waits = append(waits, d)
 				}
 			}
 			at := api.lists.Times()
