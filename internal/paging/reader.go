@@ -89,8 +89,9 @@ type moves struct {
 
 // state says which rounds there are to read.
 type state struct {
-	follows bool // both ends are wanted
-	over    bool // the latest round was read to its end
+	follows bool      // both ends are wanted
+	over    bool      // the latest round was read to its end
+	began   time.Time // when the round began, maybe in an earlier loop
 }
 
 // round is the state of a round.
@@ -144,17 +145,19 @@ func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fr
 	if r.state.over && !follow {
 		return nil
 	}
-	r.state = state{follows: r.state.follows || follow}
+	r.state.follows, r.state.over, r.moves.idle = r.state.follows || follow, false, 0
+	if r.state.follows || r.state.began.IsZero() {
+		r.state.began = time.Now()
+	}
 	defer r.ahead.stop()
 	for {
-		began := time.Now()
 		r.round = round[P]{yield: yield, wide: r.state.follows}
 		r.ahead.step = 0 // most rounds need a single page
 		switch err := r.readBoth(ctx); {
 		case err == nil:
-			r.moves.idle, r.state.over = 0, true
-			began = began.Add(-r.round.age)
-			r.caughtUp.Store(&began)
+			r.state.over = true
+			at := r.state.began.Add(-r.round.age)
+			r.caughtUp.Store(&at)
 			return nil
 		case errors.Is(err, errStopped): // also if the rest could not be read: the next round tells
 			return nil
