@@ -32,8 +32,8 @@ import (
 //   - What tells records apart is [IntegrationLog.Key]. A pager returns one of two records
 //     with the same key once the list has moved.
 //   - After Resume it must be possible to find both ends of what was returned: see there.
-//   - Some servers ignore offsets, or round them to whole pages. Pages of a single record
-//     show no other one. Then a list that changes may lose or repeat records.
+//   - Some servers ignore offsets, or round them to whole pages. Pages of one or two
+//     records show too little. Then a list that changes may lose or repeat records.
 //   - A pager that begins at an Offset above 0 does not return what is added before that.
 //
 // A Pager is not safe for concurrent use, except for CaughtUp.

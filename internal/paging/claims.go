@@ -71,14 +71,20 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (ended bool, 
 		return false, nil // the page is asked for again
 	}
 	r.moves.doubts = 0
-	return r.noOverlap(s, next, from)
+	return r.noOverlap(ctx, s, next, from)
 }
 
 // noOverlap decides about a page that repeats the one before it, and the page behind it, which
 // has nothing new behind a known record.
-func (r *Reader[P]) noOverlap(s, next *sheet[P], from int) (ended bool, err error) {
+func (r *Reader[P]) noOverlap(ctx context.Context, s, next *sheet[P], from int) (ended bool, err error) {
 	switch {
 	case from < 0 && len(next.Marks) > 0:
+		if len(s.Marks) > 1 { // replicas that answer in turn show other records in the middle
+			middle, err := r.fetch(ctx, r.place.offset-1-len(s.Marks)/2)
+			if err != nil || !middle.startsLike(s) {
+				return false, err
+			}
+		}
 		r.server.exact = r.server.exact || len(s.Marks) > 0
 		return r.takeRest(next, r.unknown(next.Marks, atBack), 0)
 	case s.Claims.More || next.Claims.More || r.place.total > r.place.offset:
