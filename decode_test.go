@@ -433,7 +433,7 @@ func FuzzPage(f *testing.F) {
 		`{"data":[{"id":"a"},{"id":"b","attempt":true},null,5]}`, `{"data":[{"id":"a"}],"Data":[],"errors":[]}`, `{"data":[],"errors":[{}]}`,
 		`{"data":[{"id":"a","body":{"b":1},"meta":[]}],"meta":[],"links":{"next":{"href":"/"}},"results":""}`,
 		`{"data":[{"id":"a","\u0049D":5,"body":"\\\"Id\\\": x\\\\","meta":{"timestamps":{"created_at":"2026-01-02t03:04:05+0000"}}}]}`,
-		"{\"data\":[{\"id\":\"\xff\",\"body\":\"<\u2028&\"}]}",
+		"{\"data\":[{\"id\":\"\xff\",\"body\":\"<\u2028&\"}]}", "{\"data\":[{\"\t\":{}}]}", `{"data":[{"id":"a","\x":{}}]}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -140,7 +140,7 @@ func exactNames(body []byte) []byte {
 		if i = closingQuote(body, plain); i < 0 {
 			return exact
 		}
-		if !isName(body[i+1:]) || isEscaped(body[start-1:i+1]) {
+		if quoted := body[start-1 : i+1]; !isName(body[i+1:]) || isEscaped(quoted) || !json.Valid(quoted) {
 			continue
 		}
 		if same {
