@@ -162,7 +162,7 @@ func (r *Reader[P]) halve(ctx context.Context, lo *sheet[P], hi int, yes func(*s
 // begins the list. over reports whether it shows nothing behind that page.
 func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], over bool, err error) {
 	step := r.step(len(s.Marks))
-	for offset, repeated := s.Offset+step, 0; ; {
+	for offset, repeated, turns := s.Offset+step, 0, 0; ; {
 		next, err = r.fetch(ctx, offset)
 		switch {
 		case err != nil:
@@ -172,11 +172,13 @@ func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], ov
 		case !next.endsLike(s) && (offset == 0 || s.shares(next)):
 			return next, false, nil
 		case !next.endsLike(s):
-			offset, repeated = max(0, offset-step), 0
+			if offset = max(0, offset-step); turns < 3 {
+				repeated = 0
+			}
 		case len(next.Marks) == 1 || len(next.Marks) < len(s.Marks) || repeated == 3:
 			return next, true, nil
 		default: // the list has moved to the right, or the server ignores offsets
-			repeated++
+			repeated, turns = repeated+1, turns+1
 			offset += step << repeated
 		}
 	}
