@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -135,9 +136,12 @@ func TestTokenRequestFails(t *testing.T) {
 		{400, body, 1, nil, "400 Bad Request: Refused: wrong secret" + advice},
 		{401, body, 1, epcclogs.ErrUnauthorized, "401 Unauthorized: Refused: wrong secret" + advice},
 		{403, body, 1, epcclogs.ErrForbidden, "403 Forbidden: Refused: wrong secret" + advice},
+		{408, body, 3, nil, "408 Request Timeout: Refused: wrong secret (after 3 attempts)"},
 		{502, body, 3, epcclogs.ErrServer, "502 Bad Gateway: Refused: wrong secret (after 3 attempts)"},
 		{400, oauth, 1, nil, "400 Bad Request: invalid_client: no client [hidden] here" + advice},
 		{401, oauth, 1, epcclogs.ErrUnauthorized, "401 Unauthorized: invalid_client: no client [hidden] here" + advice},
+		{200, "", 3, nil, `the response is not the documented JSON: it is empty (Content-Type "application/json") (after 3 attempts)`},
+		{200, `{"access_token":"` + marker, 3, io.ErrUnexpectedEOF, `the response ended early: unexpected EOF (Content-Type "application/json") (after 3 attempts)`},
 		{200, `{"access_token":"` + strings.Repeat(marker, 10) + `"}`, 1, epcclogs.ErrResponseTooLarge, "response too large: more than 100 bytes; ask for shorter pages or raise WithMaxResponseSize"},
 	} {
 		t.Run(row.want, func(t *testing.T) {
@@ -163,31 +167,15 @@ func TestTokenRequestFails(t *testing.T) {
 			require.Error(t, call(t.Context(), c))
 			assert.Equal(t, 2*row.posts, api.posts(), "the next call tries anew")
 			assert.Empty(t, api.bearers(), "nothing is sent to the API")
-		})
-	}
-}
 
-// A token request fails and is retried like any other.
-func TestTokenRequestIsRetried(t *testing.T) {
-	for name, step := range map[string]wire.Step{
-		"500":             wire.Reply(500, ""),
-		"408":             wire.Reply(408, ""),
-		"empty":           wire.OK(""),
-		"cut":             wire.OK(`{"access_token":"fetched-to`),
-		"cut with length": wire.OK(`{"access_token":"x"}`, "Content-Length", "1000"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			api := newAPI(first(2, step), nil)
-			require.NoError(t, call(t.Context(), newClient(t, wire.Serve(t, api.RoundTrip).URL, withSecret)))
-			assert.Equal(t, []string{"Bearer fetched-token-3"}, api.bearers())
-			for _, post := range api.tokens.Requests() {
-				assert.Contains(t, post.Form, secret, "the form is sent each time")
+			if row.posts > 1 {
+				api = newAPI(first(2, wire.Reply(row.status, row.body)), nil)
+				require.NoError(t, call(t.Context(), clientOf(t, api, withSecret)))
+				assert.Equal(t, []string{"Bearer fetched-token-3"}, api.bearers())
+				for _, post := range api.tokens.Requests() {
+					assert.Contains(t, post.Form, secret, "the form is sent each time")
+				}
 			}
-
-			api = newAPI(always(step), nil)
-			require.Error(t, call(t.Context(), newClient(t, wire.Serve(t, api.RoundTrip).URL, withSecret)))
-			assert.Equal(t, 3, api.posts(), "MaxAttempts bounds the fetch, and the call does not fetch again")
-			assert.Empty(t, api.bearers())
 		})
 	}
 }

@@ -46,78 +46,62 @@ func waitTwice(t *testing.T, p epcclogs.RetryPolicy, header ...string) (time.Dur
 }
 
 func TestRetryAfterIsWaitedFor(t *testing.T) {
-	const hour = time.Hour
-	date := func(s string) []string { return []string{"Date", "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After", s} }
-	for _, test := range []struct {
-		header []string
-		want   time.Duration // 0: not waited for; -1: none that can be read
+	const hour, tooLong, unreadable = time.Hour, -1, -2
+	const date = "Sun, 06 Nov 1994 08:49:37 GMT"
+	for _, row := range []struct {
+		want   time.Duration
+		date   string
+		values []string
 	}{
-		{[]string{"Retry-After", "7"}, 7 * time.Second},
-		{[]string{"Retry-After", " 7\t"}, 7 * time.Second},
-		{[]string{"Retry-After", "007"}, 7 * time.Second},
-		{[]string{"Retry-After", "1.5"}, 1500 * time.Millisecond},
-		{[]string{"Retry-After", ".25"}, 250 * time.Millisecond},
-		{[]string{"Retry-After", "2."}, 2 * time.Second},
-		{[]string{"Retry-After", "0"}, time.Millisecond},
-		{[]string{"Retry-After", "0.0000001"}, time.Millisecond},
-		{[]string{"Retry-After", "3600"}, hour},
-
-		{date("Sun, 06 Nov 1994 08:49:47 GMT"), 10 * time.Second},
-		{date("Sunday, 06-Nov-94 08:49:47 GMT"), 10 * time.Second},
-		{date("Sun Nov  6 08:49:47 1994"), 10 * time.Second},
-		{date("Sun, 06 Nov 1994 08:49:37 GMT"), time.Millisecond},
-		{date("Sun, 06 Nov 1994 08:00:00 GMT"), time.Millisecond}, // over already
-		{date("Sun, 06 Nov 1994 09:49:37 GMT"), hour},
+		{7 * time.Second, "", []string{"7", " 7\t", "007"}},
+		{1500 * time.Millisecond, "", []string{"1.5"}},
+		{250 * time.Millisecond, "", []string{".25"}},
+		{2 * time.Second, "", []string{"2."}},
+		{time.Millisecond, "", []string{"0", "0.0000001"}},
+		{hour, "", []string{"3600"}},
+		{10 * time.Second, date, []string{"Sun, 06 Nov 1994 08:49:47 GMT", "Sunday, 06-Nov-94 08:49:47 GMT", "Sun Nov  6 08:49:47 1994"}},
+		{time.Millisecond, date, []string{date, "Sun, 06 Nov 1994 08:00:00 GMT"}}, // over already
+		{hour, date, []string{"Sun, 06 Nov 1994 09:49:37 GMT"}},
 
 		// Without a Date that can be read, the client's own clock has to do. It begins at 2000-01-01.
-		{[]string{"Retry-After", "Sat, 01 Jan 2000 00:00:09 GMT"}, 9 * time.Second},
-		{[]string{"Retry-After", "Saturday, 01-Jan-00 00:00:09 GMT"}, 9 * time.Second},
-		{[]string{"Retry-After", "Sat Jan  1 00:00:09 2000", "Date", "yesterday"}, 9 * time.Second},
+		{9 * time.Second, "", []string{"Sat, 01 Jan 2000 00:00:09 GMT", "Saturday, 01-Jan-00 00:00:09 GMT", "Sat Jan  1 00:00:09 2000"}},
+		{9 * time.Second, "yesterday", []string{"Sat, 01 Jan 2000 00:00:09 GMT"}},
 
-		{[]string{"Retry-After", "3600.001"}, 0},
-		{[]string{"Retry-After", "3601"}, 0},
-		{[]string{"Retry-After", "9223372036"}, 0},
-		{[]string{"Retry-After", "9223372037"}, 0},           // over the longest Duration
-		{[]string{"Retry-After", "18446744073.709552"}, 0},   // would be about 0 again
-		{[]string{"Retry-After", "99999999999999999999"}, 0}, // over an int64
-		{[]string{"Retry-After", strings.Repeat("9", 400)}, 0},
-		{date("Sun, 06 Nov 1994 09:49:38 GMT"), 0},
-		{date("Fri, 31 Dec 9999 23:59:59 GMT"), 0},
-
-		{nil, -1},
-		{[]string{"Retry-After", ""}, -1},
-		{[]string{"Retry-After", "-5"}, -1},
-		{[]string{"Retry-After", "-99999999999999999999"}, -1},
-		{[]string{"Retry-After", "soon"}, -1},
-		{[]string{"Retry-After", "5 seconds"}, -1},
-		{[]string{"Retry-After", "1.5.2"}, -1},
-		{[]string{"Retry-After", "."}, -1},
-		{[]string{"Retry-After", "NaN"}, -1},
-		{[]string{"Retry-After", "Inf"}, -1},
-		{[]string{"Retry-After", "1e3"}, -1},
-		{[]string{"Retry-After", "0x10"}, -1},
-		{[]string{"Retry-After", "5, 10"}, -1},
-		{date("Sun, 06 Nov 1994"), -1},
-		{date("1994-11-06T08:49:47Z"), -1},
+		{tooLong, "", []string{
+			"3600.001", "3601", "9223372036",
+			"9223372037",           // over the longest Duration
+			"18446744073.709552",   // would be about 0 again
+			"99999999999999999999", // over an int64
+			strings.Repeat("9", 400),
+		}},
+		{tooLong, date, []string{"Sun, 06 Nov 1994 09:49:38 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"}},
+		{unreadable, "", []string{
+			"", "-5", "-99999999999999999999", "soon", "5 seconds", "1.5.2", ".", "NaN", "Inf", "1e3", "0x10", "5, 10",
+		}},
+		{unreadable, date, []string{"Sun, 06 Nov 1994", "1994-11-06T08:49:47Z"}},
 	} {
-		inTime(t, fmt.Sprintf("%.90q", test.header), func(t *testing.T) {
-			p := epcclogs.RetryPolicy{MinWait: 100 * time.Millisecond, MaxWait: hour}
-			if test.want >= 0 {
-				got, sent := waitTwice(t, p, test.header...)
-				assert.Equal(t, test.want > 0, sent)
-				assert.Equal(t, test.want, got)
-				return
-			}
-			// As without the header: random up to MinWait, not always the least.
-			var longest time.Duration
-			for range 30 {
-				got, sent := waitTwice(t, p, test.header...)
-				require.True(t, sent)
-				longest = max(longest, got)
-			}
-			assert.Greater(t, longest, 60*time.Millisecond)
-			assert.LessOrEqual(t, longest, p.MinWait)
-		})
+		for _, value := range row.values {
+			inTime(t, fmt.Sprintf("%.40q, Date %q", value, row.date), func(t *testing.T) {
+				p := epcclogs.RetryPolicy{MinWait: 100 * time.Millisecond, MaxWait: hour}
+				header := []string{"Retry-After", value, "Date", row.date}
+				switch got, sent := waitTwice(t, p, header...); row.want {
+				case tooLong:
+					assert.False(t, sent)
+				case unreadable: // as without the header: random up to MinWait, not always the least
+					longest := got
+					for range 30 {
+						got, sent := waitTwice(t, p, header...)
+						require.True(t, sent)
+						longest = max(longest, got)
+					}
+					assert.Greater(t, longest, 60*time.Millisecond)
+					assert.LessOrEqual(t, longest, p.MinWait)
+				default:
+					assert.True(t, sent)
+					assert.Equal(t, row.want, got)
+				}
+			})
+		}
 	}
 }
 
@@ -347,15 +331,4 @@ func TestOutage(t *testing.T) {
 			})
 		}
 	}
-}
-
-// However little MaxWait is, there is a millisecond between two attempts.
-func TestLeastWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, least := range []time.Duration{1, time.Microsecond, time.Millisecond} {
-			for _, waits := range waitsOf(t, 1, epcclogs.RetryPolicy{MaxAttempts: 100, MaxWait: least}) {
-				require.Equal(t, []time.Duration{time.Millisecond}, waits)
-			}
-		}
-	})
 }

@@ -55,32 +55,33 @@ func TestAttemptsAreCounted(t *testing.T) {
 	}
 }
 
+// A call tells its last response, also where a connection breaks after it.
 func TestLastResponseReachesTheCaller(t *testing.T) {
 	broken := errors.New("wire broke")
-	s := wire.Steps(wire.Reply(503, "first", "X-Trace", "1"), wire.Break(broken), wire.Reply(502, "last", "X-Trace", "3"))
-	err := call(t.Context(), clientOf(t, s))
-	apiErr := as[*epcclogs.APIError](t, err)
-	assert.Equal(t, 502, apiErr.StatusCode)
-	assert.Equal(t, "last", string(apiErr.Body))
-	assert.Equal(t, "3", apiErr.Header.Get("X-Trace"))
-	assert.Equal(t, 3, apiErr.Attempts)
-	require.NotErrorIs(t, err, broken)
-
-	// A permanent failure ends it, whatever came before.
-	s = wire.Steps(wire.Reply(503, "first"), wire.Reply(404, "gone"))
-	err = call(t.Context(), clientOf(t, s))
-	require.ErrorIs(t, err, epcclogs.ErrNotFound)
-	require.NotErrorIs(t, err, epcclogs.ErrServer)
-	assert.Len(t, s.Sent(), 2)
-
-	// A broken connection at the end does not hide the response before it.
-	s = wire.Steps(wire.Reply(503, "first"), wire.Break(broken))
-	err = call(t.Context(), clientOf(t, s))
-	require.ErrorIs(t, err, broken)
-	require.ErrorAs(t, err, &apiErr)
-	assert.Equal(t, "first", string(apiErr.Body))
-	require.ErrorContains(t, err, "GET https://api.example.com/v2/integrations")
-	assert.Len(t, s.Sent(), 3)
+	busy := wire.Reply(503, "first", "X-Trace", "1")
+	for _, row := range []struct {
+		steps  []wire.Step
+		sent   int
+		status int
+		body   string
+		is     error
+		isNot  error
+	}{
+		{[]wire.Step{busy, wire.Break(broken), wire.Reply(502, "last", "X-Trace", "3")}, 3, 502, "last", epcclogs.ErrServer, broken},
+		{[]wire.Step{busy, wire.Reply(404, "gone", "X-Trace", "3")}, 2, 404, "gone", epcclogs.ErrNotFound, epcclogs.ErrServer},
+		{[]wire.Step{busy, wire.Break(broken)}, 3, 503, "first", broken, epcclogs.ErrNotFound},
+	} {
+		s := wire.Steps(row.steps...)
+		err := call(t.Context(), clientOf(t, s))
+		require.ErrorIs(t, err, row.is)
+		require.NotErrorIs(t, err, row.isNot)
+		require.ErrorContains(t, err, "GET https://api.example.com/v2/integrations")
+		apiErr := as[*epcclogs.APIError](t, err)
+		assert.Equal(t, row.status, apiErr.StatusCode)
+		assert.Equal(t, row.body, string(apiErr.Body))
+		assert.Equal(t, row.body != "first", apiErr.Header.Get("X-Trace") == "3")
+		assert.Len(t, s.Sent(), row.sent)
+	}
 }
 
 // Connections that fail are retried, but for names that do not exist. They are not
@@ -235,13 +236,15 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// FuzzWait reckons the wait of any policy after any attempt.
+// FuzzWait reckons the wait of any policy after any attempt. However little MaxWait is,
+// it is a millisecond.
 func FuzzWait(f *testing.F) {
 	for _, n := range []int{1, 2, 3, 62, 63, 64, 65, math.MaxInt} {
 		f.Add(n, int64(time.Second), int64(math.MaxInt64))
 		f.Add(n, int64(math.MaxInt64), int64(math.MaxInt64))
 		f.Add(n, int64(0), int64(0))
 		f.Add(n, int64(1), int64(1))
+		f.Add(n, int64(0), int64(time.Microsecond))
 	}
 	f.Fuzz(func(t *testing.T, n int, least, most int64) {
 		p, err := epcclogs.RetryPolicy{MinWait: time.Duration(least), MaxWait: time.Duration(most)}.WithDefaults()
