@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,54 +20,52 @@ import (
 )
 
 func TestTokenLifetime(t *testing.T) {
-	const minute, hour = time.Minute, time.Hour
-	// Virtual time begins at 2000-01-01. The server's clock is ten days ahead.
-	const ahead = 10 * 24 * hour
-	at := func(d time.Duration) int64 {
-		return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(d).Unix()
-	}
-	date := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(ahead).Format(http.TimeFormat)
-	for name, row := range map[string]struct {
-		members string
-		date    string
+	const (
+		minute, hour = time.Minute, time.Hour
+		now          = 946684800 // virtual time begins at 2000-01-01
+		ahead        = 864000    // the server's clock is ten days ahead
+		date         = "Tue, 11 Jan 2000 00:00:00 GMT"
+	)
+	expires := func(format string, at int) string { return fmt.Sprintf(format, at) }
+	for _, row := range []struct {
 		renewed time.Duration // after it was fetched
+		date    string
+		members []string
 	}{
-		"a minute early":            {members: `"expires_in":7200`, renewed: 2*hour - minute},
-		"a tenth early":             {members: `"expires_in":100`, renewed: 90 * time.Second},
-		"ten minutes":               {members: `"expires_in":600`, renewed: 9 * minute},
-		"numeric string":            {members: `"expires_in":"7200"`, renewed: 2*hour - minute},
-		"float":                     {members: `"expires_in":7200.0`, renewed: 2*hour - minute},
-		"half a second":             {members: `"expires_in":7203.5`, renewed: 2*hour - minute + 3500*time.Millisecond},
-		"exponent":                  {members: `"expires_in":7.2e3`, renewed: 2*hour - minute},
-		"float in a string":         {members: `"expires_in":"7200.0"`, renewed: 2*hour - minute},
-		"expires, by Date":          {members: fmt.Sprintf(`"expires":%d`, at(ahead+2*hour)), date: date, renewed: 2*hour - minute},
-		"expires, a string":         {members: fmt.Sprintf(`"expires":"%d"`, at(ahead+2*hour)), date: date, renewed: 2*hour - minute},
-		"expires, without Date":     {members: fmt.Sprintf(`"expires":%d`, at(2*hour)), renewed: 2*hour - minute},
-		"expires, Date not a date":  {members: fmt.Sprintf(`"expires":%d`, at(2*hour)), date: "today", renewed: 2*hour - minute},
-		"expires_in goes before":    {members: fmt.Sprintf(`"expires_in":600,"expires":%d`, at(ahead+2*hour)), date: date, renewed: 9 * minute},
-		"expires_in null":           {members: fmt.Sprintf(`"expires_in":null,"expires":%d`, at(ahead+2*hour)), date: date, renewed: 2*hour - minute},
-		"expires_in 0":              {members: fmt.Sprintf(`"expires_in":0,"expires":%d`, at(ahead+2*hour)), date: date, renewed: 2*hour - minute},
-		"neither":                   {members: `"token_type":"Bearer"`, renewed: hour - minute},
-		"both null":                 {members: `"expires_in":null,"expires":null`, renewed: hour - minute},
-		"negative":                  {members: `"expires_in":-1`, renewed: hour - minute},
-		"expires passed already":    {members: fmt.Sprintf(`"expires":%d`, at(ahead-1)), date: date, renewed: hour - minute},
-		"too long for any Duration": {members: `"expires_in":1e300`, renewed: 1<<31*time.Second - minute - time.Second},
+		{2*hour - minute, "", []string{
+			`"expires_in":7200`, `"expires_in":"7200"`, `"expires_in":7200.0`, `"expires_in":7.2e3`, `"expires_in":"7200.0"`,
+			expires(`"expires":%d`, now+7200),
+		}},
+		{2*hour - minute, "today", []string{expires(`"expires":%d`, now+7200)}},
+		{2*hour - minute, date, []string{
+			expires(`"expires":%d`, now+ahead+7200), expires(`"expires":"%d"`, now+ahead+7200),
+			expires(`"expires_in":null,"expires":%d`, now+ahead+7200), expires(`"expires_in":0,"expires":%d`, now+ahead+7200),
+		}},
+		{2*hour - minute + 3500*time.Millisecond, "", []string{`"expires_in":7203.5`}},
+		{90 * time.Second, "", []string{`"expires_in":100`}}, // a tenth early
+		{9 * minute, "", []string{`"expires_in":600`}},
+		{9 * minute, date, []string{expires(`"expires_in":600,"expires":%d`, now+ahead+7200)}}, // expires_in goes before
+		{hour - minute, "", []string{`"token_type":"Bearer"`, `"expires_in":null,"expires":null`, `"expires_in":-1`}},
+		{hour - minute, date, []string{expires(`"expires":%d`, now+ahead-1)}},          // passed already
+		{1<<31*time.Second - minute - time.Second, "", []string{`"expires_in":1e300`}}, // too long for any Duration
 	} {
-		inTime(t, name, func(t *testing.T) {
-			api := newAPI(func(n int) wire.Step {
-				return wire.OK(fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, row.members), "Date", row.date)
-			}, nil)
-			c := clientOf(t, api, withSecret)
-			assert.Zero(t, api.posts(), "nothing is fetched before the first call")
-			require.NoError(t, call(t.Context(), c))
-			time.Sleep(row.renewed - time.Millisecond)
-			require.NoError(t, call(t.Context(), c))
-			assert.Equal(t, 1, api.posts(), "not before it is time")
-			time.Sleep(2 * time.Millisecond)
-			require.NoError(t, call(t.Context(), c))
-			assert.Equal(t, 2, api.posts())
-			assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2"}, api.bearers())
-		})
+		for _, members := range row.members {
+			inTime(t, fmt.Sprintf("%s, Date %q", members, row.date), func(t *testing.T) {
+				api := newAPI(func(n int) wire.Step {
+					return wire.OK(fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, members), "Date", row.date)
+				}, nil)
+				c := clientOf(t, api, withSecret)
+				assert.Zero(t, api.posts(), "nothing is fetched before the first call")
+				require.NoError(t, call(t.Context(), c))
+				time.Sleep(row.renewed - time.Millisecond)
+				require.NoError(t, call(t.Context(), c))
+				assert.Equal(t, 1, api.posts(), "not before it is time")
+				time.Sleep(2 * time.Millisecond)
+				require.NoError(t, call(t.Context(), c))
+				assert.Equal(t, 2, api.posts())
+				assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2"}, api.bearers())
+			})
+		}
 	}
 }
 
@@ -123,10 +122,11 @@ func TestWaitingCallsGiveUp(t *testing.T) {
 // even while the old fetch hangs on, and what that still brings is not taken.
 func TestFetchIsLeftByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ended, release := make(chan struct{}), make(chan struct{})
+		var ended atomic.Bool
+		release := make(chan struct{})
 		api := newAPI(first(1, func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
-			close(ended)
+			ended.Store(true)
 			<-release // as a transport that does not heed the context
 			return wire.OK(`{"access_token":"late-token"}`)(r)
 		}), nil)
@@ -138,14 +138,11 @@ func TestFetchIsLeftByAll(t *testing.T) {
 		cancelFirst()
 		require.ErrorIs(t, <-waiting[0], context.Canceled)
 		synctest.Wait()
-		select {
-		case <-ended:
-			assert.Fail(t, "the fetch ended although one call waits")
-		default:
-		}
+		assert.False(t, ended.Load(), "one call waits")
 		cancelSecond()
 		require.ErrorIs(t, <-waiting[1], context.Canceled)
-		<-ended
+		synctest.Wait()
+		assert.True(t, ended.Load())
 
 		require.NoError(t, call(t.Context(), c))
 		close(release)
