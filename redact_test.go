@@ -190,8 +190,8 @@ func TestEchoedTokenAtTheEndOfWhatIsKept(t *testing.T) {
 	const kept = 64 << 10
 	token := strings.Repeat("+"+marker, 4)
 	for _, shown := range []string{token, url.QueryEscape(token)} {
-		for _, before := range []string{"", token} { // where it is hidden, more of the body is shown
-			for _, at := range []int{kept - 1, kept + 1, kept + len(shown)/2} {
+		for _, before := range []string{"", token, strings.Repeat(token, 8)} { // where it is hidden, more of the body is shown
+			for _, at := range []int{kept - 1, kept + 1, kept + len(shown)/2, kept + 3*len(token) - 20} {
 				body := before + strings.Repeat(" ", at-len(before)) + shown + "..."
 				decodeErr := as[*epcclogs.DecodeError](t, call(t.Context(), clientOf(t, wire.OK(body), epcclogs.WithToken(token))))
 				require.NotContains(t, string(decodeErr.Body), shown[:16], at)
