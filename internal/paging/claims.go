@@ -34,7 +34,7 @@ func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 // hadRoom reports whether a page of a poll shows the end, because the server has sent longer ones.
 func (r *Reader[P]) hadRoom(s *sheet[P]) bool {
 	n := len(s.Marks)
-	return r.place.ended && !s.Claims.More && 0 < n && n < r.server.longest
+	return r.place.ended && !s.Claims.More && !s.misplaced() && 0 < n && n < r.server.longest
 }
 
 // looks is how often a page is looked at before the server is taken for one without overlaps,
@@ -46,9 +46,6 @@ const looks = 3
 // an overlap, because it rounds offsets or sends single records? What stands exactly behind
 // the place shows that, if it is the same at each look.
 func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (ended bool, err error) {
-	if r.hadRoom(s) {
-		return true, nil
-	}
 	next, err := r.fetch(ctx, r.place.offset)
 	switch {
 	case err != nil:

@@ -1,6 +1,6 @@
 package paging
 
-// generation is how many marks one generation of a memory holds. Two of them are kept.
+// generation is how many marks a generation of the memory of a reader holds. Two of them are kept.
 const generation = 1 << 16
 
 // side says which ends of the block of remembered records a record joins pages to. A
@@ -18,6 +18,7 @@ const (
 type memory struct {
 	young, old map[uint64]side
 	gappy      bool // the middle of the block has been forgotten: its two ends are known
+	full       int  // how many marks a generation holds
 }
 
 // get returns what is known of a record; 0 if it is not remembered.
@@ -52,7 +53,7 @@ func (m *memory) size() int { return len(m.young) + len(m.old) }
 // both ends of the block. Once records are forgotten, only these ends are known to belong
 // together.
 func (m *memory) age(front, back edge) {
-	if len(m.young) < generation {
+	if len(m.young) < m.full {
 		return
 	}
 	if len(m.old) > 0 {

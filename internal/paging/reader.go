@@ -119,7 +119,7 @@ type sheet[P any] struct {
 // s.Pages is above 1. The error is of type Refused.
 func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)) (*Reader[P], error) {
 	r := &Reader[P]{settings: s, ahead: ahead[P]{fetch: fetch, most: s.Pages}, place: place{offset: s.Offset}}
-	r.memory.gappy = s.Offset > 0
+	r.memory = memory{gappy: s.Offset > 0, full: generation}
 	if s.Cursor == "" {
 		return r, nil
 	}

@@ -37,6 +37,9 @@ func (r *Reader[P]) readPage(ctx context.Context) (ended bool, err error) {
 		return false, r.misplacedError(s)
 	case len(s.Marks) == 0 && r.begins():
 		return r.empty(ctx, s)
+	case from >= 0 && r.repeats(s, fresh, n) && r.hadRoom(s):
+		_, err = r.takeRest(s, fresh, from)
+		return true, err
 	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):
 		return r.doubt(ctx, s, n)
 	case from < 0, r.round.wide && s.narrow(fresh, from, n): // a late record may stand before it
@@ -166,8 +169,11 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) (ended bool, er
 		r.memory.add(m.ID, atBack)
 	}
 	ended = s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks)
-	t := taken{total: s.Claims.Total, fresh: fresh, from: from, to: len(s.Marks), ends: ended}
-	err = r.take(s, t)
+	front := r.place.front.marks
+	err = r.take(s, taken{total: s.Claims.Total, fresh: fresh, from: from, to: len(s.Marks), ends: ended})
+	if w := &r.round.front; r.memory.gappy && s != w.page && !slices.Equal(front, r.place.front.marks) {
+		w.page = nil // it may show what was forgotten since, between records of the new front
+	}
 	r.moves.left, r.moves.doubts = max(-r.latest.moved(), r.moves.left/2), 0
 	r.round.wide = false
 	r.ahead.expect(r.place.offset-r.overlap()-s.Offset, s.Claims.Total)

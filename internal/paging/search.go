@@ -72,9 +72,14 @@ func (r *Reader[P]) survey(ctx context.Context, s *sheet[P]) (found *sheet[P], s
 		if now > nothing || s.Offset == 0 { // there the walk begins anew
 			found, seen = s, now
 		}
-		return now == joined || now == nothing && seen == timed && s.Offset >= found.end()
+		return now == joined && (!r.blind() || r.latestOn(s)) || now == nothing && seen == timed && s.Offset >= found.end()
 	})
 	return found, seen, last, err
+}
+
+// latestOn reports whether a page shows one of the records right before the place.
+func (r *Reader[P]) latestOn(s *sheet[P]) bool {
+	return slices.ContainsFunc(s.Marks, func(m Mark) bool { return slices.Contains(r.place.last, m.ID) })
 }
 
 // blind reports whether pages within the block show nothing of it.
