@@ -26,7 +26,7 @@ type cursor struct {
 	Offset, Total, Head   int32
 	Oldest, Newest, Since [2]int64 // seconds and nanoseconds
 	Backs, Fronts         uint8    // how many there are
-	Back, Front           [ends]uint64
+	Back, Front           [kept]uint64
 }
 
 // Cursor returns the place before the rest records of the latest page that were not
@@ -37,7 +37,7 @@ func (r *Reader[P]) Cursor(rest int) string {
 	instant := func(t time.Time) [2]int64 { return [2]int64{t.Unix(), int64(t.Nanosecond())} }
 	c := cursor{Ended: p.ended, Order: p.order, Offset: number(p.offset), Total: number(p.total), Head: number(p.head)}
 	c.Oldest, c.Newest, c.Since = instant(p.oldest), instant(p.newest), instant(r.settings.Since)
-	c.Backs, c.Fronts = uint8(copy(c.Back[:], p.back.marks)), uint8(copy(c.Front[:], p.front.marks))
+	c.Backs, c.Fronts = uint8(copy(c.Back[:], p.back)), uint8(copy(c.Front[:], p.front))
 	b, err := binary.Append(nil, binary.BigEndian, &c)
 	if err != nil {
 		panic(err) // the size of a cursor is fixed
@@ -60,12 +60,12 @@ func parseCursor(list, text string) (p place, since time.Time, err error) {
 	var c cursor
 	n, err := binary.Decode(b[5:], binary.BigEndian, &c)
 	valid := min(c.Offset, c.Total) >= 0 && max(c.Offset, c.Total, c.Head, -c.Head) <= maxNumber
-	if err != nil || n != len(b)-5 || !valid || c.Order > falling || max(c.Backs, c.Fronts) > ends {
+	if err != nil || n != len(b)-5 || !valid || c.Order > falling || max(c.Backs, c.Fronts) > kept {
 		return p, since, Refused("the cursor is damaged; begin without it")
 	}
 	instant := func(t [2]int64) time.Time { return time.Unix(t[0], t[1]).UTC() }
 	p = place{offset: int(c.Offset), total: int(c.Total), head: int(c.Head), ended: c.Ended, order: c.Order}
-	p.back.marks, p.front.marks = c.Back[:c.Backs], c.Front[:c.Fronts]
+	p.back, p.front = c.Back[:c.Backs], c.Front[:c.Fronts]
 	p.span = span{instant(c.Oldest), instant(c.Newest)}
 	return p, instant(c.Since), nil
 }

@@ -21,7 +21,7 @@ func (w *frontWalk[P]) whole() *sheet[P] {
 }
 
 // locate walks to the right until a page shows the front of the block, and one page further if
-// fewer than ends records of that page stand behind it: a late record may be among those.
+// fewer than late records of that page stand behind it: a late record may be among those.
 func (r *Reader[P]) locate(ctx context.Context) error {
 	w := &r.round.front
 	w.begun, w.page = true, nil
@@ -29,7 +29,7 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.at == 0 && len(r.place.front.marks) == 0 {
+	if w.at == 0 && len(r.place.front) == 0 {
 		r.capture(s)
 	}
 	best := nothing
@@ -42,7 +42,7 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 		if seen != nothing && seen >= best {
 			best, w.page = seen, s
 		}
-		return found || seen != nothing && (i == 0 || i+min(ends, len(s.Marks)/2) <= len(s.Marks))
+		return found || seen != nothing && (i == 0 || i+min(late, len(s.Marks)/2) <= len(s.Marks))
 	})
 	switch best {
 	case timed:
@@ -57,8 +57,8 @@ func (r *Reader[P]) locate(ctx context.Context) error {
 // seen yet. What was deleted between the two has moved the place alone.
 func (r *Reader[P]) moveTo(s *sheet[P]) {
 	i, _ := r.sees(s, atFront)
-	if k := slices.Index(r.place.front.marks, s.Marks[i].ID); k >= 0 {
-		now := s.Offset + i - (len(r.place.front.marks) - 1 - k)
+	if k := slices.Index(r.place.front, s.Marks[i].ID); k >= 0 {
+		now := s.Offset + i - (len(r.place.front) - 1 - k)
 		seen := max(min(now, 0), min(r.place.head, max(now, 0)))
 		r.place.offset = max(s.Offset+i+1, r.place.offset+now-seen) // the place stands behind it
 		r.place.head = now
@@ -68,9 +68,9 @@ func (r *Reader[P]) moveTo(s *sheet[P]) {
 // capture makes the beginning of the list the front of the block. It is for a reader that
 // began inside the list: what stands before that counts as read.
 func (r *Reader[P]) capture(s *sheet[P]) {
-	for _, m := range slices.Backward(s.Marks[:min(ends, len(s.Marks), r.place.offset)]) {
+	for _, m := range slices.Backward(s.Marks[:min(late, len(s.Marks), r.place.offset)]) {
 		r.memory.add(m.ID, atFront)
-		r.place.front.marks = append(r.place.front.marks, m.ID)
+		r.place.front = append(r.place.front, m.ID)
 	}
 }
 
@@ -132,6 +132,6 @@ func (r *Reader[P]) noFront(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.place.front = edge{}
+	r.place.front = nil
 	return r.takeFront(s, nil, min(len(s.Marks), r.place.offset))
 }

@@ -227,7 +227,7 @@ func (h *history) follow() string {
 		}
 		h.mu.Unlock()
 	}
-	return h.wrong(func(r *record) bool { return r.late == 0 || r.calm && h.length() >= 2*ends })
+	return h.wrong(func(r *record) bool { return r.late == 0 || r.calm && h.length() >= 2*late })
 }
 
 // stopAt reads until so many records were returned, and returns a cursor; empty at the end.

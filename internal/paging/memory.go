@@ -52,7 +52,7 @@ func (m *memory) size() int { return len(m.young) + len(m.old) }
 // age begins a new generation if the young one is full. front and back are
 // both ends of the block. Once records are forgotten, only these ends are known to belong
 // together.
-func (m *memory) age(front, back edge) {
+func (m *memory) age(front, back []uint64) {
 	if len(m.young) < m.full {
 		return
 	}
@@ -64,11 +64,11 @@ func (m *memory) age(front, back edge) {
 	m.addEnds(front, back)
 }
 
-func (m *memory) addEnds(front, back edge) {
-	for _, id := range front.marks {
+func (m *memory) addEnds(front, back []uint64) {
+	for _, id := range front {
 		m.add(id, atFront)
 	}
-	for _, id := range back.marks {
+	for _, id := range back {
 		m.add(id, atBack)
 	}
 }

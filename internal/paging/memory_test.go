@@ -15,7 +15,7 @@ func BenchmarkMemory(b *testing.B) {
 		const marks = 2*generation - 1
 		for i := range uint64(marks) {
 			m.add(i*0x9e3779b97f4a7c15, atBack)
-			m.age(edge{}, edge{})
+			m.age(nil, nil)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// kept is how many marks at each end of what was returned a place and a cursor hold.
+const kept = 32
+
 // place is how far a list was returned: a piece of it without gaps.
 type place struct {
 	offset int // of the record that comes next
@@ -13,8 +16,8 @@ type place struct {
 	head   int // where the first record of the piece should stand now; below 0: the place has moved to the left
 
 	last  []uint64 // marks of the records right before offset, in the order of the list
-	front edge     // of the piece; empty if what stands before it is not wanted
-	back  edge     // it may stand behind offset, if the list has moved
+	front []uint64 // marks at the front of the piece, the outermost last; empty if what stands before it is not wanted
+	back  []uint64 // marks at its end; they may stand behind offset, if the list has moved
 
 	span // of all that was returned
 
@@ -68,39 +71,35 @@ func (t *taken) place(left []int) place {
 			p.add(t.marks[i].At)
 		}
 	}
-	fresh := make([]uint64, 0, len(t.fresh))
-	for _, i := range t.fresh[:len(t.fresh)-len(left)] {
-		fresh = append(fresh, t.marks[i].ID)
-	}
+	grew := len(left) < len(t.fresh)
 	if t.inFront {
-		p.extendFront(t, known, fresh, left)
+		p.extendFront(t, known, grew, left)
 	} else {
-		p.extendBack(t, known, fresh, left)
+		p.extendBack(t, known, grew, left)
 	}
 	return p
 }
 
-// extendFront adds what is known of a page to the front of the piece. left are the new records that
+// extendFront adds the known records of a page to the front of the piece. left are the new ones that
 // were not returned yet.
-func (p *place) extendFront(t *taken, known, fresh []uint64, left []int) {
-	if n := len(p.back.marks); n > 0 && n < ends { // the page may be older than the latest of the rest
-		p.back.marks = lastOf(merge(known, p.back.marks))
+func (p *place) extendFront(t *taken, known []uint64, grew bool, left []int) {
+	if len(p.back) < kept && shares(known, p.back) { // the page may be older than the latest of the rest
+		p.back = outermost(merge(known, p.back))
 	}
 	slices.Reverse(known)
-	n := len(known)
-	if t.offset == 0 && len(left) == 0 && n > 0 && !slices.Contains(fresh, known[n-1]) { // it begins the list: nothing else is left
-		p.front = edge{marks: p.front.marks[:slices.Index(p.front.marks, known[n-1])+1]}
+	for t.offset == 0 && len(left) == 0 && len(p.front) > 0 && !shares(known, p.front[len(p.front)-1:]) {
+		p.front = p.front[:len(p.front)-1] // the page begins the list: this one was deleted
 	}
-	p.front = p.front.extend(known, fresh)
-	if n > 0 && p.front.outermost() == known[n-1] {
+	p.front = extend(p.front, known, grew)
+	if n, m := len(known), len(p.front); n > 0 && known[n-1] == p.front[m-1] {
 		if p.head = t.offset; len(left) > 0 {
 			p.head += left[0] + 1
 		}
 	}
 }
 
-// extendBack adds what is known of a page to the end of the piece.
-func (p *place) extendBack(t *taken, known, fresh []uint64, left []int) {
+// extendBack adds the known records of a page to the end of the piece.
+func (p *place) extendBack(t *taken, known []uint64, grew bool, left []int) {
 	p.ended = len(left) == 0 && (t.ends || p.ended && len(t.wanted) == 0)
 	p.head += t.moved()
 	p.total = cmp.Or(t.total, p.total)
@@ -108,15 +107,45 @@ func (p *place) extendBack(t *taken, known, fresh []uint64, left []int) {
 	if again < 0 {
 		again = len(p.last)
 	}
-	p.last = lastOf(slices.Concat(p.last[:again], known))
+	p.last = outermost(slices.Concat(p.last[:again], known))
 	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
-	p.back = p.back.extend(known, fresh)
-	if shares(p.front.marks, known) || t.offset == 0 && len(t.before.last) == 0 {
+	p.back = extend(p.back, known, grew)
+	if len(p.front) > 0 || t.offset == 0 && len(t.before.last) == 0 {
 		slices.Reverse(known)
-		p.front = p.front.extend(known, nil)
+		p.front = extend(p.front, known, false)
 	}
+}
+
+// extend adds the records of a page that belong to a piece of the list to the outermost ones at one of
+// its ends, in the order towards that end. grew reports whether some of them were new: otherwise a
+// page without an outermost record shows what stands further inside.
+func extend(end, known []uint64, grew bool) []uint64 {
+	if len(end) > 0 && !grew && !shares(end, known) {
+		return end
+	}
+	return outermost(merge(end, known))
+}
+
+func outermost(marks []uint64) []uint64 { return marks[max(0, len(marks)-kept):] }
+
+// shares reports whether two pieces of the list have a record in common.
+func shares(a, b []uint64) bool {
+	return slices.ContainsFunc(a, func(id uint64) bool { return slices.Contains(b, id) })
+}
+
+// merge returns the marks of two pieces of the list in its order. What has no place in the
+// other piece comes first if it is of a.
+func merge(a, b []uint64) (all []uint64) {
+	all = make([]uint64, 0, len(a)+len(b))
+	for _, id := range a {
+		if k := slices.Index(b, id); k >= 0 {
+			all, b = append(all, b[:k]...), b[k+1:]
+		}
+		all = append(all, id)
+	}
+	return append(all, b...)
 }
 
 // moved returns how far to the right the list has moved since the page before.

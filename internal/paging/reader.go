@@ -103,6 +103,10 @@ type round[P any] struct {
 	front frontWalk[P]
 }
 
+// late is how many places before the end that grows a late record may stand: so many known records a
+// page shows where there may be one.
+const late = 16
+
 // What ends a round, besides the errors of requests.
 var (
 	errStopped = errors.New("the loop was left")
@@ -131,8 +135,8 @@ func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)
 		r.settings.Since = since
 	}
 	r.place, r.state.follows = p, true
-	r.place.last = p.back.marks
-	r.memory.gappy = p.offset > 0 || len(p.back.marks) > 0
+	r.place.last = p.back
+	r.memory.gappy = p.offset > 0 || len(p.back) > 0
 	r.memory.addEnds(p.front, p.back)
 	return r, nil
 }
@@ -229,7 +233,7 @@ func (r *Reader[P]) note(f Fetched[P], ask Ask) *sheet[P] {
 // list may move between two requests.
 func (r *Reader[P]) step(length int) int {
 	if !r.server.exact {
-		length -= min(ends, length/2)
+		length -= min(late, length/2)
 	}
 	return max(1, length)
 }

@@ -64,8 +64,8 @@ func (r *Reader[P]) overlap() int {
 		return 0
 	}
 	n := 1 + 2*r.moves.left // the list may go on moving as it did
-	if near := r.place.total == 0 || r.place.total < r.place.offset+2*ends; r.round.wide || r.state.follows && near {
-		n = max(n, ends)
+	if near := r.place.total == 0 || r.place.total < r.place.offset+2*late; r.round.wide || r.state.follows && near {
+		n = max(n, late)
 	}
 	return min(n, max(1, min(r.server.longest, r.settings.Limit)/2), r.place.offset)
 }
@@ -169,9 +169,9 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) (ended bool, er
 		r.memory.add(m.ID, atBack)
 	}
 	ended = s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks)
-	front := r.place.front.marks
+	front := r.place.front
 	err = r.take(s, taken{total: s.Claims.Total, fresh: fresh, from: from, to: len(s.Marks), ends: ended})
-	if w := &r.round.front; r.memory.gappy && s != w.page && !slices.Equal(front, r.place.front.marks) {
+	if w := &r.round.front; r.memory.gappy && s != w.page && !slices.Equal(front, r.place.front) {
 		w.page = nil // it may show what was forgotten since, between records of the new front
 	}
 	r.moves.left, r.moves.doubts = max(-r.latest.moved(), r.moves.left/2), 0

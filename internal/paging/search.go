@@ -55,7 +55,7 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (ended bool, e
 	case seen == timed:
 		r.moves.gone[atBack] = r.place.span
 	case seen == nothing && r.blind() && last.end() < r.place.offset: // what is left of the list was read, but for what was added in front
-		r.place.back = edge{}
+		r.place.back = nil
 		return true, r.take(last, taken{from: min(len(last.Marks), max(0, r.place.head-last.Offset)), to: len(last.Marks), ends: true})
 	case seen == nothing:
 		return false, errRestart
@@ -106,7 +106,7 @@ func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (*sheet[P], err
 		return r.fetch(ctx, 0)
 	}
 	hi := 0
-	for step := ends; err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
+	for step := late; err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
 		hi = s.Offset
 		s, err = r.fetch(ctx, hi-step)
 	}

@@ -17,7 +17,7 @@ const (
 
 // surely is how many records must be older than a time, so that all behind them are, although
 // late records stand a few places off.
-const surely = 2 * ends
+const surely = 2 * late
 
 // older reports whether a record was created before the time of Since. One without a creation
 // time was not.

@@ -86,7 +86,7 @@ func (h *history) since(ordered, still bool) string {
 		return problem
 	}
 	step := max(1, h.length()-1)
-	most := 2*bits.Len(uint(whole)) + 6 + wanted/step + 2*2*ends/step + h.pages
+	most := 2*bits.Len(uint(whole)) + 6 + wanted/step + 2*2*late/step + h.pages
 	if h.envelope != "meta" && h.envelope != "nested" && h.envelope != "results" {
 		most += bits.Len(uint(whole)) + 2
 	}
