@@ -168,7 +168,7 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) (ended bool, er
 	for _, m := range s.Marks[from:] {
 		r.memory.add(m.ID, atBack)
 	}
-	ended = s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks)
+	ended = s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks, len(fresh))
 	front := r.place.front
 	err = r.take(s, taken{total: s.Claims.Total, fresh: fresh, from: from, to: len(s.Marks), ends: ended})
 	if w := &r.round.front; r.memory.gappy && s != w.page && !slices.Equal(front, r.place.front) {

@@ -36,10 +36,10 @@ func (r *Reader[P]) wanted(marks []Mark, fresh []int) []int {
 	return slices.DeleteFunc(slices.Clone(fresh), func(i int) bool { return r.older(marks[i]) })
 }
 
-// enough reports whether a page ends what is wanted of the list: where creation times fall,
-// nothing newer stands behind so many older records.
-func (r *Reader[P]) enough(marks []Mark) bool {
-	if r.round.older += len(marks); r.place.order != falling || !all(marks, r.older) {
+// enough reports whether a page with so many new records ends what is wanted of the list: where
+// creation times fall, nothing newer stands behind so many older records.
+func (r *Reader[P]) enough(marks []Mark, fresh int) bool {
+	if r.round.older += fresh; r.place.order != falling || !all(marks, r.older) {
 		r.round.older = 0
 	}
 	return r.round.older >= surely
