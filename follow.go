@@ -36,7 +36,8 @@ func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2
 			wait := interval
 			p.records(ctx, true, func(record T, err error) bool {
 				wait = max(wait, askedWait(err))
-				going = yield(record, err) && (err == nil || !errors.Is(err, ErrInvalidArgument) && ended(ctx) == nil)
+				last := errors.Is(err, ErrInvalidArgument) || ended(ctx) != nil && errors.Is(err, ended(ctx))
+				going = yield(record, err) && !last
 				return going
 			})
 			if !going {
