@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"testing"
@@ -79,11 +80,10 @@ func alert(ctx context.Context, client *epcclogs.Client) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	first := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC) // what is older is not reported
-	pager := client.StoreLogs(nil).Since(first).Resume(string(cursor))
+	pager := client.StoreLogs(nil).Since(time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)).Resume(string(cursor))
 	for entry, err := range pager.Follow(ctx, 30*time.Second) {
 		switch {
-		case err != nil && ctx.Err() != nil:
+		case ctx.Err() != nil:
 			return nil // the service was told to stop
 		case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
 			return err // waiting does not help
@@ -150,6 +150,54 @@ func Example_undelivered() {
 	// hook job-2 1 503 The webhook answered 503 overloaded
 }
 
+// failures is the recipe for a handler.
+func failures(client *epcclogs.Client) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		failed := 0
+		for entry, err := range client.StoreLogs(nil).Since(time.Now().Add(-time.Hour)).All(ctx) {
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
+				http.Error(w, "the store takes too long", http.StatusGatewayTimeout)
+				return
+			case err != nil:
+				http.Error(w, "the store cannot be read", http.StatusBadGateway)
+				return
+			case !entry.Succeeded:
+				failed++
+			}
+		}
+		_, _ = fmt.Fprintln(w, failed, "deliveries failed in the last hour")
+	}
+}
+
+func Example_handler() {
+	at := time.Now().UTC()
+	failed, old := epcclogstest.Log("hook", "job-1", 1, at.Add(-time.Minute)), epcclogstest.Log("hook", "job-2", 1, at.Add(-2*time.Hour))
+	failed.Succeeded, old.Succeeded = false, false
+	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook"}, old, failed))
+	defer srv.Close()
+	client := exampleClientOf(srv, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}))
+	defer client.CloseIdleConnections()
+	ask := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond) // the two seconds are not waited for
+		w := httptest.NewRecorder()
+		failures(client)(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
+		cancel()
+		fmt.Print(w.Code, " ", w.Body)
+	}
+	ask()
+	srv.Fail(5, epcclogstest.ServerError()) // all attempts of a call
+	ask()
+	srv.Fail(1, epcclogstest.StallHeader())
+	ask()
+	// Output:
+	// 200 1 deliveries failed in the last hour
+	// 502 the store cannot be read
+	// 504 the store takes too long
+}
+
 func TestFaults(t *testing.T) {
 	srv := epcclogstest.NewServer() // three integrations of 250 logs each
 	defer srv.Close()
@@ -159,13 +207,15 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.CloseIdleConnections()
-	srv.FailRequest(1, epcclogstest.RateLimited(0)) // 429, which is retried
-	srv.FailRequest(2, epcclogstest.CutLength())    // the retry meets a response that ends early
-	srv.FailRequest(4, epcclogstest.Status(http.StatusUnauthorized, ""))
-	srv.FailRequest(5, epcclogstest.NotFound())
-	for _, want := range []error{nil, epcclogs.ErrUnauthorized, epcclogs.ErrNotFound} {
+	for fault, want := range map[epcclogstest.Fault]error{
+		epcclogstest.RateLimited(0):                      nil, // 429, which is retried
+		epcclogstest.CutLength():                         nil, // a response that ends early: retried
+		epcclogstest.Status(http.StatusUnauthorized, ""): epcclogs.ErrUnauthorized,
+		epcclogstest.NotFound():                          epcclogs.ErrNotFound,
+	} {
+		srv.Fail(1, fault)
 		if _, err := client.ListStoreLogs(t.Context(), nil); !errors.Is(err, want) {
-			t.Error(err)
+			t.Errorf("%v: %v", fault, err)
 		}
 	}
 }
