@@ -2,6 +2,7 @@ package epcclogs_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,52 +152,53 @@ func Example_undelivered() {
 	// hook job-2 1 503 The webhook answered 503 overloaded
 }
 
-// failures is the recipe for a handler.
-func failures(client *epcclogs.Client) http.HandlerFunc {
+// attempts is the recipe for a handler.
+func attempts(client *epcclogs.Client) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		failed := 0
-		for entry, err := range client.StoreLogs(nil).Since(time.Now().Add(-time.Hour)).All(ctx) {
-			switch {
-			case errors.Is(err, context.DeadlineExceeded):
-				http.Error(w, "the store takes too long", http.StatusGatewayTimeout)
-				return
-			case err != nil:
-				http.Error(w, "the store cannot be read", http.StatusBadGateway)
-				return
-			case !entry.Succeeded:
-				failed++
-			}
+		page, err := client.ListJobLogs(ctx, r.PathValue("integration"), r.PathValue("job"), nil)
+		switch {
+		case errors.Is(err, epcclogs.ErrNotFound), errors.Is(err, epcclogs.ErrInvalidArgument):
+			http.NotFound(w, r)
+		case errors.Is(err, context.DeadlineExceeded):
+			http.Error(w, "the store takes too long", http.StatusGatewayTimeout)
+		case err != nil:
+			http.Error(w, "the store cannot be read", http.StatusBadGateway)
+		default:
+			_ = json.NewEncoder(w).Encode(page.Data)
 		}
-		_, _ = fmt.Fprintln(w, failed, "deliveries failed in the last hour")
 	}
 }
 
 func Example_handler() {
-	at := time.Now().UTC()
-	failed, old := epcclogstest.Log("hook", "job-1", 1, at.Add(-time.Minute)), epcclogstest.Log("hook", "job-2", 1, at.Add(-2*time.Hour))
-	failed.Succeeded, old.Succeeded = false, false
-	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook"}, old, failed))
+	entry := epcclogstest.Log("hook", "job-1", 1, time.Now().UTC())
+	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook"}, entry))
 	defer srv.Close()
 	client := exampleClientOf(srv, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}))
 	defer client.CloseIdleConnections()
-	ask := func() {
+	mux := http.NewServeMux()
+	mux.Handle("/{integration}/{job}", attempts(client))
+	ask := func(path string) {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond) // the two seconds are not waited for
+		defer cancel()
 		w := httptest.NewRecorder()
-		failures(client)(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
-		cancel()
-		fmt.Print(w.Code, " ", w.Body)
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil).WithContext(ctx))
+		fmt.Println(path, w.Code, strings.Contains(w.Body.String(), entry.ID))
 	}
-	ask()
+	ask("/hook/job-1")
+	ask("/hook/job-2")
+	ask("/hook/no,id")
 	srv.Fail(5, epcclogstest.ServerError()) // all attempts of a call
-	ask()
+	ask("/hook/job-1")
 	srv.Fail(1, epcclogstest.StallHeader())
-	ask()
+	ask("/hook/job-1")
 	// Output:
-	// 200 1 deliveries failed in the last hour
-	// 502 the store cannot be read
-	// 504 the store takes too long
+	// /hook/job-1 200 true
+	// /hook/job-2 404 false
+	// /hook/no,id 404 false
+	// /hook/job-1 502 false
+	// /hook/job-1 504 false
 }
 
 func TestFaults(t *testing.T) {
@@ -206,7 +209,6 @@ func TestFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.CloseIdleConnections()
 	for fault, want := range map[epcclogstest.Fault]error{
 		epcclogstest.RateLimited(0):                      nil, // 429, which is retried
 		epcclogstest.CutLength():                         nil, // a response that ends early: retried
