@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -17,18 +16,18 @@ import (
 // copyLogs is a recipe of the README.md of package epcclogs, which cannot run it: that has no
 // database.
 func copyLogs(ctx context.Context, client *epcclogs.Client, db *sql.DB) error {
-	tx, failed := db.BeginTx(ctx, nil) // CREATE TABLE logs (key TEXT PRIMARY KEY, created DATETIME, status INTEGER, reason TEXT)
-	if failed != nil {
-		return failed
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
 	}
+	_, failed := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS logs (key TEXT PRIMARY KEY, created DATETIME, status INTEGER, reason TEXT)")
 	for entry, err := range client.StoreLogs(nil).Since(time.Now().AddDate(0, 0, -3)).All(ctx) {
 		if err == nil {
-			_, err = tx.ExecContext(ctx, "INSERT INTO logs VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-				entry.Key(), entry.CreatedAt(), entry.StatusCode, entry.ErrorDetail)
+			_, err = tx.ExecContext(ctx, "REPLACE INTO logs VALUES (?, ?, ?, ?)", entry.Key(), entry.CreatedAt(), entry.StatusCode, entry.ErrorDetail)
 		}
 		failed = cmp.Or(failed, err) // the first error; what was read is saved all the same
 	}
-	return errors.Join(failed, tx.Commit())
+	return cmp.Or(failed, tx.Commit())
 }
 
 // Each night copies what is new, although the store deletes. What one night could not read the
@@ -54,10 +53,6 @@ func Example_nightlyCopy() {
 	}
 	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1) // each has a memory of its own
-	_, err = db.ExecContext(ctx, "CREATE TABLE logs (key TEXT PRIMARY KEY, created DATETIME, status INTEGER, reason TEXT)")
-	if err != nil {
-		log.Fatal(err)
-	}
 	night := func() {
 		failed := copyLogs(ctx, client, db)
 		var count int
