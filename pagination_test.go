@@ -134,7 +134,8 @@ func TestPagesAfterAll(t *testing.T) {
 			for _, read := range []int{3, 25} {
 				pager, _ := pagerOf(t, wire.List{All: wire.Records(0, 60), Write: write}.Answer, 1, &epcclogs.ListOptions{Offset: offset, Limit: 20})
 				left := read
-				for range pager.All(t.Context()) {
+				for _, err := range pager.All(t.Context()) {
+					require.NoError(t, err)
 					if left--; left == 0 {
 						break
 					}

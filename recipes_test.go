@@ -183,7 +183,7 @@ func Example_handler() {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond) // the two seconds are not waited for
 		defer cancel()
 		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil).WithContext(ctx))
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
 		fmt.Println(path, w.Code, strings.Contains(w.Body.String(), entry.ID))
 	}
 	ask("/hook/job-1")
