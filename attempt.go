@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -24,6 +25,7 @@ type sender struct {
 	maxResponseSize int64
 	logger          *slog.Logger
 	onAttempt       func(context.Context, Attempt)
+	worked          atomic.Bool // a request has succeeded
 }
 
 // transport makes one attempt of a call: it waits until the request may be sent,
@@ -195,7 +197,7 @@ func (k *call) end(ctx context.Context, f *failure, again bool) {
 	logAttempt(ctx, s.logger, done)
 	if again {
 		done.Retry, done.Wait = true, k.wait
-		r.onRetry(done.Err, done.Wait)
+		r.onRetry(k.failure, done.Wait)
 		logRetry(ctx, s.logger, done)
 	}
 	s.onAttempt(ctx, done)
@@ -234,7 +236,11 @@ func (k *call) read(ctx context.Context, resp *http.Response) *failure {
 	}
 	body := bytes.TrimPrefix(buf.Bytes(), byteOrderMark)
 	if int64(buf.Len()) > most {
-		err := fmt.Errorf("%w: more than %d bytes; ask for shorter pages or raise WithMaxResponseSize", ErrResponseTooLarge, most)
+		advice := "ask for shorter pages or raise WithMaxResponseSize"
+		if k.request.forToken {
+			advice = "check the base URL and WithMaxResponseSize"
+		}
+		err := fmt.Errorf("%w: more than %d bytes; %s", ErrResponseTooLarge, most, advice)
 		return &failure{err: k.request.fail("%s", err)}
 	}
 	switch err := decode(resp.Header, body, k.request.read); {
@@ -243,6 +249,7 @@ func (k *call) read(ctx context.Context, resp *http.Response) *failure {
 	case err != nil:
 		return &failure{err: k.request.decodeError(resp, body, k.hidden(), err, k.sent), temporary: isCut(body), header: resp.Header}
 	}
+	k.sender.worked.Store(true)
 	return nil
 }
 

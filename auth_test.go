@@ -142,7 +142,7 @@ func TestTokenRequestFails(t *testing.T) {
 		{401, oauth, 1, epcclogs.ErrUnauthorized, "401 Unauthorized: invalid_client: no client [hidden] here" + advice},
 		{200, "", 3, nil, `the response is not the documented JSON: it is empty (Content-Type "application/json") (after 3 attempts)`},
 		{200, `{"access_token":"` + marker, 3, io.ErrUnexpectedEOF, `the response ended early: unexpected EOF (Content-Type "application/json") (after 3 attempts)`},
-		{200, `{"access_token":"` + strings.Repeat(marker, 10) + `"}`, 1, epcclogs.ErrResponseTooLarge, "response too large: more than 100 bytes; ask for shorter pages or raise WithMaxResponseSize"},
+		{200, `{"access_token":"` + strings.Repeat(marker, 10) + `"}`, 1, epcclogs.ErrResponseTooLarge, "response too large: more than 100 bytes; check the base URL and WithMaxResponseSize"},
 	} {
 		t.Run(row.want, func(t *testing.T) {
 			api := newAPI(always(wire.Reply(row.status, row.body)), nil)

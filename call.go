@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"net"
 	"net/http"
 	"time"
 
@@ -77,8 +78,24 @@ func (k *call) note(ctx context.Context, f *failure) {
 	case k.failure != nil && f.late:
 		k.failure = k.request.fail("%s; the retry: %s", k.failure, f.err)
 	case status != nil, ended(ctx) == nil:
-		k.failure = f.err
+		k.failure = k.advised(f.err)
 	}
+}
+
+// advised returns err with what to do, if the base URL may be wrong. It is not once a request
+// of the client has succeeded, or the call has met another response.
+func (k *call) advised(err error) error {
+	var op *net.OpError
+	var other *DecodeError
+	switch {
+	case k.attempt == nil, k.response != nil, k.sender.worked.Load():
+		return err
+	case errors.As(err, &op) && op.Op == "dial":
+		return k.request.fail("%s; check the base URL and the network", err)
+	case errors.As(err, &other) && other.isHTML():
+		return k.request.fail("%s; check the base URL", err)
+	}
+	return err
 }
 
 // renew decides whether the request is sent again at once with a new token. That

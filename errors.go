@@ -289,6 +289,11 @@ func (e *DecodeError) parts() (name, text string) {
 		fmt.Sprintf("the response %s: %.500v (Content-Type %.100q)%s", problem, e.Err, e.ContentType, afterAttempts(e.Attempts))
 }
 
+// isHTML reports whether the response is a page for people.
+func (e *DecodeError) isHTML() bool {
+	return strings.HasPrefix(e.ContentType, "text/html") || bytes.HasPrefix(bytes.TrimSpace(e.Body), []byte("<"))
+}
+
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 

@@ -36,7 +36,9 @@ func (p *Pager[T]) Follow(ctx context.Context, interval time.Duration) iter.Seq2
 			wait := interval
 			p.records(ctx, true, func(record T, err error) bool {
 				wait = max(wait, askedWait(err))
-				going = yield(record, err) && (err == nil || !errors.Is(err, ErrInvalidArgument) && ended(ctx) == nil)
+				// The error of a record that cannot be read is not the last one, also when ctx has ended.
+				last := errors.Is(err, ErrInvalidArgument) || err != nil && errors.Is(err, ended(ctx))
+				going = yield(record, err) && !last
 				return going
 			})
 			if !going {

@@ -66,6 +66,7 @@ func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
 			return f, err
 		}
 		f.Page, f.Claims, f.Age = sheetOf(page, err), claimsOf(page, ask), page.age
+		f.Page.placed = page.Meta != nil && (page.Meta.Offset > 0 || ask.Offset == 0)
 		f.Marks = make([]paging.Mark, len(f.Page.records))
 		for i := range f.Marks {
 			f.Marks[i] = any(&f.Page.records[i]).(marked).mark()
@@ -135,9 +136,7 @@ func (p *Pager[T]) Pages(ctx context.Context) iter.Seq2[*Page[T], error] {
 			if err != nil {
 				return yield(nil, err)
 			}
-			page, err := p.page.readable()
-			p.page = sheet[T]{}
-			return yield(page, err)
+			return yield(p.page.rest())
 		})
 	}
 }
@@ -156,7 +155,7 @@ func (p *Pager[T]) records(ctx context.Context, follow bool, yield func(T, error
 			var none T
 			return yield(none, err)
 		}
-		for len(p.page.records) > 0 {
+		for len(p.page.left) > 0 {
 			if !yield(p.page.next()) {
 				return false
 			}
@@ -178,11 +177,11 @@ func (p *Pager[T]) loop(ctx context.Context, follow bool, yield func(error) bool
 		yield(err)
 		return
 	}
-	if len(p.page.records) > 0 && !yield(nil) {
+	if len(p.page.left) > 0 && !yield(nil) {
 		return
 	}
 	err = r.Read(ctx, follow, func(page sheet[T], fresh []int) bool {
-		p.page = page.choose(fresh)
+		p.page, p.page.left = page, fresh
 		return yield(nil)
 	})
 	if err != nil {
@@ -194,7 +193,7 @@ func (p *Pager[T]) loop(ctx context.Context, follow bool, yield func(error) bool
 // read. Use [Pager.Cursor] to go on later: it is right although the list changes.
 func (p *Pager[T]) Offset() int {
 	if r, err := p.start(); err == nil {
-		return r.Offset(len(p.page.records))
+		return r.Offset(len(p.page.left))
 	}
 	return p.settings.Offset
 }
@@ -207,7 +206,7 @@ func (p *Pager[T]) Offset() int {
 // change between releases; Resume refuses one that it cannot read.
 func (p *Pager[T]) Cursor() string {
 	if r, err := p.start(); err == nil {
-		return r.Cursor(len(p.page.records))
+		return r.Cursor(len(p.page.left))
 	}
 	return p.settings.Cursor // what was saved is not replaced by another place
 }

@@ -127,6 +127,34 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// The rest of a page that All has begun says where it begins, if its server says so.
+func TestPagesAfterAll(t *testing.T) {
+	for name, write := range wire.Envelopes {
+		for _, offset := range []int{0, 5} {
+			for _, read := range []int{3, 25} {
+				pager, _ := pagerOf(t, wire.List{All: wire.Records(0, 60), Write: write}.Answer, 1, &epcclogs.ListOptions{Offset: offset, Limit: 20})
+				left := read
+				for _, err := range pager.All(t.Context()) {
+					require.NoError(t, err)
+					if left--; left == 0 {
+						break
+					}
+				}
+				next := offset + read
+				for page, err := range pager.Pages(t.Context()) {
+					require.NoError(t, err)
+					require.Equal(t, strconv.Itoa(next), page.Data[0].Body)
+					if page.Meta != nil {
+						require.Equal(t, next, page.Meta.Offset, "%s, from %d, after %d", name, offset, read)
+					}
+					next += len(page.Data)
+				}
+				require.Equal(t, 60, next)
+			}
+		}
+	}
+}
+
 // Servers that say less than the documents, more, or something else, but hold to
 // offset and limit: every record comes, once and in order.
 func TestDrainOddServers(t *testing.T) {

@@ -1,13 +1,17 @@
 package epcclogs_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,4 +157,56 @@ func TestNewConnectionAfterATimeout(t *testing.T) {
 	for _, r := range sent[:kept+2] {
 		assert.NotEqual(t, sent[kept+2].RemoteAddr, r.RemoteAddr, "the second attempt came by a new connection")
 	}
+}
+
+// While nothing has succeeded, errors that a wrong base URL may cause say so: once, and not in
+// the log records of retries.
+func TestAdviceAboutTheBaseURL(t *testing.T) {
+	const html = "<html>Welcome</html>"
+	page, _ := saying(t, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"+html)
+	plain, _ := saying(t, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\n "+html)
+	closed := wire.Serve(t, done)
+	closed.Close()
+	unknown := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "api.exmaple.com", IsNotFound: true}}
+	network, token := "; check the base URL and the network", epcclogs.WithToken("a-token")
+	for name, row := range map[string]struct {
+		url, want string
+		opt       epcclogs.Option
+	}{
+		"name":           {"https://api.exmaple.com", "dial tcp: lookup api.exmaple.com: no such host" + network, over(wire.Break(unknown))},
+		"port":           {closed.URL, " (after 3 attempts)" + network, token},
+		"port, token":    {closed.URL, " (after 3 attempts)" + network, withSecret},
+		"no time to try": {closed.URL, network, withSecret},
+		"page":           {"http://" + page, `(Content-Type "text/html"); check the base URL`, token},
+		"page, token":    {"http://" + page, `(Content-Type "text/html"); check the base URL`, withSecret},
+		"page as text":   {"http://" + plain, `(Content-Type ""); check the base URL`, token},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var logged journal
+			opts := []epcclogs.Option{row.opt, epcclogs.WithLogger(slog.New(&logged))}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if name == "no time to try" {
+				opts = append(opts, epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: time.Hour, MaxWait: time.Hour}))
+			}
+			err := call(ctx, newClient(t, row.url, opts...))
+			require.ErrorContains(t, err, row.want)
+			assert.True(t, strings.HasSuffix(err.Error(), row.want), err)
+			assert.Equal(t, 1, strings.Count(err.Error(), "check the base URL"), err)
+			assert.NotContains(t, strings.Join(logged.all(), "\n"), "check the base URL")
+		})
+	}
+
+	// Where the base URL has proved right, or a server has answered, the advice would be wrong.
+	dead := wire.Break(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED})
+	c := clientOf(t, wire.Steps(done, dead, dead, dead, wire.OK(html)), token)
+	require.NoError(t, call(t.Context(), c))
+	for _, want := range []string{"refused (after 3 attempts)", `(Content-Type "application/json")`} {
+		err := call(t.Context(), c)
+		assert.True(t, strings.HasSuffix(err.Error(), want), err)
+	}
+	err := call(t.Context(), clientOf(t, wire.Steps(wire.Reply(503, ""), dead), token))
+	require.ErrorContains(t, err, "refused (after 3 attempts); the last response was: 503")
+	err = call(t.Context(), clientOf(t, wire.Break(&net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}), token))
+	assert.True(t, strings.HasSuffix(err.Error(), " (after 3 attempts)"), err)
 }

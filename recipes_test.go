@@ -2,14 +2,17 @@ package epcclogs_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,11 +82,10 @@ func alert(ctx context.Context, client *epcclogs.Client) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	first := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC) // what is older is not reported
-	pager := client.StoreLogs(nil).Since(first).Resume(string(cursor))
+	pager := client.StoreLogs(nil).Since(time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)).Resume(string(cursor))
 	for entry, err := range pager.Follow(ctx, 30*time.Second) {
 		switch {
-		case err != nil && ctx.Err() != nil:
+		case ctx.Err() != nil:
 			return nil // the service was told to stop
 		case errors.Is(err, epcclogs.ErrInvalidArgument), errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
 			return err // waiting does not help
@@ -150,6 +152,55 @@ func Example_undelivered() {
 	// hook job-2 1 503 The webhook answered 503 overloaded
 }
 
+// attempts is the recipe for a handler.
+func attempts(client *epcclogs.Client) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		page, err := client.ListJobLogs(ctx, r.PathValue("integration"), r.PathValue("job"), nil)
+		switch {
+		case errors.Is(err, epcclogs.ErrNotFound), errors.Is(err, epcclogs.ErrInvalidArgument):
+			http.NotFound(w, r)
+		case errors.Is(err, context.DeadlineExceeded):
+			http.Error(w, "the store takes too long", http.StatusGatewayTimeout)
+		case err != nil:
+			http.Error(w, "the store cannot be read", http.StatusBadGateway)
+		default:
+			_ = json.NewEncoder(w).Encode(page.Data)
+		}
+	}
+}
+
+func Example_handler() {
+	entry := epcclogstest.Log("hook", "job-1", 1, time.Now().UTC())
+	srv := epcclogstest.NewServer(epcclogstest.WithIntegration(epcclogs.Integration{ID: "hook"}, entry))
+	defer srv.Close()
+	client := exampleClientOf(srv, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: time.Millisecond}))
+	defer client.CloseIdleConnections()
+	mux := http.NewServeMux()
+	mux.Handle("/{integration}/{job}", attempts(client))
+	ask := func(path string) {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond) // the two seconds are not waited for
+		defer cancel()
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+		fmt.Println(path, w.Code, strings.Contains(w.Body.String(), entry.ID))
+	}
+	ask("/hook/job-1")
+	ask("/hook/job-2")
+	ask("/hook/no,id")
+	srv.Fail(5, epcclogstest.ServerError()) // all attempts of a call
+	ask("/hook/job-1")
+	srv.Fail(1, epcclogstest.StallHeader())
+	ask("/hook/job-1")
+	// Output:
+	// /hook/job-1 200 true
+	// /hook/job-2 404 false
+	// /hook/no,id 404 false
+	// /hook/job-1 502 false
+	// /hook/job-1 504 false
+}
+
 func TestFaults(t *testing.T) {
 	srv := epcclogstest.NewServer() // three integrations of 250 logs each
 	defer srv.Close()
@@ -158,14 +209,15 @@ func TestFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.CloseIdleConnections()
-	srv.FailRequest(1, epcclogstest.RateLimited(0)) // 429, which is retried
-	srv.FailRequest(2, epcclogstest.CutLength())    // the retry meets a response that ends early
-	srv.FailRequest(4, epcclogstest.Status(http.StatusUnauthorized, ""))
-	srv.FailRequest(5, epcclogstest.NotFound())
-	for _, want := range []error{nil, epcclogs.ErrUnauthorized, epcclogs.ErrNotFound} {
+	for fault, want := range map[epcclogstest.Fault]error{
+		epcclogstest.RateLimited(0):                      nil, // 429, which is retried
+		epcclogstest.CutLength():                         nil, // a response that ends early: retried
+		epcclogstest.Status(http.StatusUnauthorized, ""): epcclogs.ErrUnauthorized,
+		epcclogstest.NotFound():                          epcclogs.ErrNotFound,
+	} {
+		srv.Fail(1, fault)
 		if _, err := client.ListStoreLogs(t.Context(), nil); !errors.Is(err, want) {
-			t.Error(err)
+			t.Errorf("%v: %v", fault, err)
 		}
 	}
 }

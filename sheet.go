@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// sheet is what a pager holds of a page: all its records, in the order in which they are
-// returned, also those that cannot be read.
+// sheet is what a pager holds of a page: all its records, also those that cannot be read.
 type sheet[T any] struct {
 	page    *Page[T]
 	records []T
 	errs    []error // why a record cannot be read; nil if all can
+	left    []int   // indexes of the records to return, in this order
+	placed  bool    // Meta has the offset
 }
 
 // sheetOf returns the records of a page. err is the error that came with it.
@@ -37,49 +38,29 @@ func sheetOf[T any](page *Page[T], err error) sheet[T] {
 	return s
 }
 
-// choose returns the records with these indexes, in this order.
-func (s sheet[T]) choose(indexes []int) sheet[T] {
-	page, first := *s.page, indexes[0]
-	chosen := sheet[T]{page: &page}
-	if last := indexes[len(indexes)-1]; last-first == len(indexes)-1 {
-		chosen.records = s.records[first : last+1]
-	} else {
-		for _, i := range indexes {
-			chosen.records = append(chosen.records, s.records[i])
-		}
-	}
-	if s.errs != nil {
-		for _, i := range indexes {
-			chosen.errs = append(chosen.errs, s.errs[i])
-		}
-	}
-	if m := page.Meta; m != nil && m.Offset > 0 {
-		meta := *m
-		meta.Offset += slices.Min(indexes)
-		page.Meta = &meta
-	}
-	return chosen
-}
-
 // next takes the first record away, and returns it, or the error in its place.
 func (s *sheet[T]) next() (record T, err error) {
-	record, s.records = s.records[0], s.records[1:]
+	i := s.left[0]
+	s.left = s.left[1:]
 	if s.errs != nil {
-		err, s.errs = s.errs[0], s.errs[1:]
+		err = s.errs[i]
 	}
-	return record, err
+	return s.records[i], err
 }
 
-// readable returns a page of the records that can be read, and an error that names the others.
-func (s *sheet[T]) readable() (*Page[T], error) {
+// rest takes all records away, and returns a page of those that can be read, and an error that
+// names the others.
+func (s *sheet[T]) rest() (*Page[T], error) {
 	page := *s.page
-	if page.Data = s.records; s.errs == nil {
-		return &page, nil
+	if s.placed {
+		meta := *page.Meta
+		meta.Offset += slices.Min(s.left)
+		page.Meta = &meta
 	}
-	page.Data = []T{}
+	page.Data = make([]T, 0, len(s.left))
 	var failed *DecodeError
 	var texts []string
-	for len(s.records) > 0 {
+	for len(s.left) > 0 {
 		record, err := s.next()
 		if errors.As(err, &failed) {
 			texts = append(texts, failed.Err.Error())

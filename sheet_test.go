@@ -90,6 +90,33 @@ func TestResumeBehindAnUnreadableRecord(t *testing.T) {
 	}
 }
 
+// The end of the context is the last thing that a loop over Follow gets, also where the page has
+// records that cannot be read. These are told of first, since the place is behind them.
+func TestFollowEndsWithItsContext(t *testing.T) {
+	for _, at := range []int{0, 1, 2, 3} { // records that the loop has got when the context ends
+		ctx, cancel := context.WithCancel(t.Context())
+		pager, _ := pagerOf(t, spoilt(4, "meta", 1, 3).Answer, 1, nil)
+		var got []string
+		for log, err := range pager.Follow(ctx, time.Hour) {
+			if len(got) == at {
+				cancel()
+			}
+			switch {
+			case err == nil:
+				got = append(got, log.Body)
+			case isDecodeError(err):
+				got = append(got, "?")
+			default:
+				got = append(got, err.Error())
+				require.ErrorIs(t, err, context.Canceled)
+			}
+		}
+		cancel()
+		require.Len(t, got, 5)
+		require.Equal(t, []string{"0", "?", "2", "?"}, got[:4])
+	}
+}
+
 // An answer that a cache has kept makes CaughtUp as much older.
 func TestCaughtUpOfACachedPage(t *testing.T) {
 	server := wire.OK(`{"data":[`+wire.Record(0)+`],"results":{"total":1}}`, "Age", "60")

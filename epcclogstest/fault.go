@@ -7,16 +7,18 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
 
 // Fault is something that goes wrong with the answer to a request. With the zero
-// Fault nothing goes wrong. Print a Fault with %v to see what it does.
+// Fault nothing goes wrong. Print a Fault with %v to see what it does. Two that do the
+// same are equal.
 type Fault struct {
 	kind   faultKind
 	code   int
-	header http.Header
+	header string // encoded as a query, so that a Fault can be compared
 	body   string
 }
 
@@ -124,12 +126,15 @@ func Reset() Fault { return Fault{kind: kindReset} }
 // Retry-After. The value replaces any other value of that header. WithHeader has
 // no effect on [StallHeader] and [Reset], which send no header.
 func (f Fault) WithHeader(key, value string) Fault {
-	f.header = f.header.Clone()
-	if f.header == nil {
-		f.header = make(http.Header)
-	}
-	f.header.Set(key, value)
+	h := f.headers()
+	h.Set(key, value)
+	f.header = url.Values(h).Encode()
 	return f
+}
+
+func (f Fault) headers() http.Header {
+	h, _ := url.ParseQuery(f.header) // Encode wrote it
+	return http.Header(h)
 }
 
 // String says what f does, for the messages of failed tests.
@@ -156,7 +161,7 @@ func (f Fault) String() string {
 		text = "connection reset"
 	}
 	for _, key := range []string{"Location", "Retry-After"} {
-		if value := f.header.Get(key); value != "" {
+		if value := f.headers().Get(key); value != "" {
 			text += ", " + key + ": " + value
 		}
 	}
@@ -178,7 +183,7 @@ func (f Fault) change(a answer) answer {
 	case kindStallStatus:
 		a = errorAnswer(f.code, http.StatusText(f.code), "")
 	}
-	maps.Copy(a.header, f.header)
+	maps.Copy(a.header, f.headers())
 	return a
 }
 

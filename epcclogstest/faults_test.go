@@ -55,7 +55,9 @@ func TestStatusFaults(t *testing.T) {
 func TestWithHeaderLeavesTheFaultAlone(t *testing.T) {
 	srv := newServer(t)
 	plain := epcclogstest.Status(503, "")
-	_ = plain.WithHeader("Retry-After", "9")
+	if plain.WithHeader("Retry-After", "9") == plain || plain.WithHeader("b", "1").WithHeader("a", "2") != plain.WithHeader("A", "2").WithHeader("B", "1") {
+		t.Error("faults are equal if they send the same")
+	}
 	srv.Fail(1, plain)
 	resp, _, err := do(t.Context(), http.MethodGet, srv.URL, "", "")
 	if err != nil || resp.Header.Get("Retry-After") != "" {
@@ -205,22 +207,20 @@ func TestWhichRequestsFail(t *testing.T) {
 }
 
 func TestFaultIsReadable(t *testing.T) {
-	for fault, want := range map[*epcclogstest.Fault]string{
-		ptr(epcclogstest.Fault{}): "no fault",
-		ptr(epcclogstest.Status(503, "x").WithHeader("Retry-After", "1")): "status 503, Retry-After: 1",
-		ptr(epcclogstest.Redirect(302, "/x")):                             "status 302, Location: /x",
-		ptr(epcclogstest.CutLength()):                                     "body cut below its Content-Length",
-		ptr(epcclogstest.CutChunk()):                                      "body cut within a chunk",
-		ptr(epcclogstest.CutJSON()):                                       "body cut without Content-Length",
-		ptr(epcclogstest.Stall()):                                         "body stalls",
-		ptr(epcclogstest.StallHeader()):                                   "no answer",
-		ptr(epcclogstest.StallStatus(500)):                                "status 500, its body stalls",
-		ptr(epcclogstest.Reset()):                                         "connection reset",
+	for fault, want := range map[epcclogstest.Fault]string{
+		{}: "no fault",
+		epcclogstest.Status(503, "x").WithHeader("Retry-After", "1"): "status 503, Retry-After: 1",
+		epcclogstest.Redirect(302, "/x"):                             "status 302, Location: /x",
+		epcclogstest.CutLength():                                     "body cut below its Content-Length",
+		epcclogstest.CutChunk():                                      "body cut within a chunk",
+		epcclogstest.CutJSON():                                       "body cut without Content-Length",
+		epcclogstest.Stall():                                         "body stalls",
+		epcclogstest.StallHeader():                                   "no answer",
+		epcclogstest.StallStatus(500):                                "status 500, its body stalls",
+		epcclogstest.Reset():                                         "connection reset",
 	} {
-		if got := fmt.Sprintf("%v", *fault); got != want {
+		if got := fmt.Sprintf("%v", fault); got != want {
 			t.Errorf("%q, not %q", got, want)
 		}
 	}
 }
-
-func ptr(f epcclogstest.Fault) *epcclogstest.Fault { return &f }
