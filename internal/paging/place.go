@@ -71,18 +71,21 @@ func (t *taken) place(left []int) place {
 			p.add(t.marks[i].At)
 		}
 	}
-	grew := len(left) < len(t.fresh)
+	fresh := make([]uint64, 0, len(t.fresh))
+	for _, i := range t.fresh[:len(t.fresh)-len(left)] {
+		fresh = append(fresh, t.marks[i].ID)
+	}
 	if t.inFront {
-		p.extendFront(t, known, grew, left)
+		p.extendFront(t, known, fresh, left)
 	} else {
-		p.extendBack(t, known, grew, left)
+		p.extendBack(t, known, fresh, left)
 	}
 	return p
 }
 
 // extendFront adds the known records of a page to the front of the piece. left are the new ones that
 // were not returned yet.
-func (p *place) extendFront(t *taken, known []uint64, grew bool, left []int) {
+func (p *place) extendFront(t *taken, known, fresh []uint64, left []int) {
 	if len(p.back) < kept && shares(known, p.back) { // the page may be older than the latest of the rest
 		p.back = outermost(merge(known, p.back))
 	}
@@ -90,7 +93,7 @@ func (p *place) extendFront(t *taken, known []uint64, grew bool, left []int) {
 	for t.offset == 0 && len(left) == 0 && len(p.front) > 0 && !shares(known, p.front[len(p.front)-1:]) {
 		p.front = p.front[:len(p.front)-1] // the page begins the list: this one was deleted
 	}
-	p.front = extend(p.front, known, grew)
+	p.front = extend(p.front, known, fresh)
 	if n, m := len(known), len(p.front); n > 0 && known[n-1] == p.front[m-1] {
 		if p.head = t.offset; len(left) > 0 {
 			p.head += left[0] + 1
@@ -99,7 +102,7 @@ func (p *place) extendFront(t *taken, known []uint64, grew bool, left []int) {
 }
 
 // extendBack adds the known records of a page to the end of the piece.
-func (p *place) extendBack(t *taken, known []uint64, grew bool, left []int) {
+func (p *place) extendBack(t *taken, known, fresh []uint64, left []int) {
 	p.ended = len(left) == 0 && (t.ends || p.ended && len(t.wanted) == 0)
 	p.head += t.moved()
 	p.total = cmp.Or(t.total, p.total)
@@ -111,18 +114,18 @@ func (p *place) extendBack(t *taken, known []uint64, grew bool, left []int) {
 	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
-	p.back = extend(p.back, known, grew)
+	p.back = extend(p.back, known, fresh)
 	if len(p.front) > 0 || t.offset == 0 && len(t.before.last) == 0 {
 		slices.Reverse(known)
-		p.front = extend(p.front, known, false)
+		p.front = extend(p.front, known, nil)
 	}
 }
 
 // extend adds the records of a page that belong to a piece of the list to the outermost ones at one of
-// its ends, in the order towards that end. grew reports whether some of them were new: otherwise a
-// page without an outermost record shows what stands further inside.
-func extend(end, known []uint64, grew bool) []uint64 {
-	if len(end) > 0 && !grew && !shares(end, known) {
+// its ends, in the order towards that end. A page that shows none of these, and does not end with a
+// fresh record, shows what stands further inside.
+func extend(end, known, fresh []uint64) []uint64 {
+	if len(end) > 0 && !shares(end, known) && !shares(fresh, known[max(0, len(known)-1):]) {
 		return end
 	}
 	return outermost(merge(end, known))
