@@ -138,15 +138,17 @@ func shares(a, b []uint64) bool {
 	return slices.ContainsFunc(a, func(id uint64) bool { return slices.Contains(b, id) })
 }
 
-// merge returns the marks of two pieces of the list in its order. What has no place in the
-// other piece comes first if it is of a.
+// merge returns the marks of two pieces of the list in its order, which b knows better. What has no
+// place in the other piece comes first if it is of a.
 func merge(a, b []uint64) (all []uint64) {
 	all = make([]uint64, 0, len(a)+len(b))
 	for _, id := range a {
 		if k := slices.Index(b, id); k >= 0 {
 			all, b = append(all, b[:k]...), b[k+1:]
 		}
-		all = append(all, id)
+		if !slices.Contains(all, id) {
+			all = append(all, id)
+		}
 	}
 	return append(all, b...)
 }
