@@ -260,7 +260,8 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 // records come first cannot be read, and the loop gets an error that says so.
 //
 // With [Pager.Follow] and time.Now(), only what is added from now on is returned. A cursor
-// remembers t; of that and another one, the later counts.
+// remembers t; of that and another one, the later counts. From a cursor of a pager without Since,
+// the rest of the list is read whole.
 //
 // Since must be called before the pager is used. Otherwise, or if the records of the list have
 // no creation times, as those of [Client.IntegrationJobs], the next loop gets an error that
