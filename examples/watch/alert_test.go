@@ -91,7 +91,7 @@ func TestAlerts(t *testing.T) {
 		s, r, c := open(t, location), newReceiver(t), &clock{t: time.Now()}
 		a := newAlerter(s, r, c)
 		hook := epcclogstest.SampleIntegration(0)
-		require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{hook}))
+		require.NoError(t, s.saveIntegration(t.Context(), hook))
 		lost := failed(hook.ID, "lost", 1, c.t, 503)
 		c.read(t, s, lost, failed(hook.ID, "late", 1, c.t, 0), epcclogstest.Log(hook.ID, "good", 1, c.t))
 
@@ -261,7 +261,7 @@ func TestAlertsOfGroups(t *testing.T) {
 		hook := epcclogstest.SampleIntegration(0)
 		hook.Name = "<!channel> & Co"
 		name := "&lt;!channel&gt; &amp; Co" // as chat services want it
-		require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{hook}))
+		require.NoError(t, s.saveIntegration(t.Context(), hook))
 		a := newAlerter(s, r, c)
 		a.alerts.each, a.publicURL = false, "https://watch.example"
 		step := func(d time.Duration, logs ...epcclogs.IntegrationLog) {

@@ -263,7 +263,8 @@ func TestBrowser(t *testing.T) {
 	long := failed("long", strings.Repeat("j", 900), 1, time.Now(), 500)
 	long.ErrorDetail, long.Body = strings.Repeat("r", 1<<20), strings.Repeat("b", 1<<20)
 	save(t, s, wholeStore, []epcclogs.IntegrationLog{long}, place{}, time.Now())
-	require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{{ID: "long", Name: strings.Repeat("Name", 155)}, {ID: two.ID, Name: strings.Repeat("n", 37)}}))
+	require.NoError(t, s.saveIntegration(t.Context(), epcclogs.Integration{ID: "long", Name: strings.Repeat("Name", 155)}))
+	require.NoError(t, s.saveIntegration(t.Context(), epcclogs.Integration{ID: two.ID, Name: strings.Repeat("n", 37)}))
 	for _, width := range []int64{1280, 390} {
 		for _, path := range []string{"", "?integration=long", "events", "events?integration=long", strings.TrimPrefix(eventPath(long.JobID()), "/")} {
 			b.do(t, chromedp.EmulateViewport(width, 900), chromedp.Navigate(base+path), chromedp.WaitVisible(".panel"))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 )
@@ -24,68 +25,61 @@ type cache struct {
 
 // answer is an answer that is being made, or done.
 type answer struct {
-	done  chan struct{}
-	value any
-	err   error
-	until time.Time // set before done is closed, under the lock
-	next  *answer   // that is being made to replace it
+	done    chan struct{}
+	value   any
+	err     error
+	until   time.Time // zero before it is done
+	renewed bool      // another one is being made to replace it
 }
 
 func newCache(keep time.Duration) *cache {
 	return &cache{keep: keep, answers: make(map[any]*answer), slots: make(chan struct{}, atOnce)}
 }
 
-// shared returns the answer to a question, which must be comparable.
-func shared[T any](ctx context.Context, c *cache, question any, make func(context.Context) (T, error)) (T, error) {
-	a := c.find(question, func(a *answer) {
+// get returns the answer to a question, which must be comparable. When one has just become
+// too old it is still returned, and the next one is made meanwhile.
+func (c *cache) get(ctx context.Context, question any, read func(context.Context) (any, error)) (any, error) {
+	a := c.find(question, func(next *answer) {
 		c.slots <- struct{}{}
 		defer func() { <-c.slots }()
-		a.value, a.err = make(context.WithoutCancel(ctx))
+		next.value, next.err = read(context.WithoutCancel(ctx))
 	})
 	select {
 	case <-a.done:
-		value, _ := a.value.(T)
-		return value, a.err
+		return a.value, a.err
 	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
-// find returns an answer. When one has just become too old it is still returned, and the
-// next one is made meanwhile.
 func (c *cache) find(question any, fill func(*answer)) *answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	for q, a := range c.answers {
-		if !a.until.IsZero() && a.next == nil && (now.After(a.until.Add(2*c.keep)) || a.err != nil && now.After(a.until) || len(c.answers) > maxAnswers) {
-			delete(c.answers, q)
-		}
-	}
+	maps.DeleteFunc(c.answers, func(_ any, a *answer) bool {
+		return !a.until.IsZero() && !a.renewed &&
+			(now.After(a.until.Add(2*c.keep)) || a.err != nil && now.After(a.until) || len(c.answers) > maxAnswers)
+	})
 	a := c.answers[question]
-	if a == nil {
-		a = c.start(question, fill)
-		c.answers[question] = a
-	} else if !a.until.IsZero() && now.After(a.until) && a.next == nil {
-		a.next = c.start(question, fill)
+	if a != nil && (a.renewed || a.until.IsZero() || !now.After(a.until)) {
+		return a
 	}
-	return a
-}
-
-func (c *cache) start(question any, fill func(*answer)) *answer {
-	a := &answer{done: make(chan struct{})}
+	next := &answer{done: make(chan struct{})}
 	go func() {
-		fill(a)
-		keep := c.keep
-		if a.err != nil {
-			keep = min(keep, keepError)
-		}
+		fill(next)
 		c.mu.Lock()
-		a.until = time.Now().Add(keep)
-		c.answers[question] = a
-		c.mu.Unlock()
-		close(a.done)
+		defer c.mu.Unlock()
+		next.until = time.Now().Add(c.keep)
+		if next.err != nil {
+			next.until = time.Now().Add(min(c.keep, keepError))
+		}
+		c.answers[question] = next
+		close(next.done)
 	}()
-	return a
+	if a != nil {
+		a.renewed = true
+		return a
+	}
+	c.answers[question] = next
+	return next
 }

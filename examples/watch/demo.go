@@ -21,39 +21,30 @@ const (
 func startDemo(ctx context.Context) *epcclogstest.Server {
 	now := time.Now()
 	var options []epcclogstest.Option
-	next := make(map[string][]epcclogs.IntegrationLog)
+	coming := make(map[string][]epcclogs.IntegrationLog)
 	for i := range 3 {
 		in := epcclogstest.SampleIntegration(i)
-		options = append(options, epcclogstest.WithIntegration(in))
-		next[in.ID] = epcclogstest.SampleLogsUntil(in, demoLogs, now.Add(demoTime))
-	}
-	down := next[epcclogstest.SampleIntegration(0).ID]
-	for i := range down {
-		if l := &down[i]; l.CreatedAt().After(now.Add(-demoDown)) {
-			l.Succeeded, l.StatusCode, l.ErrorDetail = false, http.StatusServiceUnavailable, "The endpoint answered 503"
-			l.Body = "<html><body><h1>503 Service Unavailable</h1></body></html>"
-		}
-	}
-	server := epcclogstest.NewServer(options...)
-	add := func(now time.Time) {
-		for id, logs := range next {
-			n, _ := slices.BinarySearchFunc(logs, now, func(l epcclogs.IntegrationLog, t time.Time) int { return l.CreatedAt().Compare(t) })
-			server.AddLogs(id, logs[:n]...)
-			next[id] = logs[n:]
-		}
-	}
-	add(now)
-	go func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case now := <-tick.C:
-				add(now)
+		logs := epcclogstest.SampleLogsUntil(in, demoLogs, now.Add(demoTime))
+		for j := range logs {
+			if l := &logs[j]; i == 0 && l.CreatedAt().After(now.Add(-demoDown)) {
+				l.Succeeded, l.StatusCode, l.ErrorDetail = false, http.StatusServiceUnavailable, "The endpoint answered 503"
+				l.Body = "<html><body><h1>503 Service Unavailable</h1></body></html>"
 			}
 		}
-	}()
+		n, _ := slices.BinarySearchFunc(logs, now, func(l epcclogs.IntegrationLog, t time.Time) int { return l.CreatedAt().Compare(t) })
+		options = append(options, epcclogstest.WithIntegration(in, logs[:n]...))
+		coming[in.ID] = logs[n:]
+	}
+	server := epcclogstest.NewServer(options...)
+	for id, logs := range coming {
+		go func() {
+			for _, l := range logs {
+				if pause(ctx, time.Until(l.CreatedAt())); ctx.Err() != nil {
+					return
+				}
+				server.AddLogs(id, l)
+			}
+		}()
+	}
 	return server
 }

@@ -191,14 +191,15 @@ func (p *program) repeat(ctx context.Context, problem string, do func(context.Co
 
 // learnNames keeps the names of the integrations. Without them the page shows ids.
 func (p *program) learnNames(ctx context.Context) (time.Duration, error) {
-	var all []epcclogs.Integration
 	for in, err := range p.client.Integrations(nil).All(ctx) {
+		if err == nil {
+			err = p.store.saveIntegration(ctx, in)
+		}
 		if err != nil {
 			return namesEvery / 10, err
 		}
-		all = append(all, in)
 	}
-	return namesEvery, p.store.saveIntegrations(ctx, all)
+	return namesEvery, nil
 }
 
 // tidy deletes what no page shows any more: in batches, so that others can write in between.

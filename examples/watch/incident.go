@@ -112,14 +112,13 @@ func (t *tx) told(i *incident, now time.Time) {
 
 // alert is what is posted.
 type alert struct {
-	Text        string    `json:"text"` // the rest in words, as chat services show it
-	Kind        string    `json:"kind"`
-	Integration string    `json:"integration"`
-	Name        string    `json:"integration_name"`
-	Status      int       `json:"status"` // 0: no answer
-	Answer      string    `json:"answer"` // its beginning; of a group, that of the last attempt
-	URL         string    `json:"url,omitempty"`
-	Since       time.Time `json:"since"` // of a single event, its last attempt
+	Text string `json:"text"` // the rest in words, as chat services show it
+	Kind string `json:"kind"`
+	target
+	Status int       `json:"status"` // 0: no HTTP answer
+	Answer string    `json:"answer"` // its beginning; of a group, that of the last attempt
+	URL    string    `json:"url,omitempty"`
+	Since  time.Time `json:"since"` // of a single event, its last attempt
 	counted
 }
 
@@ -135,12 +134,12 @@ var chatText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // describe makes an alert of an incident as it is now.
 func (t *tx) describe(i *incident, publicURL string) alert {
-	a := alert{Kind: i.kind, Integration: i.integration, Status: i.status, Since: fromMicros(i.since)}
+	a := alert{Kind: i.kind, target: target{Integration: i.integration}, Status: i.status, Since: fromMicros(i.since)}
 	these, args, path := `integration = $1 AND status = $2`, []any{i.integration, i.status}, listPath(i.integration, i.status)
 	if i.job != "" {
 		these, args, path = `integration = $1 AND job = $2`, []any{i.integration, i.job}, eventPath(i.job)
 	}
-	t.get(`SELECT name FROM integrations WHERE id = $1`, args[:1], &a.Name)
+	t.get(`SELECT name, type FROM integrations WHERE id = $1`, args[:1], &a.Name, &a.Type)
 	t.get(`SELECT COUNT(*) FROM events WHERE NOT succeeded AND `+these, args, &a.Events)
 	t.undelivered(these, args, 1, 0, func(e undelivered) {
 		a.Status, a.Answer = e.Status, text(strings.TrimSpace(cmp.Or(strings.TrimSpace(e.Body), e.Reason)), alertAnswer)
@@ -158,25 +157,25 @@ func (t *tx) describe(i *incident, publicURL string) alert {
 
 func (a alert) words() string {
 	since := a.Since.Format("2 Jan 15:04 UTC")
-	answer := statusText(a.Status)
-	if a.Status != 0 {
-		answer = strings.TrimSpace(answer + " " + http.StatusText(a.Status))
+	how, last := "with "+statusText(a.Status), strings.TrimSpace(fmt.Sprintf("The last answer was %d %s", a.Status, http.StatusText(a.Status)))
+	if a.Status == 0 {
+		how, last = "without a status", "The last attempt failed"
 	}
 	if a.Answer != "" {
-		answer += ": " + a.Answer
+		last += ": " + a.Answer
 	}
 	switch {
 	case a.Kind == kindEvent:
-		return fmt.Sprintf("%s: event %s is not delivered after %d attempts, the last answer was %s", a.Name, a.Job, a.Attempts, answer)
+		return fmt.Sprintf("%s: event %s is not delivered after %d attempts. %s", a.Name, a.Job, a.Attempts, last)
 	case a.Kind == kindFailing:
-		return fmt.Sprintf("%s: %s not delivered since %s. The last answer was %s", a.Name, events(a.Events), since, answer)
+		return fmt.Sprintf("%s: %s not delivered since %s. %s", a.Name, events(a.Events), since, last)
 	case a.Kind == kindReminder:
-		return fmt.Sprintf("Still failing: %s: %s not delivered since %s. The last answer was %s", a.Name, events(a.Events), since, answer)
+		return fmt.Sprintf("Still failing: %s: %s not delivered since %s. %s", a.Name, events(a.Events), since, last)
 	case a.Events > 0:
 		return fmt.Sprintf("%s: deliveries succeed again. %s not delivered and tried no more (%s, since %s)",
 			a.Name, events(a.Events), statusText(a.Status), since)
 	}
-	return fmt.Sprintf("%s: no event fails with %s any more", a.Name, statusText(a.Status))
+	return fmt.Sprintf("%s: no event fails %s any more", a.Name, how)
 }
 
 // events counts events in words.

@@ -220,10 +220,6 @@ func identityOf(title string) string {
 // go on, which ends the others.
 func (p *program) run(ctx context.Context, messages *log.Logger) error {
 	w := newWeb(p)
-	handler, err := w.handler()
-	if err != nil {
-		return err
-	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.addr)
 	if err != nil {
 		return err
@@ -243,7 +239,7 @@ func (p *program) run(ctx context.Context, messages *log.Logger) error {
 	for _, f := range w.followers {
 		part(f.run)
 	}
-	part(func(ctx context.Context) error { return serve(ctx, listener, handler) })
+	part(func(ctx context.Context) error { return serve(ctx, listener, w.handler()) })
 	work.Go(func() { p.repeat(running, "names of integrations not read", p.learnNames) })
 	work.Go(func() { p.repeat(running, "old records not deleted", p.tidy) })
 	if p.alerts.url != "" {

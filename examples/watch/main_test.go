@@ -195,10 +195,10 @@ func stored(t *testing.T, s *store) map[string]logRow {
 	var r logRow
 	require.NoError(t, s.read(t.Context(), func(x *tx) {
 		x.each(`
-			SELECT key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at, dated FROM logs`, nil,
+			SELECT key, id, integration, job, attempt, succeeded, status, reason, body, answer, processing, created_at, dated FROM logs`, nil,
 			[]any{
 				&r.Key, &r.ID, &r.Integration, &r.Job, &r.Attempt, &r.Succeeded, &r.Status,
-				&r.Reason, &r.Body, &r.Processing, &r.CreatedAt, &r.Dated,
+				&r.Reason, &r.Body, &r.Answer, &r.Processing, &r.CreatedAt, &r.Dated,
 			}, func() { all[r.Key] = r })
 	}))
 	return all

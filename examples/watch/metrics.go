@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/epcclogs/epcclogs"
 )
@@ -25,7 +23,7 @@ type metrics struct {
 	alerts   *prometheus.CounterVec
 
 	mu       sync.Mutex
-	attempts map[string]map[bool]int // by integration and by whether they succeeded
+	attempts map[attempt]int // those stored by integration and by whether they succeeded
 }
 
 func newMetrics() *metrics {
@@ -34,7 +32,7 @@ func newMetrics() *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watch_api_requests_total", Help: "Requests to the API, by status; error when none was received.",
 		}, []string{"status"}),
-		attempts: make(map[string]map[bool]int),
+		attempts: make(map[attempt]int),
 		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watch_alert_posts_total", Help: "Posts to the alert URL since the start.",
 		}, []string{"result"}),
@@ -54,30 +52,16 @@ func (m *metrics) attempt(_ context.Context, a epcclogs.Attempt) {
 }
 
 // stored counts records that are in the database now.
-func (m *metrics) stored(rows []logRow) {
+func (m *metrics) stored(added []attempt) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, l := range rows {
-		if m.attempts[l.Integration] == nil {
-			m.attempts[l.Integration] = make(map[bool]int)
-		}
-		m.attempts[l.Integration][l.Succeeded]++
+	for _, a := range added {
+		m.attempts[attempt{Integration: a.Integration, Succeeded: a.Succeeded}]++
 	}
 }
 
-// handler answers scrapes. While the database fails, it answers with the rest.
-func (m *metrics) handler(w *web) http.Handler {
-	m.registry.MustRegister(&gauges{w})
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-}
-
-// gauges reads the database when Prometheus asks.
-type gauges struct{ web *web }
-
-// Describe sends nothing, so that the names are not checked beforehand.
-func (g *gauges) Describe(chan<- *prometheus.Desc) {}
-
-func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+// collect reads the database when Prometheus asks. While that fails, it sends the rest.
+func (w *web) collect(ch chan<- prometheus.Metric) {
 	send := func(name, help string, value float64, labels ...string) {
 		kind := prometheus.GaugeValue
 		if strings.HasSuffix(name, "_total") {
@@ -86,35 +70,37 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		names := []string{"integration", "name", "result"}[:len(labels)]
 		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, value, labels...)
 	}
-	at := func(name, help string, micros int64, labels ...string) {
-		if micros != 0 {
-			send(name, help, float64(micros)/1e6, labels...)
+	at := func(name, help string, when *time.Time, labels ...string) {
+		if when != nil {
+			send(name, help, float64(when.UnixMicro())/1e6, labels...)
 		}
 	}
 	at("watch_last_reading_timestamp_seconds",
 		"When the last reading of all that is new began that is in the database; of several lists, the oldest.",
-		toMicros(g.web.condition(time.Now()).ReadAt))
+		pointer(toMicros(w.condition(time.Now()).ReadAt)))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	const up, upHelp = "watch_database_up", "Whether the database can be read."
-	t, err := shared(ctx, g.web.cache, "totals", g.web.store.totals)
+	read, err := w.cache.get(ctx, "metrics", func(ctx context.Context) (any, error) {
+		return w.store.look(ctx, filter{Period: periods[0]}, time.Now())
+	})
 	if err != nil {
-		g.web.logger.Error("metrics not read", "error", err)
+		w.logger.Error("metrics not read", "error", err)
 		send(up, upHelp, 0)
 		return
 	}
 	send(up, upHelp, 1)
-	at("watch_newest_record_timestamp_seconds", "When the newest record was written by the API.", t.newest)
-	m := g.web.metrics
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, in := range t.integrations {
-		send("watch_undelivered_events", "Events whose last attempt failed, of all time.", float64(in.undelivered), in.ID, in.Name)
-		send("watch_alerts_waiting", "Alerts that the receiver has not taken yet.", float64(in.waiting), in.ID, in.Name)
-		at("watch_last_success_timestamp_seconds", "When the newest attempt that succeeded was made.", in.success, in.ID, in.Name)
+	v := read.(*summary)
+	at("watch_newest_record_timestamp_seconds", "When the newest record was written by the API.", v.Newest)
+	w.metrics.mu.Lock()
+	defer w.metrics.mu.Unlock()
+	for _, in := range v.Integrations {
+		send("watch_undelivered_events", "Events whose last attempt failed, of all time.", float64(in.Undelivered+in.Older), in.ID, in.Name)
+		send("watch_alerts_waiting", "Alerts that the receiver has not taken yet.", float64(in.Waiting), in.ID, in.Name)
+		at("watch_last_success_timestamp_seconds", "When the newest attempt that succeeded was made.", in.LastSuccess, in.ID, in.Name)
 		for succeeded, label := range map[bool]string{true: "succeeded", false: "failed"} {
 			send("watch_delivery_attempts_total", "Delivery attempts stored since the start.",
-				float64(m.attempts[in.ID][succeeded]), in.ID, in.Name, label)
+				float64(w.metrics.attempts[attempt{Integration: in.ID, Succeeded: succeeded}]), in.ID, in.Name, label)
 		}
 	}
 }

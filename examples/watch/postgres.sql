@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS logs (
 	status      BIGINT NOT NULL,
 	reason      TEXT NOT NULL,
 	body        TEXT NOT NULL,
+	answer      TEXT NOT NULL,
 	processing  BIGINT NOT NULL,
 	created_at  BIGINT NOT NULL,
 	dated       BOOLEAN NOT NULL
@@ -69,7 +70,8 @@ CREATE TABLE IF NOT EXISTS incidents (
 
 CREATE TABLE IF NOT EXISTS integrations (
 	id   TEXT PRIMARY KEY,
-	name TEXT NOT NULL
+	name TEXT NOT NULL,
+	type TEXT NOT NULL
 );
 
 CREATE TABLE IF NOT EXISTS lists (
@@ -87,23 +89,30 @@ SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
 
 -- name: insert logs
 INSERT INTO logs SELECT * FROM jsonb_populate_recordset(NULL::logs, $1::jsonb)
-ON CONFLICT (key) DO NOTHING RETURNING key
+ON CONFLICT (key) DO NOTHING RETURNING key, integration, succeeded
 
--- name: upsert events
+-- name: add events
 INSERT INTO events (integration, job, attempt, succeeded, status, answer, key, last_at, seen_at, alerted)
-SELECT integration, job, attempt, succeeded, status, answer, key, created_at, seen_at, FALSE
-FROM jsonb_to_recordset($1::jsonb) AS r (integration TEXT, job TEXT, attempt BIGINT, succeeded BOOLEAN, status BIGINT,
-	answer TEXT, key TEXT, created_at BIGINT, seen_at BIGINT)
+SELECT integration, job, attempt, succeeded, status, answer, key, created_at, CAST($2 AS BIGINT), FALSE FROM (
+	SELECT integration, job, attempt, succeeded, status, answer, key, created_at,
+		ROW_NUMBER() OVER (PARTITION BY integration, job ORDER BY attempt DESC, created_at DESC, key DESC) AS place
+	FROM logs WHERE key IN (SELECT jsonb_array_elements_text($1::jsonb))) l
+WHERE place = 1
 ON CONFLICT (integration, job) DO UPDATE SET
 	attempt = excluded.attempt, succeeded = excluded.succeeded, status = excluded.status, answer = excluded.answer,
 	key = excluded.key, last_at = excluded.last_at, seen_at = excluded.seen_at,
 	alerted = events.alerted AND NOT excluded.succeeded AND excluded.status = events.status
 WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)
 
--- name: upsert integrations
-INSERT INTO integrations SELECT * FROM jsonb_populate_recordset(NULL::integrations, $1::jsonb)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> excluded.id
+-- name: add integrations
+INSERT INTO integrations (id, name, type)
+SELECT DISTINCT integration, integration, '' FROM logs WHERE key IN (SELECT jsonb_array_elements_text($1::jsonb))
+ON CONFLICT (id) DO NOTHING
 
--- name: upsert sums
-INSERT INTO sums SELECT * FROM jsonb_populate_recordset(NULL::sums, $1::jsonb)
+-- name: add sums
+INSERT INTO sums (grain, start, integration, succeeded, status, n)
+SELECT grain, created_at - created_at % (grain * 1000000), integration, succeeded, CASE WHEN succeeded THEN 0 ELSE status END, COUNT(*)
+FROM logs JOIN (SELECT CAST(60 AS BIGINT) AS grain, CAST($2 AS BIGINT) AS since UNION ALL SELECT 3600, $3 UNION ALL SELECT 86400, 0) g ON created_at >= since
+WHERE key IN (SELECT jsonb_array_elements_text($1::jsonb))
+GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n

@@ -8,58 +8,6 @@ import (
 	"time"
 )
 
-// period is a time up to now.
-type period struct {
-	Name, Label string
-	length      time.Duration
-}
-
-var periods = []period{
-	{"1h", "1 hour", hours},
-	{"24h", "24 hours", days},
-	{"7d", "7 days", 7 * days},
-	{"30d", "30 days", 30 * days},
-	{"1y", "1 year", 53 * 7 * days},
-}
-
-const defaultPeriod = "24h"
-
-// filter chooses what is shown: a period, or a time of its own from From to To.
-type filter struct {
-	Integration string // an id; empty: all
-	Period      period
-	From, To    time.Time
-}
-
-// window is the time that a filter means, at a time.
-type window struct {
-	from, to time.Time
-	slot     time.Duration
-	grain    time.Duration // of the table sums
-}
-
-// window begins and ends at round times. So the last slot of a period is not over. It has
-// slots that can be seen in a chart, of a grain that is kept for so long.
-func (f filter) window(now time.Time) window {
-	w := window{from: f.From.UTC(), to: f.To.UTC(), slot: 7 * days, grain: days}
-	if f.Period.length > 0 {
-		w.to = now.UTC().Add(1)
-		w.from = w.to.Add(-f.Period.length)
-	}
-	for _, c := range []window{{slot: minutes, grain: minutes}, {slot: hours, grain: hours}, {slot: 3 * hours, grain: hours}, {slot: days, grain: days}} {
-		kept := grains[c.grain] == 0 || now.Sub(w.from) < grains[c.grain]
-		if kept && w.to.Sub(w.from) <= 80*c.slot {
-			w.slot, w.grain = c.slot, c.grain
-			break
-		}
-	}
-	w.from, w.to = w.from.Truncate(w.slot), w.to.Add(w.slot-1).Truncate(w.slot)
-	if f.Period.length > 0 {
-		w.from = w.to.Add(-f.Period.length)
-	}
-	return w
-}
-
 // summary is what the page and /api/summary show. Its numbers are of one moment.
 type summary struct {
 	From         time.Time             `json:"from"`
@@ -90,20 +38,27 @@ func (c *Counts) add(n int, succeeded bool) {
 }
 
 type statusCount struct {
-	Status int `json:"status"` // 0: no answer
+	Status int `json:"status"` // 0: no HTTP answer
 	Count  int `json:"count"`
 }
 
+// integration is an integration, whether or not there are records of it.
+type integration struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`             // the id when it is not known
+	Type string `json:"integration_type"` // empty when it is not known
+}
+
 type integrationSummary struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"` // the id when it is not known
-	Undelivered int    `json:"undelivered"`
-	Older       int    `json:"undelivered_before"`
+	integration
+	Undelivered int `json:"undelivered"`
+	Older       int `json:"undelivered_before"`
 	Counts
 	Down         bool          `json:"down"`          // whether no attempt has succeeded since then
 	FailingSince *time.Time    `json:"failing_since"` // if not down, the last attempt of the oldest undelivered event; null: all is delivered
 	LastSuccess  *time.Time    `json:"last_success"`  // null: never
-	Groups       []answerGroup `json:"groups"`        // of undelivered events, the largest first
+	Waiting      int           `json:"alerts_waiting"`
+	Groups       []answerGroup `json:"groups"` // of undelivered events, the largest first
 }
 
 // answerGroup is undelivered events that got the same status and about the same answer.
@@ -134,16 +89,29 @@ func (s *store) look(ctx context.Context, f filter, now time.Time) (*summary, er
 		known := t.states(f.Integration)
 		v.count(t, f, w, known)
 		v.group(t, f, w, known)
+		v.alert(t, known)
 		for _, in := range known {
-			if in.Attempts > 0 || in.Undelivered+in.Older > 0 || in.ID == f.Integration {
-				in.complete()
-				v.Integrations = append(v.Integrations, in)
+			if in.Undelivered == 0 {
+				in.Down, in.FailingSince = false, nil
 			}
+			v.Integrations = append(v.Integrations, in)
 		}
 		slices.SortFunc(v.Integrations, urgent)
-		v.Alerts = t.alerts()
-		v.Newest = pointer(t.newest())
+		var newest int64
+		t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &newest)
+		v.Newest = pointer(newest)
 	})
+}
+
+// Failing counts the integrations with undelivered events that are down, or those that
+// are not. Those that are down come first.
+func (v *summary) Failing(down bool) (n int) {
+	for _, in := range v.Integrations {
+		if in.Undelivered > 0 && in.Down == down {
+			n++
+		}
+	}
+	return n
 }
 
 // urgent says which of two integrations is to be seen first.
@@ -156,19 +124,20 @@ func urgent(a, b *integrationSummary) int {
 const lastSuccess = `COALESCE((SELECT MAX(created_at) FROM logs WHERE integration = %s AND succeeded = TRUE), 0)`
 
 // states reads since when integrations fail, with a look at an index for each.
-func (t *tx) states(integration string) map[string]*integrationSummary {
+func (t *tx) states(id string) map[string]*integrationSummary {
 	known := make(map[string]*integrationSummary)
-	var id, name string
+	var one integration
 	var success, failures, failure int64
 	const since = ` FROM logs WHERE integration = i.id AND succeeded = FALSE AND created_at > i.success`
 	t.each(`
-		SELECT id, name, success, (SELECT COUNT(*) FROM (SELECT 1`+since+` LIMIT 2) l), COALESCE((SELECT MIN(created_at)`+since+`), 0)
-		FROM (SELECT id, name, `+fmt.Sprintf(lastSuccess, "n.id")+` AS success FROM integrations n WHERE $1 = '' OR id = $1) i`,
-		[]any{integration}, []any{&id, &name, &success, &failures, &failure}, func() {
-			in := &integrationSummary{ID: id, Name: name, Groups: []answerGroup{}}
-			in.Down = failures > 1 // a single one is not yet an outage
-			in.FailingSince, in.LastSuccess = pointer(failure), pointer(success)
-			known[id] = in
+		SELECT id, name, type, success, (SELECT COUNT(*) FROM (SELECT 1`+since+` LIMIT 2) l), COALESCE((SELECT MIN(created_at)`+since+`), 0)
+		FROM (SELECT n.*, `+fmt.Sprintf(lastSuccess, "n.id")+` AS success FROM integrations n WHERE $1 = '' OR id = $1) i`,
+		[]any{id}, []any{&one.ID, &one.Name, &one.Type, &success, &failures, &failure}, func() {
+			in := &integrationSummary{integration: one, Groups: []answerGroup{}, LastSuccess: pointer(success)}
+			if failures > 1 { // a single one is not yet an outage
+				in.Down, in.FailingSince = true, pointer(failure)
+			}
+			known[one.ID] = in
 		})
 	return known
 }
@@ -192,16 +161,18 @@ func (v *summary) count(t *tx, f filter, w window, known map[string]*integration
 		v.Slots[i].Start = w.from.Add(time.Duration(i) * w.slot)
 	}
 	args := []any{w.from.UnixMicro(), w.to.UnixMicro(), f.Integration, int64(w.grain / time.Second)}
-	var one sumRow
+	var start int64
+	var id string
+	var succeeded bool
+	var status, n int
 	statuses := make(map[int]int)
 	t.each(`SELECT start, integration, succeeded, status, n FROM sums WHERE grain = $4 AND start >= $1 AND start < $2`+chosen, args,
-		[]any{&one.Start, &one.Integration, &one.Succeeded, &one.Status, &one.N}, func() {
-			slot := &v.Slots[(one.Start-w.from.UnixMicro())/w.slot.Microseconds()]
-			v.add(one.N, one.Succeeded)
-			known[one.Integration].add(one.N, one.Succeeded)
-			slot.add(one.N, one.Succeeded)
-			if !one.Succeeded {
-				statuses[one.Status] += one.N
+		[]any{&start, &id, &succeeded, &status, &n}, func() {
+			v.add(n, succeeded)
+			known[id].add(n, succeeded)
+			v.Slots[(start-w.from.UnixMicro())/w.slot.Microseconds()].add(n, succeeded)
+			if !succeeded {
+				statuses[status] += n
 			}
 		})
 	for status, n := range statuses {
@@ -233,43 +204,41 @@ func (v *summary) group(t *tx, f filter, w window, known map[string]*integration
 			in.Groups = append(in.Groups, g)
 			in.Undelivered += g.Count
 			v.Undelivered += g.Count
+			if !in.Down && (in.FailingSince == nil || g.First.Before(*in.FailingSince)) {
+				in.FailingSince = pointer(first)
+			}
 		})
 }
 
-// complete says what follows from what was read.
-func (in *integrationSummary) complete() {
-	switch {
-	case in.Undelivered == 0:
-		in.Down, in.FailingSince = false, nil
-	case !in.Down:
-		oldest := slices.MinFunc(in.Groups, func(a, b answerGroup) int { return a.First.Compare(b.First) })
-		in.FailingSince = &oldest.First
-	}
+// alert counts the alerts that the receiver has not taken yet, those of all integrations.
+func (v *summary) alert(t *tx, known map[string]*integrationSummary) {
+	var id, problem string
+	var waiting, failing int
+	t.each(`
+		SELECT integration, COUNT(*), SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), MAX(error) FROM incidents
+		WHERE told_at = 0 OR error <> '' GROUP BY integration`, nil, []any{&id, &waiting, &failing, &problem}, func() {
+		v.Alerts.Waiting += waiting
+		v.Alerts.Failing += failing
+		v.Alerts.Error = max(v.Alerts.Error, problem)
+		if in := known[id]; in != nil {
+			in.Waiting = waiting
+		}
+	})
 }
 
-// newest returns 0 when there is no record.
-func (t *tx) newest() (created int64) {
-	t.get(`SELECT COALESCE(MAX(created_at), 0) FROM logs`, nil, &created)
-	return created
-}
-
-// unsent is the condition that the receiver has not taken an alert yet.
-const unsent = `(told_at = 0 OR error <> '')`
-
-func (t *tx) alerts() (sum alertSummary) {
-	t.get(`
-		SELECT COUNT(*), COALESCE(SUM(CASE WHEN error <> '' THEN 1 ELSE 0 END), 0), COALESCE(MAX(error), '') FROM incidents WHERE `+unsent,
-		nil, &sum.Waiting, &sum.Failing, &sum.Error)
-	return sum
+// target is the integration that an event or an alert is about.
+type target struct {
+	Integration string `json:"integration"`
+	Name        string `json:"integration_name"`
+	Type        string `json:"integration_type"` // empty when it is not known
 }
 
 // undelivered is an event whose last attempt failed.
 type undelivered struct {
-	Job         string `json:"job"`
-	Integration string `json:"integration"`
-	Name        string `json:"integration_name"`
+	Job string `json:"job"`
+	target
 	Attempts    int    `json:"attempts"`
-	Status      int    `json:"status"` // 0: no answer
+	Status      int    `json:"status"` // 0: no HTTP answer
 	Reason      string `json:"reason"`
 	Body        string `json:"body"`
 	LastAttempt        // when it was
@@ -281,18 +250,6 @@ type undelivered struct {
 type LastAttempt struct {
 	At    time.Time `json:"last_attempt_at"`
 	Dated bool      `json:"last_attempt_dated"`
-}
-
-const anyStatus = -1
-
-// choice is what a URL asks for: a part of the undelivered events of a filter, or one event.
-type choice struct {
-	filter
-	Job    string // of the page of an event
-	Status int    // anyStatus: any
-	Answer string // empty: any
-	Older  bool   // also those from before the period
-	Page   int    // from 1
 }
 
 // list is a page of undelivered events, the latest first.
@@ -327,11 +284,11 @@ func (t *tx) undelivered(where string, args []any, limit, offset int, f func(und
 	var e undelivered
 	var at int64
 	t.each(fmt.Sprintf(`
-		SELECT u.job, u.integration, i.name, u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
+		SELECT u.job, u.integration, i.name, i.type, u.attempt, u.status, l.reason, l.body, u.last_at, l.dated, u.alerted
 		FROM (SELECT * FROM events WHERE NOT succeeded AND %s ORDER BY last_at DESC, key LIMIT %d OFFSET %d) u
 		JOIN logs l ON l.key = u.key JOIN integrations i ON i.id = u.integration
 		ORDER BY u.last_at DESC, u.key`, where, limit, offset), args,
-		[]any{&e.Job, &e.Integration, &e.Name, &e.Attempts, &e.Status, &e.Reason, &e.Body, &at, &e.Dated, &e.Alerted}, func() {
+		[]any{&e.Job, &e.Integration, &e.Name, &e.Type, &e.Attempts, &e.Status, &e.Reason, &e.Body, &at, &e.Dated, &e.Alerted}, func() {
 			e.At = fromMicros(at)
 			f(e)
 		})
@@ -340,7 +297,7 @@ func (t *tx) undelivered(where string, args []any, limit, offset int, f func(und
 // deliveries are the attempts to deliver an event to one integration, the last one first,
 // and the last alert that covers it.
 type deliveries struct {
-	Integration integrationRow
+	Integration integration
 	Attempts    []logRow
 	Alerted     bool
 	Incident    string // empty: there is none
@@ -351,54 +308,32 @@ type deliveries struct {
 const maxAttempts = 1000 // on a page
 
 // event reads all attempts of a job; nothing if there is none.
-func (s *store) event(ctx context.Context, job string) (all []*deliveries, err error) {
+func (s *store) event(ctx context.Context, job string) (all []deliveries, err error) {
+	var d deliveries
+	var l logRow
+	var previous string
+	var at int64
 	err = s.read(ctx, func(t *tx) {
-		var name string
-		var d logRow
 		t.each(`
-			SELECT key, name, integration, job, attempt, succeeded, status, reason, substr(body, 1, 5000), processing, created_at, dated
-			FROM logs JOIN integrations i ON i.id = integration WHERE job = $1 ORDER BY integration, attempt DESC, created_at DESC LIMIT $2`, []any{job, maxAttempts},
-			[]any{&d.Key, &name, &d.Integration, &d.Job, &d.Attempt, &d.Succeeded, &d.Status, &d.Reason, &d.Body, &d.Processing, &d.CreatedAt, &d.Dated},
-			func() {
-				if len(all) == 0 || all[len(all)-1].Integration.ID != d.Integration {
-					all = append(all, &deliveries{Integration: integrationRow{d.Integration, name}})
+			SELECT l.key, n.id, n.name, n.type, l.attempt, l.succeeded, l.status, l.reason, substr(l.body, 1, 5000), l.processing, l.created_at, l.dated,
+				e.alerted, COALESCE(i.key, ''), COALESCE(i.told, ''), COALESCE(i.error, ''), COALESCE(i.told_at, 0)
+			FROM logs l JOIN integrations n ON n.id = l.integration JOIN events e ON e.integration = l.integration AND e.job = l.job
+			LEFT JOIN incidents i ON i.integration = e.integration AND (i.job = e.job OR i.job = '' AND i.status = e.status AND e.alerted)
+			WHERE l.job = $1 ORDER BY n.id, l.attempt DESC, l.created_at DESC, l.key, i.job DESC LIMIT $2`, []any{job, maxAttempts},
+			[]any{
+				&l.Key, &d.Integration.ID, &d.Integration.Name, &d.Integration.Type, &l.Attempt, &l.Succeeded, &l.Status, &l.Reason, &l.Body, &l.Processing,
+				&l.CreatedAt, &l.Dated, &d.Alerted, &d.Incident, &d.Told, &d.Error, &at,
+			}, func() {
+				if l.Key == previous { // with one of a group, from a run without -alert-each
+					return
 				}
-				last := all[len(all)-1]
-				last.Attempts = append(last.Attempts, d)
+				if n := len(all); n == 0 || all[n-1].Integration.ID != d.Integration.ID {
+					d.ToldAt = fromMicros(at)
+					all = append(all, d)
+				}
+				last := &all[len(all)-1]
+				last.Attempts, previous = append(last.Attempts, l), l.Key
 			})
-		for _, d := range all {
-			var at int64
-			t.get(`
-				SELECT e.alerted, COALESCE(i.key, ''), COALESCE(i.told, ''), COALESCE(i.error, ''), COALESCE(i.told_at, 0) FROM events e
-				LEFT JOIN incidents i ON i.integration = e.integration AND (i.job = e.job OR i.job = '' AND i.status = e.status AND e.alerted)
-				WHERE e.integration = $1 AND e.job = $2`,
-				[]any{d.Integration.ID, job}, &d.Alerted, &d.Incident, &d.Told, &d.Error, &at)
-			d.ToldAt = fromMicros(at)
-		}
-	})
-	return all, err
-}
-
-// total is what Prometheus gets of an integration.
-type total struct {
-	integrationRow
-	undelivered, waiting int
-	success              int64 // when
-}
-
-type totals struct {
-	integrations []total
-	newest       int64
-}
-
-func (s *store) totals(ctx context.Context) (all totals, err error) {
-	err = s.read(ctx, func(t *tx) {
-		var in total
-		t.each(`
-			SELECT id, name, (SELECT COUNT(*) FROM events e WHERE e.integration = i.id AND NOT succeeded),
-				(SELECT COUNT(*) FROM incidents a WHERE a.integration = i.id AND `+unsent+`), `+fmt.Sprintf(lastSuccess, "i.id")+`
-			FROM integrations i`, nil, []any{&in.ID, &in.Name, &in.undelivered, &in.waiting, &in.success}, func() { all.integrations = append(all.integrations, in) })
-		all.newest = t.newest()
 	})
 	return all, err
 }

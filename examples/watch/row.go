@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +17,7 @@ const (
 	answerLimit = 160
 )
 
-// attempt is what the tables logs and events both say of an attempt.
+// attempt is what identifies an attempt, and what came of it.
 type attempt struct {
 	Key         string `json:"key"`
 	Integration string `json:"integration"`
@@ -38,15 +37,9 @@ type logRow struct {
 	ID         string `json:"id"`
 	Reason     string `json:"reason"`
 	Body       string `json:"body"`
+	Answer     string `json:"answer"`
 	Processing int64  `json:"processing"`
 	Dated      bool   `json:"dated"`
-}
-
-// eventRow is a row of the table events.
-type eventRow struct {
-	attempt
-	Answer string `json:"answer"`
-	SeenAt int64  `json:"seen_at"`
 }
 
 // newLogRow makes of a record what both databases can hold, and JSON. A time that
@@ -58,7 +51,7 @@ func newLogRow(l epcclogs.IntegrationLog, now time.Time) logRow {
 		created = now
 	}
 	key := l.Key()
-	return logRow{
+	row := logRow{
 		attempt: attempt{
 			Key:         key,
 			Integration: text(l.IntegrationID(), idLimit),
@@ -74,6 +67,8 @@ func newLogRow(l epcclogs.IntegrationLog, now time.Time) logRow {
 		Processing: int64(min(max(l.ProcessingTime, 0), 1e6)*1e6 + 0.5),
 		Dated:      dated,
 	}
+	row.Answer = answerOf(row)
+	return row
 }
 
 // size is about how much memory a row takes.
@@ -110,30 +105,6 @@ func answerOf(r logRow) string {
 	return text(strings.Join(strings.Fields(s), " "), answerLimit)
 }
 
-// after says of two attempts to deliver an event which one was the last.
-func (r attempt) after(o attempt) bool {
-	return cmp.Or(cmp.Compare(r.Attempt, o.Attempt), cmp.Compare(r.CreatedAt, o.CreatedAt), cmp.Compare(r.Key, o.Key)) > 0
-}
-
-// lastAttempts returns the events and the integrations of a batch.
-func lastAttempts(rows []logRow, now time.Time) (events []eventRow, integrations []integrationRow) {
-	last := make(map[[2]string]logRow, len(rows))
-	for _, r := range rows {
-		event := [2]string{r.Integration, r.Job}
-		if l, ok := last[event]; !ok || r.after(l.attempt) {
-			last[event] = r
-		}
-	}
-	events, integrations = make([]eventRow, 0, len(last)), []integrationRow{} // not nil, which is null in JSON
-	for _, r := range last {
-		events = append(events, eventRow{r.attempt, answerOf(r), now.UnixMicro()})
-		if in := (integrationRow{r.Integration, r.Integration}); !slices.Contains(integrations, in) {
-			integrations = append(integrations, in)
-		}
-	}
-	return events, integrations
-}
-
 // grains are how exactly attempts are counted, and for how long; 0: for ever.
 var grains = map[time.Duration]time.Duration{minutes: 48 * time.Hour, hours: 15 * 24 * time.Hour, days: 0}
 
@@ -142,40 +113,3 @@ const (
 	hours   = time.Hour
 	days    = 24 * time.Hour
 )
-
-// sumRow is a row of the table sums: how many attempts there were of what the rest says.
-type sumRow struct {
-	Grain       int64  `json:"grain"`
-	Start       int64  `json:"start"`
-	Integration string `json:"integration"`
-	Succeeded   bool   `json:"succeeded"`
-	Status      int    `json:"status"` // 0 if succeeded
-	N           int    `json:"n"`
-}
-
-// sumUp counts attempts for the table sums.
-func sumUp(rows []logRow, now time.Time) []sumRow {
-	counts := make(map[sumRow]int)
-	for _, r := range rows {
-		at := time.UnixMicro(r.CreatedAt)
-		for grain, kept := range grains {
-			if kept > 0 && now.Sub(at) >= kept {
-				continue
-			}
-			one := sumRow{
-				Grain: int64(grain / time.Second), Start: at.Truncate(grain).UnixMicro(),
-				Integration: r.Integration, Succeeded: r.Succeeded,
-			}
-			if !r.Succeeded {
-				one.Status = r.Status
-			}
-			counts[one]++
-		}
-	}
-	sums := make([]sumRow, 0, len(counts)) // not nil, which is null in JSON
-	for one, n := range counts {
-		one.N = n
-		sums = append(sums, one)
-	}
-	return sums
-}

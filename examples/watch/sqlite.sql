@@ -16,9 +16,10 @@ CREATE TABLE IF NOT EXISTS logs (
 	job         TEXT NOT NULL,
 	attempt     BIGINT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
-	status      BIGINT NOT NULL, -- 0: no answer
+	status      BIGINT NOT NULL, -- 0: no HTTP answer
 	reason      TEXT NOT NULL,
 	body        TEXT NOT NULL,
+	answer      TEXT NOT NULL,   -- what equal answers have in common: see answerOf; empty if succeeded
 	processing  BIGINT NOT NULL, -- microseconds; 0: not sent
 	created_at  BIGINT NOT NULL, -- when it was read, if not dated
 	dated       BOOLEAN NOT NULL -- whether the API sent a time that can be
@@ -46,7 +47,7 @@ CREATE TABLE IF NOT EXISTS events (
 	attempt     BIGINT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
 	status      BIGINT NOT NULL,
-	answer      TEXT NOT NULL,    -- what equal answers have in common: see answerOf
+	answer      TEXT NOT NULL,
 	key         TEXT NOT NULL,    -- of the last attempt, in logs
 	last_at     BIGINT NOT NULL,  -- when that was made
 	seen_at     BIGINT NOT NULL,  -- when that was read
@@ -76,7 +77,8 @@ CREATE TABLE IF NOT EXISTS incidents (
 
 CREATE TABLE IF NOT EXISTS integrations (
 	id   TEXT PRIMARY KEY,
-	name TEXT NOT NULL -- the id if it is not known
+	name TEXT NOT NULL, -- the id if it is not known
+	type TEXT NOT NULL  -- Integration.IntegrationType; empty if it is not known
 );
 
 -- How far each list was read: see type place.
@@ -94,35 +96,39 @@ SELECT 1
 SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)
 
 -- name: insert logs
-INSERT INTO logs (key, id, integration, job, attempt, succeeded, status, reason, body, processing, created_at, dated)
+INSERT INTO logs (key, id, integration, job, attempt, succeeded, status, reason, body, answer, processing, created_at, dated)
 SELECT r.value->>'key', r.value->>'id', r.value->>'integration', r.value->>'job',
 	CAST(r.value->>'attempt' AS BIGINT), CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT),
-	r.value->>'reason', r.value->>'body', CAST(r.value->>'processing' AS BIGINT),
+	r.value->>'reason', r.value->>'body', r.value->>'answer', CAST(r.value->>'processing' AS BIGINT),
 	CAST(r.value->>'created_at' AS BIGINT), CAST(r.value->>'dated' AS BOOLEAN)
 FROM json_each($1) AS r WHERE TRUE
-ON CONFLICT (key) DO NOTHING RETURNING key
+ON CONFLICT (key) DO NOTHING RETURNING key, integration, succeeded
 
--- name: upsert events
+-- name: add events
 -- Attempts come in any order: the highest number is the last, then the latest. An alert
 -- no longer covers an event that was delivered meanwhile, or fails in another way.
 INSERT INTO events (integration, job, attempt, succeeded, status, answer, key, last_at, seen_at, alerted)
-SELECT r.value->>'integration', r.value->>'job', CAST(r.value->>'attempt' AS BIGINT),
-	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), r.value->>'answer', r.value->>'key',
-	CAST(r.value->>'created_at' AS BIGINT), CAST(r.value->>'seen_at' AS BIGINT), FALSE
-FROM json_each($1) AS r WHERE TRUE
+SELECT integration, job, attempt, succeeded, status, answer, key, created_at, $2, FALSE FROM (
+	SELECT integration, job, attempt, succeeded, status, answer, key, created_at,
+		ROW_NUMBER() OVER (PARTITION BY integration, job ORDER BY attempt DESC, created_at DESC, key DESC) AS place
+	FROM logs WHERE key IN (SELECT value FROM json_each($1))) l
+WHERE place = 1
 ON CONFLICT (integration, job) DO UPDATE SET
 	attempt = excluded.attempt, succeeded = excluded.succeeded, status = excluded.status, answer = excluded.answer,
 	key = excluded.key, last_at = excluded.last_at, seen_at = excluded.seen_at,
 	alerted = events.alerted AND NOT excluded.succeeded AND excluded.status = events.status
 WHERE (excluded.attempt, excluded.last_at, excluded.key) > (events.attempt, events.last_at, events.key)
 
--- name: upsert integrations
-INSERT INTO integrations (id, name) SELECT r.value->>'id', r.value->>'name' FROM json_each($1) AS r WHERE TRUE
-ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE excluded.name <> excluded.id
+-- name: add integrations
+INSERT INTO integrations (id, name, type)
+SELECT DISTINCT integration, integration, '' FROM logs WHERE key IN (SELECT value FROM json_each($1))
+ON CONFLICT (id) DO NOTHING
 
--- name: upsert sums
+-- name: add sums
+-- Each attempt counts in all grains that are kept. The + keeps SQLite from looking through all times.
 INSERT INTO sums (grain, start, integration, succeeded, status, n)
-SELECT CAST(r.value->>'grain' AS BIGINT), CAST(r.value->>'start' AS BIGINT), r.value->>'integration',
-	CAST(r.value->>'succeeded' AS BOOLEAN), CAST(r.value->>'status' AS BIGINT), CAST(r.value->>'n' AS BIGINT)
-FROM json_each($1) AS r WHERE TRUE
+SELECT grain, created_at - created_at % (grain * 1000000), integration, succeeded, CASE WHEN succeeded THEN 0 ELSE status END, COUNT(*)
+FROM logs JOIN (SELECT 60 AS grain, $2 AS since UNION ALL SELECT 3600, $3 UNION ALL SELECT 86400, 0) g ON +created_at >= since
+WHERE key IN (SELECT value FROM json_each($1))
+GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (grain, start, integration, succeeded, status) DO UPDATE SET n = sums.n + excluded.n

@@ -230,8 +230,8 @@ func (t *tx) each(query string, args, dest []any, f func()) {
 	t.fail(errors.Join(rows.Err(), rows.Close()))
 }
 
-// rows writes rows for a statement.
-func (t *tx) rows(rows any) string {
+// json writes rows, or the keys of some, for a statement.
+func (t *tx) json(rows any) string {
 	text, err := json.Marshal(rows)
 	t.fail(err)
 	return string(text)
@@ -255,9 +255,9 @@ type place struct {
 }
 
 // save stores records together with the place behind them, so that neither is there
-// without the other. Records that are there already stay as they are; the others are
-// returned.
-func (s *store) save(ctx context.Context, list string, rows []logRow, p place, now time.Time) (added []logRow, err error) {
+// without the other. Records that are there already stay as they are. Of the others it
+// returns the key, the integration and whether they succeeded.
+func (s *store) save(ctx context.Context, list string, rows []logRow, p place, now time.Time) (added []attempt, err error) {
 	err = s.write(ctx, func(t *tx) {
 		if len(rows) > 0 {
 			added = t.saveRows(rows, now)
@@ -270,20 +270,16 @@ func (s *store) save(ctx context.Context, list string, rows []logRow, p place, n
 	return added, err
 }
 
-func (t *tx) saveRows(rows []logRow, now time.Time) (added []logRow) {
-	fresh := make(map[string]bool, len(rows))
-	var key string
-	t.each(t.own["insert logs"], []any{t.rows(rows)}, []any{&key}, func() { fresh[key] = true })
-	for _, r := range rows {
-		if fresh[r.Key] {
-			added = append(added, r)
-			delete(fresh, r.Key) // a batch may have it twice
-		}
-	}
-	events, integrations := lastAttempts(rows, now)
-	t.exec(t.own["upsert events"], t.rows(events))
-	t.exec(t.own["upsert integrations"], t.rows(integrations))
-	t.exec(t.own["upsert sums"], t.rows(sumUp(added, now)))
+func (t *tx) saveRows(rows []logRow, now time.Time) (added []attempt) {
+	var one attempt
+	keys := []string{} // not nil, which is null in JSON
+	t.each(t.own["insert logs"], []any{t.json(rows)}, []any{&one.Key, &one.Integration, &one.Succeeded}, func() {
+		added, keys = append(added, one), append(keys, one.Key)
+	})
+	these := t.json(keys)
+	t.exec(t.own["add events"], these, now.UnixMicro())
+	t.exec(t.own["add integrations"], these)
+	t.exec(t.own["add sums"], these, now.Add(-grains[minutes]).UnixMicro(), now.Add(-grains[hours]).UnixMicro())
 	return added
 }
 
@@ -328,19 +324,14 @@ func (s *store) place(ctx context.Context, list string) (p place, err error) {
 	return p, err
 }
 
-// integrationRow is a row of the table integrations.
-type integrationRow struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
-}
-
-// saveIntegrations keeps the names; those of integrations that are gone stay.
-func (s *store) saveIntegrations(ctx context.Context, all []epcclogs.Integration) error {
-	rows := make([]integrationRow, 0, len(all))
-	for _, in := range all {
-		rows = append(rows, integrationRow{text(in.ID, idLimit), text(cmp.Or(in.Name, in.ID), idLimit)})
-	}
-	return s.write(ctx, func(t *tx) { t.exec(t.own["upsert integrations"], t.rows(rows)) })
+// saveIntegration keeps a name; those of integrations that are gone stay.
+func (s *store) saveIntegration(ctx context.Context, in epcclogs.Integration) error {
+	return s.write(ctx, func(t *tx) {
+		t.exec(`
+			INSERT INTO integrations (id, name, type) VALUES ($1, $2, $3)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, type = excluded.type`,
+			text(in.ID, idLimit), text(cmp.Or(in.Name, in.ID), idLimit), text(in.IntegrationType, idLimit))
+	})
 }
 
 // toMicros returns 0 for the zero time.

@@ -137,7 +137,7 @@ func TestSummary(t *testing.T) {
 		var logs []epcclogs.IntegrationLog
 		for i := range 3 {
 			in := epcclogstest.SampleIntegration(i)
-			require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{in}))
+			require.NoError(t, s.saveIntegration(t.Context(), in))
 			sample := epcclogstest.SampleLogs(in.ID, 1500)
 			late := now.Sub(sample[len(sample)-1].CreatedAt())
 			for j := range sample {

@@ -46,14 +46,16 @@ func took(micros int64) string {
 
 func statusText(status int) string {
 	if status == 0 {
-		return "no answer"
+		return "no status"
 	}
 	return strconv.Itoa(status)
 }
 
-// hint is what to look at first.
-func hint(status int) string {
+// hint is what to look at first when deliveries to a type of integration fail.
+func hint(integrationType string, status int) string {
 	switch {
+	case status == 0 && integrationType != "webhook": // a queue, which has no statuses
+		return "The integration does not take these events. The reason tells why."
 	case status == 0:
 		return "The endpoint does not answer within 10 s. Is it up, and can the store reach it?"
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:

@@ -2,14 +2,12 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -17,6 +15,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/epcclogs/epcclogs"
 )
@@ -29,12 +30,18 @@ const (
 //go:embed page
 var files embed.FS
 
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"ago": ago, "count": count, "percent": percent, "took": took, "status": statusText,
+	"shorten": shorten, "hint": hint, "event": eventPath, "chart": newChart,
+	"add":  func(n, by int) int { return n + by },
+	"rest": func(n, by int) int { return n % by },
+}).ParseFS(files, "page/*.html"))
+
 // web serves what is in the database, and how fresh that is.
 type web struct {
 	*program
 	followers []*follower
 	cache     *cache
-	pages     *template.Template
 }
 
 func newWeb(p *program) *web {
@@ -49,31 +56,19 @@ func newWeb(p *program) *web {
 	return w
 }
 
-func (w *web) handler() (http.Handler, error) {
-	assets, err := fs.Sub(files, "page")
-	if err != nil {
-		return nil, err
-	}
-	w.pages, err = template.New("").Funcs(template.FuncMap{
-		"ago": ago, "count": count, "percent": percent, "took": took, "status": statusText,
-		"shorten": shorten, "hint": hint, "event": eventPath,
-		"add":  func(n, by int) int { return n + by },
-		"rest": func(n, by int) int { return n % by },
-	}).ParseFS(assets, "*.html")
-	if err != nil {
-		return nil, err
-	}
+func (w *web) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", w.show("overview.html", w.overview))
+	mux.HandleFunc("GET /{$}", w.show("overview.html", w.summary))
 	mux.HandleFunc("GET /events", w.show("events.html", w.list(pageEvents)))
 	mux.HandleFunc("GET /event/{$}", w.show("event.html", w.event)) // with ?job=
 	mux.HandleFunc("GET /event/{job}", w.show("event.html", w.event))
-	mux.HandleFunc("GET /api/summary", w.show("", func(ctx context.Context, c choice) (any, error) { return w.summary(ctx, c) }))
+	mux.HandleFunc("GET /api/summary", w.show("", w.summary))
 	mux.HandleFunc("GET /api/undelivered", w.show("", w.list(apiEvents)))
 	mux.HandleFunc("GET /healthz", w.health)
-	mux.Handle("GET /metrics", w.metrics.handler(w))
-	mux.Handle("GET /style.css", http.FileServerFS(assets))
-	mux.Handle("GET /page.js", http.FileServerFS(assets))
+	w.metrics.registry.MustRegister(prometheus.CollectorFunc(w.collect))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(w.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /page/style.css", http.FileServerFS(files))
+	mux.Handle("GET /page/page.js", http.FileServerFS(files))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		h := rw.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; "+
@@ -87,7 +82,7 @@ func (w *web) handler() (http.Handler, error) {
 			return
 		}
 		mux.ServeHTTP(rw, r)
-	}), nil
+	})
 }
 
 // ours reports whether a request names this program, by an address or by a name that it
@@ -194,48 +189,23 @@ func listPath(integration string, status int) string {
 	return "/events?" + query(nil, "period", "24h", "older", "1", "integration", integration, "status", strconv.Itoa(status))
 }
 
-// overview is what page/overview.html shows.
-type overview struct {
-	*summary
-	Chart   chart
-	Failing []*integrationSummary
-	Chosen  string // the name of the integration
-}
+// reader reads what is shown of a choice.
+type reader func(context.Context, choice) (any, error)
 
-func (w *web) overview(ctx context.Context, c choice) (any, error) {
-	v, err := w.summary(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	o := overview{summary: v, Chart: newChart(v, c.Integration), Chosen: c.Integration}
-	for _, in := range v.Integrations {
-		if in.Undelivered > 0 {
-			o.Failing = append(o.Failing, in)
-		}
-		if in.ID == c.Integration {
-			o.Chosen = in.Name
-		}
-	}
-	return o, nil
-}
-
-func (w *web) summary(ctx context.Context, c choice) (*summary, error) {
-	return shared(ctx, w.cache, c.filter, func(ctx context.Context) (*summary, error) { return w.store.look(ctx, c.filter, time.Now()) })
+func (w *web) summary(ctx context.Context, c choice) (any, error) {
+	return w.store.look(ctx, c.filter, time.Now())
 }
 
 // list reads pages of so many events.
-func (w *web) list(size int) func(context.Context, choice) (any, error) {
-	return func(ctx context.Context, c choice) (any, error) {
-		return shared(ctx, w.cache, [2]any{c, size}, func(ctx context.Context) (*list, error) { return w.store.list(ctx, c, time.Now(), size) })
-	}
+func (w *web) list(size int) reader {
+	return func(ctx context.Context, c choice) (any, error) { return w.store.list(ctx, c, time.Now(), size) }
 }
 
-func (w *web) event(ctx context.Context, c choice) (any, error) {
-	return shared(ctx, w.cache, c, func(ctx context.Context) ([]*deliveries, error) { return w.store.event(ctx, c.Job) })
-}
+func (w *web) event(ctx context.Context, c choice) (any, error) { return w.store.event(ctx, c.Job) }
 
-// show answers with what read returns: with a page, or with JSON if that has no name.
-func (w *web) show(page string, read func(context.Context, choice) (any, error)) http.HandlerFunc {
+// show answers with what read returns, once for all who ask: with a page, or with JSON if
+// that has no name.
+func (w *web) show(page string, read reader) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		now := time.Now()
 		d := pageData{
@@ -247,7 +217,7 @@ func (w *web) show(page string, read func(context.Context, choice) (any, error))
 		status := http.StatusOK
 		if err != nil {
 			status, d.Error = http.StatusBadRequest, err.Error()
-		} else if d.Shown, err = read(r.Context(), c); err != nil {
+		} else if d.Shown, err = w.cache.get(r.Context(), [2]any{r.Pattern, c}, func(ctx context.Context) (any, error) { return read(ctx, c) }); err != nil {
 			if r.Context().Err() != nil {
 				return // the reader has gone
 			}
@@ -257,7 +227,7 @@ func (w *web) show(page string, read func(context.Context, choice) (any, error))
 		switch {
 		case page != "":
 			var body bytes.Buffer
-			err = w.pages.ExecuteTemplate(&body, page, d)
+			err = pages.ExecuteTemplate(&body, page, d)
 			w.reply(rw, status, "text/html; charset=utf-8", body.Bytes(), err)
 		case d.Error != "":
 			w.replyJSON(rw, status, map[string]string{"error": d.Error})
@@ -290,55 +260,4 @@ func (w *web) reply(rw http.ResponseWriter, status int, contentType string, body
 	rw.Header().Set("Content-Type", contentType)
 	rw.WriteHeader(status)
 	_, _ = rw.Write(body)
-}
-
-// readChoice reads the choice from the URL.
-func readChoice(r *http.Request) (choice, error) {
-	q := r.URL.Query()
-	c := choice{
-		Status: anyStatus, Answer: text(q.Get("answer"), answerLimit), Older: q.Get("older") != "", Page: 1,
-		Job: text(cmp.Or(r.PathValue("job"), strings.TrimSpace(q.Get("job"))), idLimit),
-	}
-	c.Integration = text(q.Get("integration"), idLimit)
-	var err error
-	if s := q.Get("status"); s != "" {
-		if c.Status, err = strconv.Atoi(s); err != nil {
-			return c, fmt.Errorf("%q is not a status", s)
-		}
-	}
-	if s := q.Get("page"); s != "" {
-		if c.Page, err = strconv.Atoi(s); err != nil || c.Page < 1 || c.Page > 1e6 {
-			return c, fmt.Errorf("there is no page %q", s)
-		}
-	}
-	return c, c.readTime(q)
-}
-
-func (f *filter) readTime(q url.Values) error {
-	if q.Get("from") != "" || q.Get("to") != "" {
-		if f.From, f.To = readTime(q.Get("from")), readTime(q.Get("to")); f.From.IsZero() || !f.From.Before(f.To) {
-			return errors.New("from and to are not times, or not in this order; write 2026-01-31T12:00Z, or without the Z, which is UTC as well")
-		}
-		return nil
-	}
-	name := cmp.Or(q.Get("period"), defaultPeriod)
-	var names []string
-	for _, p := range periods {
-		if p.Name == name {
-			f.Period = p
-			return nil
-		}
-		names = append(names, p.Name)
-	}
-	return fmt.Errorf("there is no period %q, only %s", name, strings.Join(names, ", "))
-}
-
-// readTime returns the zero time for what is none.
-func readTime(s string) time.Time {
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04"} {
-		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 2000 && t.Year() < 2200 {
-			return t.UTC()
-		}
-	}
-	return time.Time{}
 }

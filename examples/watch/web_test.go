@@ -36,9 +36,7 @@ func serveWeb(t *testing.T, s *store) (w *web, base string) {
 	t.Helper()
 	w = newWeb(testProgram(s))
 	w.cache = newCache(0)
-	handler, err := w.handler()
-	require.NoError(t, err)
-	srv := httptest.NewServer(handler)
+	srv := httptest.NewServer(w.handler())
 	t.Cleanup(srv.Close)
 	return w, srv.URL
 }
@@ -80,7 +78,7 @@ func TestPage(t *testing.T) {
 	evil := failed("hook", "<job>", 1, now.Add(-72*time.Hour), 500)
 	evil.Body, evil.ErrorDetail = "<script>alert(1)</script>", `"><img src=x>`
 	save(t, s, wholeStore, []epcclogs.IntegrationLog{evil}, place{"", now}, now)
-	require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{{ID: "hook", Name: "<i>Hook</i>"}}))
+	require.NoError(t, s.saveIntegration(t.Context(), epcclogs.Integration{ID: "hook", Name: "<i>Hook</i>"}))
 	w.followers[0].reading.stored(now.Add(-3*time.Hour), true)
 	_, body = get(t, base+"/")
 	assert.Contains(t, body, "The figures are complete only up to 3 h ago.")
@@ -118,7 +116,7 @@ func TestAPI(t *testing.T) {
 	}, place{"", now}, now)
 	w.followers[0].reading.stored(now, true)
 
-	require.NoError(t, s.saveIntegrations(t.Context(), []epcclogs.Integration{{ID: "one", Name: "One"}}))
+	require.NoError(t, s.saveIntegration(t.Context(), epcclogs.Integration{ID: "one", Name: "One"}))
 
 	_, body := get(t, base+"/api/summary?integration=none")
 	assert.NotContains(t, regexp.MustCompile(`"(failing_since|last_success)":null`).ReplaceAllString(body, ""), "null")
@@ -139,7 +137,7 @@ func TestAPI(t *testing.T) {
 	_, body = get(t, base+"/api/undelivered?integration=none")
 	assert.JSONEq(t, `{"total":0,"events":[]}`, body)
 
-	w.metrics.stored(rowsOf([]epcclogs.IntegrationLog{epcclogstest.Log("two", "c", 1, now)}, now))
+	w.metrics.stored([]attempt{{Integration: "two", Succeeded: true}})
 	_, body = get(t, base+"/metrics")
 	for _, line := range []string{
 		`watch_undelivered_events{integration="one",name="One"} 1`,
@@ -252,20 +250,20 @@ func TestShared(t *testing.T) {
 	errOdd := errors.New("odd")
 	var made atomic.Int32
 	ready := make(chan struct{})
-	answer := func(context.Context) (int, error) {
+	answer := func(context.Context) (any, error) {
 		made.Add(1)
 		<-ready
 		return 7, errOdd
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := shared(gone, c, "question", answer)
+	_, err := c.get(gone, "question", answer)
 	require.ErrorIs(t, err, context.Canceled)
 	answered := make(chan error, 12)
 	var all sync.WaitGroup
 	for range 12 {
 		all.Go(func() {
-			n, err := shared(t.Context(), c, "question", answer)
+			n, err := c.get(t.Context(), "question", answer)
 			assert.Equal(t, 7, n)
 			answered <- err
 		})
@@ -277,7 +275,7 @@ func TestShared(t *testing.T) {
 	}
 	assert.Equal(t, int32(1), made.Load())
 	for i := range 3 * maxAnswers {
-		_, err := shared(t.Context(), c, i, func(context.Context) (int, error) { return i, nil })
+		_, err := c.get(t.Context(), i, func(context.Context) (any, error) { return i, nil })
 		require.NoError(t, err)
 	}
 	assert.LessOrEqual(t, len(c.answers), maxAnswers+2)
@@ -293,8 +291,7 @@ func TestClosedTab(t *testing.T) {
 	for _, path := range []string{"/", "/events", "/event/x", "/api/summary"} {
 		p := testProgram(w.store)
 		p.logger = logger
-		handler, err := (&web{program: p, cache: w.cache, followers: w.followers}).handler()
-		require.NoError(t, err)
+		handler := (&web{program: p, cache: w.cache, followers: w.followers}).handler()
 		w.cache.slots <- struct{}{} // nothing can be made
 		w.cache.slots <- struct{}{}
 		req := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
@@ -337,7 +334,7 @@ func TestWhatIsBroken(t *testing.T) {
 		assert.Equal(t, 1, v.Older)
 
 		_, body := get(t, base)
-		assert.Contains(t, body, "2 integrations have undelivered events")
+		assert.Contains(t, body, "down is failing, 1 other has undelivered events")
 		assert.Contains(t, body, "60 events undelivered")
 		assert.Contains(t, body, "1 older one</a>")
 		link := regexp.MustCompile(`/events\?[^"]*status=503`).FindString(body)
