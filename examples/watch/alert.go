@@ -49,7 +49,8 @@ type read struct {
 	at   time.Time
 }
 
-// look does what is due.
+// look does what is due. If the clock was ahead, what was noted then waits from now on, and
+// not until the clock shows that time again.
 func (a *alerter) look(ctx context.Context) (time.Duration, error) {
 	lists := a.lists(time.Now())
 	if len(lists) == 0 {
@@ -57,7 +58,13 @@ func (a *alerter) look(ctx context.Context) (time.Duration, error) {
 	}
 	err := a.store.write(ctx, func(t *tx) {
 		now := t.time()
-		t.mendTimes(now)
+		for _, ahead := range []string{
+			`UPDATE events SET seen_at = $1 WHERE NOT succeeded AND NOT alerted AND seen_at > $2`,
+			`UPDATE incidents SET told_at = $1 WHERE told_at > $2`,
+			`UPDATE incidents SET tried_at = $1 WHERE tried_at > $2`,
+		} {
+			t.exec(ahead, now.UnixMicro(), now.Add(skew).UnixMicro())
+		}
 		for _, l := range lists {
 			t.enqueue(l, now, a.alerts)
 		}
@@ -71,18 +78,6 @@ func (a *alerter) look(ctx context.Context) (time.Duration, error) {
 		return alertMinRetry, err
 	}
 	return alertEvery, nil
-}
-
-// mendTimes is for a clock that was ahead: what was noted then waits from now on, and
-// not until the clock shows that time again.
-func (t *tx) mendTimes(now time.Time) {
-	for _, statement := range []string{
-		`UPDATE events SET seen_at = $1 WHERE NOT succeeded AND NOT alerted AND seen_at > $2`,
-		`UPDATE incidents SET told_at = $1 WHERE told_at > $2`,
-		`UPDATE incidents SET tried_at = $1 WHERE tried_at > $2`,
-	} {
-		t.exec(statement, now.UnixMicro(), now.Add(skew).UnixMicro())
-	}
 }
 
 // post posts what there is to tell of a list. A receiver that cannot take anything is left

@@ -49,7 +49,7 @@ func (f filter) window(now time.Time) window {
 		w.from = w.to.Add(-f.Period.length)
 	}
 	for _, c := range []window{{slot: minutes, grain: minutes}, {slot: hours, grain: hours}, {slot: 3 * hours, grain: hours}, {slot: days, grain: days}} {
-		kept := grains[c.grain] == 0 || now.Sub(w.from) < grains[c.grain]
+		kept := now.Sub(w.from) < grains[c.grain]
 		if kept && w.to.Sub(w.from) <= 80*c.slot {
 			w.slot, w.grain = c.slot, c.grain
 			break
@@ -82,15 +82,12 @@ func readChoice(r *http.Request) (choice, error) {
 		Job: text(cmp.Or(r.PathValue("job"), strings.TrimSpace(q.Get("job"))), idLimit),
 	}
 	c.Integration = text(q.Get("integration"), idLimit)
-	var err error
-	if s := q.Get("status"); s != "" {
-		if c.Status, err = strconv.Atoi(s); err != nil {
-			return c, fmt.Errorf("%q is not a status", s)
-		}
-	}
-	if s := q.Get("page"); s != "" {
-		if c.Page, err = strconv.Atoi(s); err != nil || c.Page < 1 || c.Page > 1e6 {
-			return c, fmt.Errorf("there is no page %q", s)
+	for name, n := range map[string]*int{"status": &c.Status, "page": &c.Page} {
+		if s := q.Get(name); s != "" {
+			var err error
+			if *n, err = strconv.Atoi(s); err != nil || c.Page < 1 || *n > 1e6 {
+				return c, fmt.Errorf("there is no %s %q", name, s)
+			}
 		}
 	}
 	return c, c.readTime(q)

@@ -115,18 +115,13 @@ type alert struct {
 	Text string `json:"text"` // the rest in words, as chat services show it
 	Kind string `json:"kind"`
 	target
-	Status int       `json:"status"` // 0: no HTTP answer
-	Answer string    `json:"answer"` // its beginning; of a group, that of the last attempt
-	URL    string    `json:"url,omitempty"`
-	Since  time.Time `json:"since"` // of a single event, its last attempt
-	counted
-}
-
-// counted is what an alert counts. The job is empty if it is about a group.
-type counted struct {
-	Job      string `json:"job,omitempty"`
-	Attempts int    `json:"attempts,omitempty"`
-	Events   int    `json:"events"` // undelivered
+	Status   int       `json:"status"` // 0: no HTTP answer
+	Answer   string    `json:"answer"` // its beginning; of a group, that of the last attempt
+	URL      string    `json:"url,omitempty"`
+	Since    time.Time `json:"since"`              // of a single event, its last attempt
+	Job      string    `json:"job,omitempty"`      // empty: it is about a group
+	Attempts int       `json:"attempts,omitempty"` // of the job
+	Events   int       `json:"events"`             // undelivered
 }
 
 // chatText escapes what chat services take for markup, such as <!channel>.

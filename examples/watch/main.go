@@ -91,20 +91,16 @@ func readSettings(args []string, stderr io.Writer) (*settings, error) {
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run tells what is wrong
 	flags.Usage = func() {}
-	help := func() {
-		flags.SetOutput(stderr)
-		_, _ = fmt.Fprint(stderr, `usage: watch [flags] [integration id ...]
+	const usage = `usage: watch [flags] [integration id ...]
 
 Copies the logs of the whole store, or of the integrations named, into a database
 and serves a page that shows them. The store is that of EPCC_CLIENT_ID and
-EPCC_CLIENT_SECRET, at EPCC_API_BASE_URL (`+epcclogs.EUWest+`
+EPCC_CLIENT_SECRET, at EPCC_API_BASE_URL (` + epcclogs.EUWest + `
 unless set); with none of them set, it is an embedded one with made-up data.
 DATABASE_URL names a PostgreSQL database to use in place of a file, and ALERT_URL
 an address to post to when deliveries begin to fail and when they have recovered.
 
-`)
-		flags.PrintDefaults()
-	}
+`
 	flags.StringVar(&set.addr, "addr", "127.0.0.1:8080", "`host:port` to serve the page at")
 	flags.StringVar(&set.database, "db", "", "SQLite `file` (default watch.db; a temporary file for the embedded store)")
 	flags.DurationVar(&set.interval, "interval", 10*time.Second, "`time` between two readings, at least 100ms")
@@ -116,7 +112,9 @@ an address to post to when deliveries begin to fail and when they have recovered
 	flags.DurationVar(&set.keep, "keep", 0, "`time` that a delivery attempt stays in the database, in whole days; 0 means for ever")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			help()
+			_, _ = fmt.Fprint(stderr, usage)
+			flags.SetOutput(stderr)
+			flags.PrintDefaults()
 		}
 		return nil, err
 	}

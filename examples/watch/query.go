@@ -237,19 +237,14 @@ type target struct {
 type undelivered struct {
 	Job string `json:"job"`
 	target
-	Attempts    int    `json:"attempts"`
-	Status      int    `json:"status"` // 0: no HTTP answer
-	Reason      string `json:"reason"`
-	Body        string `json:"body"`
-	LastAttempt        // when it was
-	AgeSeconds  int64  `json:"age_seconds"`
-	Alerted     bool   `json:"alerted"` // an alert covers it, perhaps together with others
-}
-
-// LastAttempt is the time of an attempt, or that of reading if it was sent without one.
-type LastAttempt struct {
-	At    time.Time `json:"last_attempt_at"`
-	Dated bool      `json:"last_attempt_dated"`
+	Attempts   int       `json:"attempts"`
+	Status     int       `json:"status"` // 0: no HTTP answer
+	Reason     string    `json:"reason"`
+	Body       string    `json:"body"`
+	At         time.Time `json:"last_attempt_at"`    // that of reading if it is not dated
+	Dated      bool      `json:"last_attempt_dated"` // the API sent a time
+	AgeSeconds int64     `json:"age_seconds"`
+	Alerted    bool      `json:"alerted"` // an alert covers it, perhaps together with others
 }
 
 // list is a page of undelivered events, the latest first.

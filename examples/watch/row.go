@@ -105,11 +105,12 @@ func answerOf(r logRow) string {
 	return text(strings.Join(strings.Fields(s), " "), answerLimit)
 }
 
-// grains are how exactly attempts are counted, and for how long; 0: for ever.
-var grains = map[time.Duration]time.Duration{minutes: 48 * time.Hour, hours: 15 * 24 * time.Hour, days: 0}
+// grains are how exactly attempts are counted, and for how long.
+var grains = map[time.Duration]time.Duration{minutes: 48 * time.Hour, hours: 15 * 24 * time.Hour, days: ever}
 
 const (
 	minutes = time.Minute
 	hours   = time.Hour
 	days    = 24 * time.Hour
+	ever    = 100 * 366 * days
 )

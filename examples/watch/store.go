@@ -200,16 +200,10 @@ func (t *tx) exec(query string, args ...any) (n int64) {
 	return n
 }
 
-// get reads the first row of a query, if there is one.
+// get reads the only row of a query, if there is one.
 func (t *tx) get(query string, args []any, dest ...any) (found bool) {
-	if t.err != nil {
-		return false
-	}
-	err := t.sql.QueryRowContext(t.ctx, query, args...).Scan(dest...)
-	if !errors.Is(err, sql.ErrNoRows) {
-		t.fail(err)
-	}
-	return err == nil
+	t.each(query, args, dest, func() { found = true })
+	return found
 }
 
 // each calls f for each row of a query, once its columns are in dest.
@@ -283,35 +277,26 @@ func (t *tx) saveRows(rows []logRow, now time.Time) (added []attempt) {
 	return added
 }
 
-// forget deletes counts that are more exact than any page shows. If keep is not 0, it also
-// deletes what is older, in whole days: the oldest attempts, up to limit; with the last
-// attempt of an event the event and its alert. It reports whether more may be left.
+// forget deletes counts that are more exact than any page shows, and what is older than
+// keep, in whole days: the oldest attempts, up to limit; with the last attempt of an event
+// the event and its alert. It reports whether more may be left. If keep is 0, attempts stay.
 func (s *store) forget(ctx context.Context, now time.Time, keep time.Duration, limit int64) (more bool, err error) {
+	keep = cmp.Or(keep, ever)
 	const old = `WITH old AS (
 		SELECT key, integration, job FROM logs WHERE created_at < $1 ORDER BY created_at, key LIMIT $2) `
+	day := func(age time.Duration) int64 { return now.Add(-age).UTC().Truncate(days).UnixMicro() }
 	err = s.write(ctx, func(t *tx) {
-		day := func(age time.Duration) int64 { return now.Add(-age).UTC().Truncate(days).UnixMicro() }
 		for grain, kept := range grains {
-			if keep > 0 && (kept == 0 || keep < kept) {
-				kept = keep
-			}
-			if kept > 0 {
-				t.exec(`DELETE FROM sums WHERE grain = $1 AND start < $2`, int64(grain/time.Second), day(kept))
-			}
+			t.exec(`DELETE FROM sums WHERE grain = $1 AND start < $2`, int64(grain/time.Second), day(min(kept, keep)))
 		}
-		if keep == 0 {
-			return
-		}
-		var n int64
 		for _, statement := range []string{
 			`DELETE FROM events WHERE (integration, job, key) IN (SELECT integration, job, key FROM old)`,
 			`DELETE FROM incidents AS i WHERE (integration, job) IN (SELECT integration, job FROM old)
 				AND NOT EXISTS (SELECT 1 FROM events e WHERE e.integration = i.integration AND e.job = i.job)`,
 			`DELETE FROM logs WHERE key IN (SELECT key FROM old)`,
 		} {
-			n = t.exec(old+statement, day(keep), limit)
+			more = t.exec(old+statement, day(keep), limit) == limit
 		}
-		more = n == limit
 	})
 	return more, err
 }

@@ -224,40 +224,32 @@ func (w *web) show(page string, read reader) http.HandlerFunc {
 			w.logger.Error("request not answered", "path", r.URL.Path, "error", err)
 			status, d.Error, d.Shown = http.StatusInternalServerError, "The database cannot be read: "+err.Error(), nil
 		}
-		switch {
-		case page != "":
-			var body bytes.Buffer
+		var body bytes.Buffer
+		if page != "" {
+			rw.Header().Set("Content-Type", "text/html; charset=utf-8")
 			err = pages.ExecuteTemplate(&body, page, d)
-			w.reply(rw, status, "text/html; charset=utf-8", body.Bytes(), err)
-		case d.Error != "":
-			w.replyJSON(rw, status, map[string]string{"error": d.Error})
-		default:
-			w.replyJSON(rw, status, d.Shown)
+		} else {
+			rw.Header().Set("Content-Type", "application/json")
+			if d.Error != "" {
+				d.Shown = map[string]string{"error": d.Error}
+			}
+			err = json.NewEncoder(&body).Encode(d.Shown)
 		}
+		if err != nil {
+			w.logger.Error("answer not made", "path", r.URL.Path, "error", err)
+			http.Error(rw, "the answer cannot be made", http.StatusInternalServerError)
+			return
+		}
+		rw.WriteHeader(status)
+		_, _ = body.WriteTo(rw)
 	}
 }
 
 func (w *web) health(rw http.ResponseWriter, _ *http.Request) {
-	c, status := w.condition(time.Now()), http.StatusOK
+	c := w.condition(time.Now())
+	rw.Header().Set("Content-Type", "application/json")
 	if c.Status != "ok" {
-		status = http.StatusServiceUnavailable
+		rw.WriteHeader(http.StatusServiceUnavailable)
 	}
-	w.replyJSON(rw, status, c)
-}
-
-func (w *web) replyJSON(rw http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	w.reply(rw, status, "application/json", append(body, '\n'), err)
-}
-
-// reply answers with a body, or says that it cannot be made.
-func (w *web) reply(rw http.ResponseWriter, status int, contentType string, body []byte, err error) {
-	if err != nil {
-		w.logger.Error("answer not made", "error", err)
-		http.Error(rw, "the answer cannot be made", http.StatusInternalServerError)
-		return
-	}
-	rw.Header().Set("Content-Type", contentType)
-	rw.WriteHeader(status)
-	_, _ = rw.Write(body)
+	_ = json.NewEncoder(rw).Encode(c)
 }
