@@ -14,12 +14,12 @@ CREATE TABLE IF NOT EXISTS logs (
 	attempt     BIGINT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
 	status      BIGINT NOT NULL,
-	reason      TEXT NOT NULL,
-	body        TEXT NOT NULL,
 	answer      TEXT NOT NULL,
 	processing  BIGINT NOT NULL,
 	created_at  BIGINT NOT NULL,
-	dated       BOOLEAN NOT NULL
+	dated       BOOLEAN NOT NULL,
+	reason      TEXT NOT NULL,
+	body        TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS logs_by_time ON logs (created_at);
 CREATE INDEX IF NOT EXISTS logs_by_job ON logs (job);

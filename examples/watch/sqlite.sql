@@ -16,13 +16,13 @@ CREATE TABLE IF NOT EXISTS logs (
 	job         TEXT NOT NULL,
 	attempt     BIGINT NOT NULL,
 	succeeded   BOOLEAN NOT NULL,
-	status      BIGINT NOT NULL, -- 0: no HTTP answer
+	status      BIGINT NOT NULL,  -- 0: no HTTP answer
+	answer      TEXT NOT NULL,    -- what equal answers have in common: see answerOf
+	processing  BIGINT NOT NULL,  -- microseconds; 0: not sent
+	created_at  BIGINT NOT NULL,  -- when it was read, if not dated
+	dated       BOOLEAN NOT NULL, -- whether the API sent a time that can be
 	reason      TEXT NOT NULL,
-	body        TEXT NOT NULL,
-	answer      TEXT NOT NULL,   -- what equal answers have in common: see answerOf; empty if succeeded
-	processing  BIGINT NOT NULL, -- microseconds; 0: not sent
-	created_at  BIGINT NOT NULL, -- when it was read, if not dated
-	dated       BOOLEAN NOT NULL -- whether the API sent a time that can be
+	body        TEXT NOT NULL     -- the last, as SQLite reads all that is before a column
 );
 CREATE INDEX IF NOT EXISTS logs_by_time ON logs (created_at);
 CREATE INDEX IF NOT EXISTS logs_by_job ON logs (job);

@@ -335,6 +335,8 @@ func TestWhatIsBroken(t *testing.T) {
 
 		_, body := get(t, base)
 		assert.Contains(t, body, "down is failing, 1 other has undelivered events")
+		_, partial := get(t, base+"/?integration=partly")
+		assert.Contains(t, partial, "1 integration has undelivered events")
 		assert.Contains(t, body, "60 events undelivered")
 		assert.Contains(t, body, "1 older one</a>")
 		link := regexp.MustCompile(`/events\?[^"]*status=503`).FindString(body)
@@ -358,6 +360,40 @@ func TestWhatIsBroken(t *testing.T) {
 			status, _ := get(t, base+bad)
 			assert.Equal(t, http.StatusBadRequest, status, bad)
 		}
+	})
+}
+
+// A queue has no statuses: nothing says that an endpoint does not answer.
+func TestQueue(t *testing.T) {
+	onEach(t, func(t *testing.T, location string) {
+		s := open(t, location)
+		_, base := serveWeb(t, s)
+		now := time.Now()
+		queue, hook := epcclogs.Integration{ID: "queue", IntegrationType: "aws_sqs"}, epcclogs.Integration{ID: "hook", IntegrationType: "webhook"}
+		sent := epcclogstest.Log("queue", "sent", 1, now.Add(-time.Hour))
+		sent.StatusCode = 0
+		save(t, s, wholeStore, []epcclogs.IntegrationLog{failed("queue", "one", 1, now, 0), sent, failed("hook", "two", 1, now, 0)}, place{"", now}, now)
+		for _, in := range []epcclogs.Integration{queue, hook} {
+			require.NoError(t, s.saveIntegration(t.Context(), in))
+		}
+		for path, found := range map[string]bool{
+			"/?integration=queue": false, "/events?integration=queue&status=0": false, "/event/one": false,
+			"/?integration=hook": true, "/events?integration=hook&status=0": true, "/event/two": true,
+		} {
+			_, body := get(t, base+path)
+			assert.Equal(t, found, strings.Contains(body, "The endpoint does not answer within 10 s."), path)
+			assert.Equal(t, !found, strings.Contains(body, "The integration does not take these events."), path)
+			assert.Contains(t, body, "no status")
+		}
+		_, body := get(t, base+"/event/sent")
+		assert.Contains(t, body, `<b class="ok">delivered</b>`)
+		assert.NotContains(t, body, "no status")
+		for _, path := range []string{"/api/summary", "/api/undelivered"} {
+			_, body := get(t, base+path)
+			assert.Contains(t, body, `"integration_type":"aws_sqs"`)
+		}
+		assert.Contains(t, alert{Kind: kindFailing, Answer: "The queue is gone"}.words(), "The last attempt failed: The queue is gone")
+		assert.Contains(t, alert{Kind: kindRecovered}.words(), "no event fails without a status any more")
 	})
 }
 
