@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL
@@ -36,6 +37,7 @@ type store struct {
 	own     map[string]string // statements by name, where the databases differ
 	timeout time.Duration
 	clock   func() time.Time // for tests
+	writing sync.Mutex       // one after the other: who waits for SQLite's lock can wait for ever
 }
 
 // openStore opens the database at a postgres:// URL, or else the SQLite file of that
@@ -150,6 +152,8 @@ type tx struct {
 
 // write runs f in a transaction, after all others that write.
 func (s *store) write(ctx context.Context, f func(*tx)) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	return s.transact(ctx, nil, func(t *tx) {
 		t.exec(t.own["lock"])
 		f(t)
