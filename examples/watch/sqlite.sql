@@ -55,7 +55,8 @@ CREATE TABLE IF NOT EXISTS events (
 	PRIMARY KEY (integration, job)
 );
 CREATE INDEX IF NOT EXISTS events_by_time ON events (last_at) WHERE NOT succeeded;
-CREATE INDEX IF NOT EXISTS events_by_answer ON events (integration, status, answer, last_at) WHERE NOT succeeded;
+-- With all that pages ask of undelivered events, so that no row is looked up.
+CREATE INDEX IF NOT EXISTS events_by_answer ON events (integration, status, answer, last_at, succeeded) WHERE NOT succeeded;
 CREATE INDEX IF NOT EXISTS events_to_alert ON events (seen_at) WHERE NOT succeeded AND NOT alerted;
 
 -- What there is to tell of undelivered events, and the outbox for that: see alert.go.
