@@ -69,10 +69,10 @@ func TestSlowDatabase(t *testing.T) {
 		}
 		known := slow.db
 		var wait atomic.Int64
-		wait.Store(int64(20 * time.Millisecond))
+		wait.Store(int64(30 * time.Millisecond))
 		slow.db = sql.OpenDB(slowly{slow.db.Driver(), location, &wait})
 		require.NoError(t, known.Close())
-		slow.timeout = 1200 * time.Millisecond
+		slow.timeout = 2 * time.Second
 
 		var options []epcclogstest.Option
 		now := time.Now()
@@ -87,7 +87,7 @@ func TestSlowDatabase(t *testing.T) {
 		defer api.Close()
 		receiver := newReceiver(t)
 		a := newAlerter(slow, receiver, nil)
-		a.alerts.each, a.alerts.grace, a.interval = false, 0, 500*time.Millisecond
+		a.alerts.each, a.alerts.grace, a.interval = false, 0, time.Second
 		client, err := epcclogs.NewClient(epcclogs.WithBaseURL(api.URL), epcclogs.WithToken("example-token"))
 		require.NoError(t, err)
 		a.client = client
