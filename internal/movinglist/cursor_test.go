@@ -24,7 +24,7 @@ import (
 // leads a new pager to the next record.
 func TestCursorOfEveryPlace(t *testing.T) {
 	const size = 31
-	for _, envelope := range movinglist.Envelopes {
+	for _, envelope := range envelopes {
 		for _, n := range []int{1, 3} {
 			l := movinglist.New(movinglist.Shape{Envelope: envelope}, size)
 			newPager := pagers(t, l)
@@ -79,7 +79,7 @@ func TestCursorAndPages(t *testing.T) {
 }
 
 func TestCursorOfAnEmptyList(t *testing.T) {
-	for _, envelope := range movinglist.Envelopes {
+	for _, envelope := range envelopes {
 		l, came := movinglist.New(movinglist.Shape{Envelope: envelope}, 0), tally{}
 		newPager := pagers(t, l)
 		pager := newPager(0)
@@ -94,7 +94,7 @@ func TestCursorOfAnEmptyList(t *testing.T) {
 // What is left of the records around a place decides what is new: nothing of the list, or
 // none of the 16 that a cursor holds of one end.
 func TestCursorOfAPlaceThatWasDeleted(t *testing.T) {
-	for _, envelope := range movinglist.Envelopes {
+	for _, envelope := range envelopes {
 		for _, newest := range []bool{false, true} {
 			for name, change := range map[string]func(l *movinglist.List){
 				"replaced": func(l *movinglist.List) { l.Expire(500); l.Add(240) },
