@@ -37,6 +37,7 @@ func stopped(t *testing.T, srv *epcclogstest.Server, id string, form format) (wh
 // A run that is killed while it writes leaves, behind the place that it saved
 // last, any part of what it wrote. The next run must make the file whole.
 func TestResumeAtEveryByte(t *testing.T) {
+	t.Parallel()
 	for name, envelope := range map[string]epcclogstest.Envelope{"jsonl": epcclogstest.Meta, "csv": epcclogstest.Links} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

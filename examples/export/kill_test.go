@@ -35,9 +35,18 @@ func longLogs(id string) []epcclogs.IntegrationLog {
 	return logs
 }
 
-// program is the built program, to be run on a service and killed.
+// asProgram is the variable that makes the test binary the program.
+const asProgram = "EXPORT_IS_THE_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// program is the program, to be run on a service and killed.
 type program struct {
-	binary string
 	srv    *epcclogstest.Server
 	random *rand.Rand
 	args   []string // but the file and the id
@@ -47,8 +56,10 @@ type program struct {
 
 func (p *program) start(t *testing.T, path string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), p.binary, append(slices.Clone(p.args), path, p.id)...)
-	cmd.Env = append(os.Environ(), "EPCC_CLIENT_ID=example-id", "EPCC_CLIENT_SECRET=example-secret",
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), binary, append(slices.Clone(p.args), path, p.id)...)
+	cmd.Env = append(os.Environ(), asProgram+"=true", "EPCC_CLIENT_ID=example-id", "EPCC_CLIENT_SECRET=example-secret",
 		"EPCC_API_BASE_URL="+p.srv.URL)
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
@@ -100,23 +111,21 @@ func (p *program) kill(t *testing.T, path string, step int, onRequest func()) bo
 }
 
 func TestKill(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "export.exe")
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	t.Run("jsonl", func(t *testing.T) { killWhileTheListStands(t, binary, "jsonl", epcclogstest.Meta) })
-	t.Run("csv", func(t *testing.T) { killWhileTheListStands(t, binary, "csv", epcclogstest.Links) })
-	t.Run("oldest first", func(t *testing.T) { killWhileTheListMoves(t, binary) })
-	t.Run("newest first", func(t *testing.T) { killWhileTheListMoves(t, binary, epcclogstest.WithNewestFirst()) })
+	t.Parallel()
+	t.Run("jsonl", func(t *testing.T) { killWhileTheListStands(t, "jsonl", epcclogstest.Meta) })
+	t.Run("csv", func(t *testing.T) { killWhileTheListStands(t, "csv", epcclogstest.Links) })
+	t.Run("oldest first", func(t *testing.T) { killWhileTheListMoves(t) })
+	t.Run("newest first", func(t *testing.T) { killWhileTheListMoves(t, epcclogstest.WithNewestFirst()) })
 }
 
 // The list stands still: the file must be that of an undisturbed run, byte for
 // byte, and what is in it meanwhile a part of that.
-func killWhileTheListStands(t *testing.T, binary, format string, envelope epcclogstest.Envelope) {
+func killWhileTheListStands(t *testing.T, format string, envelope epcclogstest.Envelope) {
+	t.Parallel()
 	sample := epcclogstest.SampleIntegration(0)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	p := &program{
-		binary: binary,
 		srv: newServer(t,
 			epcclogstest.WithIntegration(sample, longLogs(sample.ID)...),
 			epcclogstest.WithClientCredentials("example-id", "example-secret", 0),
@@ -153,15 +162,15 @@ func killWhileTheListStands(t *testing.T, binary, format string, envelope epcclo
 // The list moves while the program is killed again and again: with each request,
 // records arrive and the oldest expire. Once the list stands still, the file must
 // hold every record that is in it exactly once, and no expired one twice.
-func killWhileTheListMoves(t *testing.T, binary string, order ...epcclogstest.Option) {
+func killWhileTheListMoves(t *testing.T, order ...epcclogstest.Option) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	list := &movingList{id: "moving", random: rand.New(rand.NewPCG(seed, 1))}
 	p := &program{
-		binary: binary,
 		srv: newServer(t, append(order,
-			epcclogstest.WithIntegration(epcclogs.Integration{ID: list.id}, list.arrivals(2000)...),
+			epcclogstest.WithIntegration(epcclogs.Integration{ID: list.id}, list.arrivals(1000)...),
 			epcclogstest.WithClientCredentials("example-id", "example-secret", 0),
 			epcclogstest.WithLatency(time.Millisecond),
 		)...),

@@ -83,7 +83,7 @@ func TestFormulas(t *testing.T) {
 	}
 	srv := newServer(t, epcclogstest.WithIntegration(epcclogs.Integration{ID: "odd"}, logs...),
 		epcclogstest.WithClientCredentials("example-id", "example-secret", 0))
-	env := map[string]string{"EPCC_CLIENT_ID": "example-id", "EPCC_CLIENT_SECRET": "example-secret", "EPCC_API_BASE_URL": srv.URL}
+	env := user(srv)
 	path := filepath.Join(t.TempDir(), "logs.csv")
 	for _, tt := range []struct {
 		args []string
@@ -211,7 +211,7 @@ func TestSince(t *testing.T) {
 			for i := range 500 {
 				srv.AddLogs(id, at(fmt.Sprint("old-", i), 1000*time.Hour-time.Duration(i)*time.Minute))
 			}
-			env := map[string]string{"EPCC_CLIENT_ID": "example-id", "EPCC_CLIENT_SECRET": "example-secret", "EPCC_API_BASE_URL": srv.URL}
+			env := user(srv)
 			path := filepath.Join(t.TempDir(), "logs.jsonl")
 			run := func(since, want string) {
 				t.Helper()
@@ -243,13 +243,23 @@ func TestNothingWritten(t *testing.T) {
 	assert.Empty(t, left)
 }
 
-// call runs the program with the environment of a user: the pairs in env and no
-// other EPCC_ variable.
-func call(t *testing.T, env map[string]string, terminal bool, args ...string) (status int, stdout, stderr string) {
+// user returns the environment of a user of the server.
+func user(srv *epcclogstest.Server) map[string]string {
+	return map[string]string{"EPCC_CLIENT_ID": "example-id", "EPCC_CLIENT_SECRET": "example-secret", "EPCC_API_BASE_URL": srv.URL}
+}
+
+// setenv sets the variables in env, and no other EPCC_ variable.
+func setenv(t *testing.T, env map[string]string) {
 	t.Helper()
 	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL"} {
 		t.Setenv(name, env[name])
 	}
+}
+
+// call runs the program with the environment of a user.
+func call(t *testing.T, env map[string]string, terminal bool, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	setenv(t, env)
 	var out, messages bytes.Buffer
 	status = run(t.Context(), args, &out, &messages, terminal)
 	return status, out.String(), messages.String()
@@ -258,26 +268,24 @@ func call(t *testing.T, env map[string]string, terminal bool, args ...string) (s
 const madeUp = "No credentials are set, so the data are made up.\n"
 
 func TestDefault(t *testing.T) {
-	for name := range formats {
-		path := filepath.Join(t.TempDir(), "logs."+name)
-		status, stdout, stderr := call(t, nil, false, path)
-		assert.Zero(t, status)
-		assert.Equal(t, "10000 records in "+path+", 0 of them from an earlier run\n", stdout)
-		assert.True(t, strings.HasPrefix(stderr, madeUp))
-		assert.NotContains(t, stderr, "\r", "lines are not written anew where there is no terminal")
-		whole := readFile(t, path)
+	path := filepath.Join(t.TempDir(), "logs.csv")
+	status, stdout, stderr := call(t, nil, false, path)
+	assert.Zero(t, status)
+	assert.Equal(t, "10000 records in "+path+", 0 of them from an earlier run\n", stdout)
+	assert.True(t, strings.HasPrefix(stderr, madeUp))
+	assert.NotContains(t, stderr, "\r", "lines are not written anew where there is no terminal")
+	whole := readFile(t, path)
 
-		status, stdout, stderr = call(t, nil, true, "-format", name, "-n", "1", path)
-		assert.Zero(t, status)
-		assert.Equal(t, "10000 records in "+path+", 10000 of them from an earlier run\n", stdout)
-		assert.Regexp(t, `\r10000 records +\n$`, stderr)
-		assert.Equal(t, whole, readFile(t, path))
-	}
+	status, stdout, stderr = call(t, nil, true, "-format", "csv", "-n", "1", path)
+	assert.Zero(t, status)
+	assert.Equal(t, "10000 records in "+path+", 10000 of them from an earlier run\n", stdout)
+	assert.Regexp(t, `\r10000 records +\n$`, stderr)
+	assert.Equal(t, whole, readFile(t, path))
 }
 
 func TestService(t *testing.T) {
 	srv := newServer(t, epcclogstest.WithClientCredentials("example-id", "example-secret", 0))
-	env := map[string]string{"EPCC_CLIENT_ID": "example-id", "EPCC_CLIENT_SECRET": "example-secret", "EPCC_API_BASE_URL": srv.URL}
+	env := user(srv)
 	path := filepath.Join(t.TempDir(), "logs.csv")
 	status, stdout, stderr := call(t, env, false, path, epcclogstest.SampleIntegration(1).ID)
 	assert.Zero(t, status, stderr)
@@ -344,9 +352,7 @@ func TestInterrupt(t *testing.T) {
 			cancel()
 		}
 	})
-	t.Setenv("EPCC_CLIENT_ID", "example-id")
-	t.Setenv("EPCC_CLIENT_SECRET", "example-secret")
-	t.Setenv("EPCC_API_BASE_URL", srv.URL)
+	setenv(t, user(srv))
 	path := filepath.Join(t.TempDir(), "logs.jsonl")
 	var out, messages bytes.Buffer
 	status := run(ctx, []string{"-n", "1", path, epcclogstest.SampleIntegration(0).ID}, &out, &messages, false)
@@ -363,11 +369,10 @@ func TestWriteFails(t *testing.T) {
 	for _, form := range formats {
 		require.ErrorContains(t, form.write(fullDisk{}, epcclogstest.SampleLogs("id", 100)), "no space left")
 	}
-	for _, name := range []string{"EPCC_CLIENT_ID", "EPCC_CLIENT_SECRET", "EPCC_API_BASE_URL"} {
-		t.Setenv(name, "")
-	}
+	setenv(t, user(newServer(t)))
 	var messages bytes.Buffer
-	status := run(t.Context(), []string{filepath.Join(t.TempDir(), "logs.csv")}, fullDisk{}, &messages, false)
+	args := []string{filepath.Join(t.TempDir(), "logs.csv"), epcclogstest.SampleIntegration(0).ID}
+	status := run(t.Context(), args, fullDisk{}, &messages, false)
 	assert.Equal(t, 1, status)
 	assert.Contains(t, messages.String(), "export: no space left\n")
 }
