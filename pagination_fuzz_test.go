@@ -168,7 +168,7 @@ func FuzzPager(f *testing.F) {
 		}
 		require.LessOrEqual(t, server.requests, server.most+1000) // of an odd server, searches included
 		if honest {
-			require.Equal(t, numbers(start, size), got)
+			require.Equal(t, wire.Bodies(start, size), got)
 			require.LessOrEqual(t, server.requests, server.most)
 		}
 	})

@@ -48,7 +48,7 @@ func TestUnreadableRecordsInAList(t *testing.T) {
 				}
 				got = append(got, log.Body)
 			}
-			want := numbers(0, 99)
+			want := wire.Bodies(0, 99)
 			for _, k := range all {
 				want[k] = "?"
 			}
@@ -80,13 +80,13 @@ func TestResumeBehindAnUnreadableRecord(t *testing.T) {
 		got, err := bodies(pager.All(t.Context()))
 		require.ErrorAs(t, err, new(*epcclogs.DecodeError))
 		require.ErrorContains(t, err, "data[12]")
-		require.Equal(t, numbers(0, 12), got)
+		require.Equal(t, wire.Bodies(0, 12), got)
 		if resume {
 			pager = c.IntegrationLogs(integration, nil).Resume(pager.Cursor())
 		}
 		got, err = bodies(pager.All(t.Context()))
 		require.NoError(t, err)
-		require.Equal(t, numbers(13, 50), got)
+		require.Equal(t, wire.Bodies(13, 50), got)
 	}
 }
 

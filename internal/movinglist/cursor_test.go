@@ -222,8 +222,7 @@ func TestResumeRefuses(t *testing.T) {
 		refuse(text, fmt.Sprintf("%.60q", text))
 	}
 
-	c, err := epcclogs.NewClient(epcclogs.WithBaseURL("https://api.example.com"), epcclogs.WithHTTPClient(&http.Client{Transport: l}))
-	require.NoError(t, err)
+	c := clientOf(t, l)
 	for name, list := range map[string]func() *epcclogs.Pager[epcclogs.IntegrationLog]{
 		"another integration": func() *epcclogs.Pager[epcclogs.IntegrationLog] { return c.IntegrationLogs(other, nil) },
 		"the store":           func() *epcclogs.Pager[epcclogs.IntegrationLog] { return c.StoreLogs(nil) },

@@ -270,9 +270,7 @@ func TestFollowWaitsForRetryAfter(t *testing.T) {
 					}
 					return nil
 				}
-				c, err := epcclogs.NewClient(epcclogs.WithBaseURL("https://api.example.com"),
-					epcclogs.WithHTTPClient(&http.Client{Transport: l}), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
-				require.NoError(t, err)
+				c := clientOf(t, l, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 1}))
 				came, failed := split(t, watchFor(t, c.IntegrationLogs(wire.Integration, nil), next+pollEvery/2), want)
 				require.Equal(t, []time.Duration{0}, failed)
 				require.Equal(t, []time.Duration{0, next}, asked)
@@ -470,9 +468,7 @@ func TestFollowFromOffset(t *testing.T) {
 						return nil
 					}
 					owed := l.Now[6:]
-					c, err := epcclogs.NewClient(epcclogs.WithBaseURL("https://api.example.com"), epcclogs.WithHTTPClient(&http.Client{Transport: l}))
-					require.NoError(t, err)
-					pager := c.IntegrationLogs(wire.Integration, &epcclogs.ListOptions{Offset: 5, Limit: 2})
+					pager := clientOf(t, l).IntegrationLogs(wire.Integration, &epcclogs.ListOptions{Offset: 5, Limit: 2})
 					came, failed := split(t, watchFor(t, pager, 3*pollEvery+1), nil)
 					require.Empty(t, failed)
 					for _, r := range owed {

@@ -15,13 +15,21 @@ import (
 	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
+// clientOf returns a client whose requests the transport answers. No rate limit slows it down.
+func clientOf(t testing.TB, transport http.RoundTripper, opts ...epcclogs.Option) *epcclogs.Client {
+	t.Helper()
+	c, err := epcclogs.NewClient(append([]epcclogs.Option{
+		epcclogs.WithBaseURL("https://api.example.com"), epcclogs.WithHTTPClient(&http.Client{Transport: transport}),
+		epcclogs.WithRateLimit(1e10), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2}),
+	}, opts...)...)
+	require.NoError(t, err)
+	return c
+}
+
 // pagers returns a function that makes pagers over the logs that the transport has.
 func pagers(t testing.TB, transport http.RoundTripper) func(limit int) *epcclogs.Pager[epcclogs.IntegrationLog] {
 	t.Helper()
-	c, err := epcclogs.NewClient(epcclogs.WithBaseURL("https://api.example.com"),
-		epcclogs.WithHTTPClient(&http.Client{Transport: transport}),
-		epcclogs.WithRateLimit(1e10), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 2}))
-	require.NoError(t, err)
+	c := clientOf(t, transport)
 	return func(limit int) *epcclogs.Pager[epcclogs.IntegrationLog] {
 		return c.IntegrationLogs(wire.Integration, &epcclogs.ListOptions{Limit: limit})
 	}

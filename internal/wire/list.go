@@ -26,6 +26,15 @@ func Records(from, to int) []string {
 	return all
 }
 
+// Bodies returns the bodies of the logs from one number to another, not included.
+func Bodies(from, to int) []string {
+	var all []string
+	for n := from; n < to; n++ {
+		all = append(all, strconv.Itoa(n))
+	}
+	return all
+}
+
 // Page returns a page that says nothing but its records.
 func Page(records ...string) string { return `{"data":[` + strings.Join(records, ",") + `]}` }
 
