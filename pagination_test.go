@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -316,4 +317,48 @@ func TestPagerCopiesOptions(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, wire.Bodies(20, 29), got)
 	assert.Equal(t, []string{"GET /v2/integrations/" + integration + "/logs?page%5Blimit%5D=10&page%5Boffset%5D=20"}, s.Sent())
+}
+
+// Where a store refuses the offset of the newest records, the error says what to do.
+func TestSinceBehindTheLastOffset(t *testing.T) {
+	list := wire.List{Write: wire.Envelopes["meta"]}
+	for n := range 300 {
+		list.All = append(list.All, fmt.Sprintf(`{"id":"log-%d","meta":{"timestamps":{"created_at":"2026-01-02T03:04:05.%03dZ"}}}`, n, n))
+	}
+	since := time.Date(2026, 1, 2, 3, 4, 5, 290e6, time.UTC)
+	for status, refuses := range map[int]bool{400: true, 422: true, 401: false, 403: false, 404: false, 501: false} {
+		pager, _ := pagerOf(t, func(r *http.Request) (*http.Response, error) {
+			if offset, _ := wire.Asked(r); offset > 100 {
+				return wire.Reply(status, "")(r)
+			}
+			return list.Answer(r)
+		}, 1, nil)
+		err := exhaust(t.Context(), pager.Since(since))
+		require.ErrorAs(t, err, new(*epcclogs.APIError))
+		require.Equal(t, refuses, strings.Contains(err.Error(), "the lists of single integrations or jobs"), err)
+	}
+}
+
+// A record without a creation time is returned, whatever the time of Since.
+func TestSinceWithoutTimes(t *testing.T) {
+	timed := func(at string) string {
+		return `{"id":"timed","body":"` + at + `","meta":{"timestamps":{"created_at":"` + at + `"}}}`
+	}
+	const early, late = "2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z"
+	pager, _ := pagerOf(t, wire.OK(wire.Question{Data: []string{wire.Record(1), timed(early), timed(late)}}.With(`"results":{"total":3}`)), 1, nil)
+	got, err := bodies(pager.Since(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)).All(t.Context()))
+	require.NoError(t, err)
+	require.Equal(t, []string{"1", late}, got)
+}
+
+func TestSinceRefuses(t *testing.T) {
+	s := wire.Steps(done)
+	c, since := clientOf(t, s), time.Now()
+	require.ErrorIs(t, exhaust(t.Context(), c.IntegrationJobs(integration, nil).Since(since)), epcclogs.ErrInvalidArgument)
+	require.Empty(t, s.Sent())
+	pager := c.StoreLogs(nil).Since(time.Time{})
+	require.NoError(t, exhaust(t.Context(), pager))
+	err := exhaust(t.Context(), pager.Since(since))
+	require.ErrorIs(t, err, epcclogs.ErrInvalidArgument)
+	require.ErrorContains(t, err, "after the pager was used")
 }

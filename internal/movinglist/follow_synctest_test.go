@@ -523,7 +523,7 @@ func TestFollowSince(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := movinglist.New(movinglist.Shape{Envelope: "links", NewestFirst: newest}, 30_000)
 			inMinutes(l, 1, func() { l.Add(3) })
-			pager := pagers(t, l)(0).Since(time.Date(2026, 1, 2, 3, 4, 5, 30_000, time.UTC)) // the model counts nanoseconds
+			pager := pagers(t, l)(0).Since(createdAt(30_000))
 			came, failed := split(t, watchFor(t, pager, 2*pollEvery+1), nil)
 			require.Empty(t, failed)
 			require.Equal(t, tally{30_000: 1, 30_001: 1, 30_002: 1}, came)

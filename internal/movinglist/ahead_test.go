@@ -1,4 +1,4 @@
-package epcclogs_test
+package movinglist_test
 
 import (
 	"context"
@@ -21,7 +21,7 @@ func TestConcurrentBounds(t *testing.T) {
 	full := make(chan struct{}) // closed when n requests are under way
 	isFull := sync.OnceFunc(func() { close(full) })
 	list := wire.List{All: wire.Records(0, 3000), Write: wire.Envelopes["links"]}
-	pager, s := pagerOf(t, func(r *http.Request) (*http.Response, error) {
+	s := wire.Steps(func(r *http.Request) (*http.Response, error) {
 		now := under.Add(1)
 		defer under.Add(-1)
 		for m := most.Load(); now > m && !most.CompareAndSwap(m, now); m = most.Load() {
@@ -33,9 +33,9 @@ func TestConcurrentBounds(t *testing.T) {
 			<-full // which hangs where the pager does not look ahead so far
 		}
 		return list.Answer(r)
-	}, n, nil)
+	})
 	pages := 0
-	for _, err := range pager.Pages(t.Context()) {
+	for _, err := range pagers(t, s)(0).Concurrent(n).Pages(t.Context()) {
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(s.Sent()), pages+n, "asked for, and not handed out before this page")
 		pages++
@@ -48,7 +48,7 @@ func TestConcurrentEndsWithTheLoop(t *testing.T) {
 	var under atomic.Int32
 	list := wire.List{All: wire.Records(0, 2000), Write: wire.Envelopes["meta"]}
 	arrived := make(chan struct{}, 100)
-	pager, _ := pagerOf(t, func(r *http.Request) (*http.Response, error) {
+	pager := pagers(t, wire.Step(func(r *http.Request) (*http.Response, error) {
 		under.Add(1)
 		defer under.Add(-1)
 		if offset, _ := wire.Asked(r); offset > 150 {
@@ -56,7 +56,7 @@ func TestConcurrentEndsWithTheLoop(t *testing.T) {
 			return wire.Hang(r)
 		}
 		return list.Answer(r)
-	}, 8, nil)
+	}))(0).Concurrent(8)
 	seen := 0
 	for _, err := range pager.All(t.Context()) {
 		require.NoError(t, err)

@@ -1,4 +1,4 @@
-package epcclogs_test
+package movinglist_test
 
 import (
 	"errors"
@@ -135,7 +135,7 @@ func FuzzPager(f *testing.F) {
 		}
 		c := clientOf(t, wire.Step(server.answer), epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: attempts, MaxWait: time.Nanosecond}))
 		newPager := func(offset int) *epcclogs.Pager[epcclogs.IntegrationLog] {
-			return c.IntegrationLogs(integration, &epcclogs.ListOptions{Limit: limit, Offset: offset}).Concurrent(n)
+			return c.IntegrationLogs(wire.Integration, &epcclogs.ListOptions{Limit: limit, Offset: offset}).Concurrent(n)
 		}
 		pager := newPager(start)
 		var got []string
@@ -150,7 +150,7 @@ func FuzzPager(f *testing.F) {
 			default:
 				over = true
 				before := server.requests
-				more, err := bodies(pager.All(t.Context()))
+				more, err := use(t, pager, 0, 0)
 				require.NoError(t, err)
 				require.Empty(t, more, "after the end")
 				require.Equal(t, before, server.requests, "after the end")
