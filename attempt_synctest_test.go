@@ -140,32 +140,6 @@ func TestBothDeadlinesAtOnce(t *testing.T) {
 	})
 }
 
-func TestStallsInAList(t *testing.T) {
-	list := wire.List{All: wire.Records(0, 70), Write: wire.Envelopes["meta"]}
-	var want []string
-	for n := range 70 {
-		want = append(want, fmt.Sprint("log-", n))
-	}
-	for name, stall := range map[string]wire.Step{
-		"no answer": wire.Hang, "body stalls": wire.Stall(200, `{"data":[`), "error stalls": wire.Stall(500, `{"errors":[`),
-	} {
-		inTime(t, name, func(t *testing.T) {
-			for at := 1; at <= 4; at++ {
-				for times := 1; times <= 3; times++ {
-					s := wire.Each(func(n int) wire.Step {
-						if at <= n && n < at+times {
-							return stall
-						}
-						return list.Answer
-					})
-					_ = drainPast(t, clientOf(t, s).IntegrationLogs(integration, twenties), want, at, times)
-					require.Len(t, s.Sent(), 4+times)
-				}
-			}
-		})
-	}
-}
-
 type spanKey struct{}
 
 // Each request that is sent is told once, with what came of it, also those for tokens.

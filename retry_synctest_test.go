@@ -278,33 +278,6 @@ func TestJitter(t *testing.T) {
 	}
 }
 
-// A call waits for as long as its log says, with a response and without one.
-func TestWaitsAreAsLogged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		broken := wire.Break(errors.New("wire broke"))
-		for range 20 {
-			steps := []wire.Step{broken, wire.Reply(503, ""), refused, broken, wire.OK(`{"data":[`), wire.Reply(429, ""), broken, done}
-			api := newAPI(nil, func(n int) wire.Step { return steps[n-1] })
-			var logged journal
-			require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithLogger(slog.New(&logged)),
-				epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: 8}))))
-			var waits []time.Duration
-			for _, line := range logged.all() {
-				if _, wait, found := strings.Cut(line, " wait="); found {
-					d, err := time.ParseDuration(strings.Fields(wait)[0])
-					require.NoError(t, err)
-					waits = append(waits, d)
-				}
-			}
-			at := api.lists.Times()
-			require.Len(t, waits, len(at)-1)
-			for i, wait := range waits {
-				require.InDelta(t, wait, at[i+1].Sub(at[i]), 1, "wait %d", i) // spaced by a nanosecond
-			}
-		}
-	})
-}
-
 // By default a call outlives an outage of three seconds, whatever the jitter, and
 // succeeds soon after it.
 func TestOutage(t *testing.T) {
