@@ -11,13 +11,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/epcclogs/epcclogs"
-	"github.com/epcclogs/epcclogs/epcclogstest"
 	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
@@ -219,27 +217,4 @@ func TestEchoInPlaceOfHTTPIsHidden(t *testing.T) {
 			showsNot(t, logged.String(), marker)
 		})
 	}
-}
-
-func TestTestServerKeepsNoSecret(t *testing.T) {
-	srv := epcclogstest.NewServer(epcclogstest.WithClientCredentials(clientID, secret, time.Hour))
-	t.Cleanup(srv.Close)
-	transport := new(http.Transport)
-	t.Cleanup(transport.CloseIdleConnections)
-	sent := wire.Steps(transport.RoundTrip)
-	c := newClient(t, srv.URL, withSecret, over(sent))
-	require.NoError(t, call(t.Context(), c))
-	srv.RevokeTokens()
-	require.NoError(t, call(t.Context(), c))
-	requests := srv.Requests()
-	require.Len(t, requests, 5)
-	tokens := make(map[string]bool)
-	for _, bearer := range sent.Headers("Authorization") {
-		if token, found := strings.CutPrefix(bearer, "Bearer "); found {
-			tokens[token] = true
-			showsNot(t, requests, token, secret)
-		}
-	}
-	assert.Len(t, tokens, 2)
-	assert.Contains(t, fmt.Sprint(requests), clientID)
 }

@@ -1,6 +1,6 @@
 //go:build go1.25
 
-// Package limited measures in virtual time how much of a rate limit a client uses,
+// Package limited measures in virtual time how much of a rate limit a client uses, and how its rate follows refusals,
 // with limiters of the kinds that servers use.
 package limited
 

@@ -92,9 +92,7 @@ func TestPace(t *testing.T) {
 
 // drain reads all records. Each must come once, in order.
 func (s *store) drain(t *testing.T) {
-	client, err := epcclogs.NewClient(epcclogs.WithToken("not-a-real-token"),
-		epcclogs.WithHTTPClient(&http.Client{Transport: wire.Step(s.answer)}))
-	require.NoError(t, err)
+	client := newClient(t, wire.Step(s.answer))
 	n := max(16, int(1.6*s.rate*latency.Seconds())+1)
 	next := 0
 	for log, err := range client.IntegrationLogs("limited", &epcclogs.ListOptions{Limit: perPage}).Concurrent(n).All(t.Context()) {
