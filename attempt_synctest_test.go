@@ -156,7 +156,7 @@ func TestOnAttempt(t *testing.T) {
 			}
 			told = append(told, line)
 		})
-		api := newAPI(first(1, wire.Reply(503, "", "Retry-After", "2")), func(n int) wire.Step {
+		api := wire.NewAPI(wire.First(1, wire.Reply(503, "", "Retry-After", "2")), func(n int) wire.Step {
 			return wire.After(time.Duration(n)*time.Millisecond, []wire.Step{
 				refused, wire.Reply(429, "", "Retry-After", "3"), wire.Stall(200, `{"data":[`), done,
 				wire.Reply(503, "", "Retry-After", "1"), wire.Break(io.ErrClosedPipe), wire.OK(`{}`),
@@ -181,7 +181,7 @@ func TestOnAttempt(t *testing.T) {
 
 		const post, list = "POST /gate/oauth/access_token? ", "GET /gate/v2/integrations? "
 		const get = "GET /gate/v2/integrations/" + integration + "/logs?page[limit]=7&page[offset]=250 "
-		at := api.lists.Times()
+		at := api.Lists.Times()
 		wait := func(n int, took time.Duration) string { return at[n].Sub(at[n-1].Add(took)).String() } // random
 		assert.Equal(t, []string{
 			post + "1: 503 in 0s, again true after 2s", post + "2: 200 in 0s",

@@ -51,19 +51,19 @@ func TestTokenLifetime(t *testing.T) {
 	} {
 		for _, members := range row.members {
 			inTime(t, fmt.Sprintf("%s, Date %q", members, row.date), func(t *testing.T) {
-				api := newAPI(func(n int) wire.Step {
+				api := wire.NewAPI(func(n int) wire.Step {
 					return wire.OK(fmt.Sprintf(`{"access_token":"fetched-token-%d",%s}`, n, members), "Date", row.date)
 				}, nil)
 				c := clientOf(t, api, withSecret)
-				assert.Zero(t, api.posts(), "nothing is fetched before the first call")
+				assert.Zero(t, api.Posts(), "nothing is fetched before the first call")
 				require.NoError(t, call(t.Context(), c))
 				time.Sleep(row.renewed - time.Millisecond)
 				require.NoError(t, call(t.Context(), c))
-				assert.Equal(t, 1, api.posts(), "not before it is time")
+				assert.Equal(t, 1, api.Posts(), "not before it is time")
 				time.Sleep(2 * time.Millisecond)
 				require.NoError(t, call(t.Context(), c))
-				assert.Equal(t, 2, api.posts())
-				assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2"}, api.bearers())
+				assert.Equal(t, 2, api.Posts())
+				assert.Equal(t, []string{"Bearer fetched-token-1", "Bearer fetched-token-1", "Bearer fetched-token-2"}, api.Bearers())
 			})
 		}
 	}
@@ -73,17 +73,17 @@ func TestTokenLifetime(t *testing.T) {
 func TestOneFetchForAll(t *testing.T) {
 	for status, want := range map[int]error{200: nil, 401: epcclogs.ErrUnauthorized} {
 		inTime(t, fmt.Sprint(status), func(t *testing.T) {
-			api := newAPI(always(wire.After(time.Second, wire.Reply(status, `{"access_token":"fetched-token"}`))), nil)
+			api := wire.NewAPI(wire.Always(wire.After(time.Second, wire.Reply(status, `{"access_token":"fetched-token"}`))), nil)
 			for posts := 1; posts <= 2; posts++ {
 				for _, err := range together(t, clientOf(t, api, withSecret), 40) {
 					require.ErrorIs(t, err, want)
 				}
-				assert.Equal(t, posts, api.posts())
+				assert.Equal(t, posts, api.Posts())
 			}
 			if status == 200 {
-				assert.Len(t, api.bearers(), 80)
+				assert.Len(t, api.Bearers(), 80)
 			} else {
-				assert.Empty(t, api.bearers())
+				assert.Empty(t, api.Bearers())
 			}
 		})
 	}
@@ -93,7 +93,7 @@ func TestOneFetchForAll(t *testing.T) {
 func TestWaitingCallsGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		api := newAPI(always(wire.Hold(release, wire.OK(`{"access_token":"fetched-token"}`))), nil)
+		api := wire.NewAPI(wire.Always(wire.Hold(release, wire.OK(`{"access_token":"fetched-token"}`))), nil)
 		c := clientOf(t, api, withSecret)
 		start := time.Now()
 		first, cancelFirst := context.WithCancel(t.Context()) // begins the fetch
@@ -113,8 +113,8 @@ func TestWaitingCallsGiveUp(t *testing.T) {
 		assert.Equal(t, 5*time.Second, time.Since(start), "at its deadline")
 		close(release)
 		require.NoError(t, <-waiting[1])
-		assert.Equal(t, 1, api.posts(), "the fetch went on")
-		assert.Equal(t, []string{"Bearer fetched-token"}, api.bearers())
+		assert.Equal(t, 1, api.Posts(), "the fetch went on")
+		assert.Equal(t, []string{"Bearer fetched-token"}, api.Bearers())
 	})
 }
 
@@ -124,7 +124,7 @@ func TestFetchIsLeftByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ended atomic.Bool
 		release := make(chan struct{})
-		api := newAPI(first(1, func(r *http.Request) (*http.Response, error) {
+		api := wire.NewAPI(wire.First(1, func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			ended.Store(true)
 			<-release // as a transport that does not heed the context
@@ -148,8 +148,8 @@ func TestFetchIsLeftByAll(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		require.NoError(t, call(t.Context(), c))
-		assert.Equal(t, 2, api.posts())
-		assert.Equal(t, []string{"Bearer fetched-token-2", "Bearer fetched-token-2"}, api.bearers())
+		assert.Equal(t, 2, api.Posts())
+		assert.Equal(t, []string{"Bearer fetched-token-2", "Bearer fetched-token-2"}, api.Bearers())
 	})
 }
 
@@ -158,24 +158,24 @@ func TestStallingTokenEndpoint(t *testing.T) {
 	const timeout = 10 * time.Second
 	for name, stall := range map[string]wire.Step{"header": wire.Hang, "body": wire.Stall(200, "")} {
 		inTime(t, name, func(t *testing.T) {
-			api := newAPI(always(stall), nil)
+			api := wire.NewAPI(wire.Always(stall), nil)
 			start := time.Now()
 			err := call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout)))
 			requireTimeout(t, err)
-			assert.Equal(t, 3, api.posts())
+			assert.Equal(t, 3, api.Posts())
 			assert.Equal(t, 3*timeout+2*time.Millisecond, time.Since(start), "with the waits")
-			assert.Empty(t, api.bearers())
+			assert.Empty(t, api.Bearers())
 
 			// The waiting for the token is no part of the call's own attempt.
-			api = newAPI(first(2, stall), nil)
+			api = wire.NewAPI(wire.First(2, stall), nil)
 			start = time.Now()
 			require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout))))
 			assert.Equal(t, 2*timeout+2*time.Millisecond, time.Since(start))
-			assert.Len(t, api.bearers(), 1)
+			assert.Len(t, api.Bearers(), 1)
 
 			// The call is over before the attempt is.
 			start = time.Now()
-			err = within(t, clientOf(t, newAPI(always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)), 4*time.Second)
+			err = within(t, clientOf(t, wire.NewAPI(wire.Always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)), 4*time.Second)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.Equal(t, 4*time.Second, time.Since(start))
 		})
@@ -188,7 +188,7 @@ func TestStallingTokenEndpoint(t *testing.T) {
 func TestWaitForTheFetchThatTheDeadlineEnds(t *testing.T) {
 	for _, alone := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			api := newAPI(first(1, wire.Reply(503, "", "Retry-After", "20")), nil)
+			api := wire.NewAPI(wire.First(1, wire.Reply(503, "", "Retry-After", "20")), nil)
 			c := clientOf(t, api, withSecret, patient)
 			start := time.Now()
 			if !alone {
@@ -205,7 +205,7 @@ func TestWaitForTheFetchThatTheDeadlineEnds(t *testing.T) {
 				want = 0
 			}
 			assert.Equal(t, want, time.Since(start))
-			assert.Equal(t, 2, api.posts())
+			assert.Equal(t, 2, api.Posts())
 		})
 	}
 }
@@ -215,7 +215,7 @@ func TestLateRefusalsRenewNothing(t *testing.T) {
 	const calls = 40
 	synctest.Test(t, func(t *testing.T) {
 		released := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
-		api := newAPI(nil, func(n int) wire.Step {
+		api := wire.NewAPI(nil, func(n int) wire.Step {
 			return func(r *http.Request) (*http.Response, error) {
 				if r.Header.Get("Authorization") != "Bearer fetched-token-1" {
 					return done(r)
@@ -229,17 +229,17 @@ func TestLateRefusalsRenewNothing(t *testing.T) {
 			waiting = append(waiting, begin(t.Context(), c))
 		}
 		synctest.Wait() // all have sent the first token
-		assert.Len(t, api.bearers(), calls)
+		assert.Len(t, api.Bearers(), calls)
 		close(released[0])
 		synctest.Wait() // half of them are done, with the second
-		assert.Equal(t, 2, api.posts())
-		assert.Len(t, api.bearers(), calls+calls/2)
+		assert.Equal(t, 2, api.Posts())
+		assert.Len(t, api.Bearers(), calls+calls/2)
 		close(released[1])
 		for _, ended := range waiting {
 			require.NoError(t, <-ended)
 		}
-		assert.Equal(t, 2, api.posts(), "one renewal")
-		assert.Len(t, api.bearers(), 2*calls)
+		assert.Equal(t, 2, api.Posts(), "one renewal")
+		assert.Len(t, api.Bearers(), 2*calls)
 	})
 }
 
@@ -247,7 +247,7 @@ func TestLateRefusalsRenewNothing(t *testing.T) {
 // is not the attempt's.
 func TestTokenFuncIsNotTimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := newAPI(nil, nil)
+		api := wire.NewAPI(nil, nil)
 		c := clientOf(t, api, epcclogs.WithTimeout(10*time.Second), epcclogs.WithTokenFunc(func(ctx context.Context) (string, error) {
 			_, bounded := ctx.Deadline()
 			assert.False(t, bounded)
@@ -255,7 +255,7 @@ func TestTokenFuncIsNotTimed(t *testing.T) {
 			return "a-given-token", ctx.Err()
 		}))
 		require.NoError(t, call(t.Context(), c))
-		assert.Equal(t, []string{"Bearer a-given-token"}, api.bearers())
+		assert.Equal(t, []string{"Bearer a-given-token"}, api.Bearers())
 	})
 }
 
@@ -263,7 +263,7 @@ func TestTokenFuncIsNotTimed(t *testing.T) {
 func TestTokenIsFreshAfterThePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls, lifetime = 40, 10 * time.Second
-		api := newAPI(func(int) wire.Step {
+		api := wire.NewAPI(func(int) wire.Step {
 			return wire.OK(fmt.Sprintf(`{"access_token":"token-%d","expires_in":10}`, time.Now().UnixNano()))
 		}, func(int) wire.Step {
 			return func(r *http.Request) (*http.Response, error) {
@@ -284,9 +284,9 @@ func TestTokenIsFreshAfterThePace(t *testing.T) {
 
 // renewing returns a client whose first token is in its last minute, and the API. step
 // answers the requests for a token that follow.
-func renewing(t *testing.T, step, list func(n int) wire.Step) (*epcclogs.Client, *api) {
+func renewing(t *testing.T, step, list func(n int) wire.Step) (*epcclogs.Client, *wire.API) {
 	t.Helper()
-	api := newAPI(func(n int) wire.Step {
+	api := wire.NewAPI(func(n int) wire.Step {
 		if n > 1 {
 			return step(n - 1)
 		}
@@ -314,7 +314,7 @@ func TestOldTokenWhileTheRenewalFails(t *testing.T) {
 		"stalled body":      {wire.Stall(200, `{"access_token":`), 2},
 	} {
 		inTime(t, name, func(t *testing.T) {
-			c, api := renewing(t, always(row.step), nil)
+			c, api := renewing(t, wire.Always(row.step), nil)
 			waited := time.Duration(0)
 			for expires := time.Now().Add(time.Minute); time.Now().Before(expires); time.Sleep(200 * time.Millisecond) {
 				took := timed(t, c, 1)
@@ -322,15 +322,15 @@ func TestOldTokenWhileTheRenewalFails(t *testing.T) {
 				waited += took
 			}
 			assert.LessOrEqual(t, waited, 2*time.Second, "calls hardly wait")
-			bearers := api.bearers()
+			bearers := api.Bearers()
 			for _, bearer := range bearers {
 				require.Equal(t, "Bearer fetched-token-1", bearer)
 			}
-			assert.InDelta(t, row.posts, api.posts()-1, float64(row.posts)/4)
+			assert.InDelta(t, row.posts, api.Posts()-1, float64(row.posts)/4)
 
 			// Then there is none.
 			require.Error(t, within(t, c, 200*time.Millisecond))
-			assert.Equal(t, bearers, api.bearers())
+			assert.Equal(t, bearers, api.Bearers())
 		})
 	}
 }
@@ -343,18 +343,18 @@ func TestRenewalThatSucceedsLate(t *testing.T) {
 		from time.Duration // when the new token is used
 		want string
 	}{
-		"refused once": {first(1, wire.Reply(403, "")), 10 * time.Second, "Bearer fetched-token-3"},
-		"slow":         {always(wire.After(7*time.Second, wire.OK(`{"access_token":"slow"}`))), 7 * time.Second, "Bearer slow"},
+		"refused once": {wire.First(1, wire.Reply(403, "")), 10 * time.Second, "Bearer fetched-token-3"},
+		"slow":         {wire.Always(wire.After(7*time.Second, wire.OK(`{"access_token":"slow"}`))), 7 * time.Second, "Bearer slow"},
 	} {
 		inTime(t, name, func(t *testing.T) {
 			c, api := renewing(t, row.step, nil)
 			for start := time.Now(); time.Since(start) < row.from-100*time.Millisecond; time.Sleep(100 * time.Millisecond) {
 				timed(t, c, 1)
-				assert.Equal(t, "Bearer fetched-token-1", api.lists.Last().Header.Get("Authorization"))
+				assert.Equal(t, "Bearer fetched-token-1", api.Lists.Last().Header.Get("Authorization"))
 			}
 			time.Sleep(200 * time.Millisecond)
 			assert.Zero(t, timed(t, c, 1))
-			assert.Equal(t, row.want, api.lists.Last().Header.Get("Authorization"))
+			assert.Equal(t, row.want, api.Lists.Last().Header.Get("Authorization"))
 		})
 	}
 }
@@ -362,7 +362,7 @@ func TestRenewalThatSucceedsLate(t *testing.T) {
 // An old token that the API refuses is not used again, although it has not expired.
 func TestOldTokenThatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, api := renewing(t, always(wire.Reply(403, "")), func(n int) wire.Step {
+		c, api := renewing(t, wire.Always(wire.Reply(403, "")), func(n int) wire.Step {
 			if n == 3 {
 				return refused
 			}
@@ -371,9 +371,9 @@ func TestOldTokenThatIsRefused(t *testing.T) {
 		require.NoError(t, call(t.Context(), c))
 		for range 2 {
 			require.ErrorIs(t, call(t.Context(), c), epcclogs.ErrForbidden)
-			assert.Len(t, api.bearers(), 3)
+			assert.Len(t, api.Bearers(), 3)
 		}
-		assert.Equal(t, 1+3, api.posts())
+		assert.Equal(t, 1+3, api.Posts())
 	})
 }
 
@@ -382,15 +382,15 @@ func TestTokenIsTakenLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 50 {
 			var issued time.Time
-			api := newAPI(func(int) wire.Step { issued = time.Now(); return nil }, func(int) wire.Step {
+			api := wire.NewAPI(func(int) wire.Step { issued = time.Now(); return nil }, func(int) wire.Step {
 				if time.Since(issued) < 300*time.Millisecond {
 					return refused
 				}
 				return nil
 			})
 			require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, patient)))
-			assert.Equal(t, 2, api.posts(), "the first refusal renews it, the second does not")
-			assert.Len(t, api.bearers(), 3)
+			assert.Equal(t, 2, api.Posts(), "the first refusal renews it, the second does not")
+			assert.Len(t, api.Bearers(), 3)
 		}
 	})
 }

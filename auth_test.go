@@ -36,55 +36,6 @@ const (
 
 var withSecret = epcclogs.WithClientCredentials(clientID, secret)
 
-// api answers as the API does, without a network: its token endpoint hands out
-// fetched-token-1 and so on, and its lists are empty.
-type api struct{ tokens, lists *wire.Script }
-
-// newAPI returns one. What token and list return, unless it is nil, is taken
-// instead; n counts from 1.
-func newAPI(token, list func(n int) wire.Step) *api {
-	script := func(instead, usual func(n int) wire.Step) *wire.Script {
-		return wire.Each(func(n int) wire.Step {
-			if instead != nil {
-				if step := instead(n); step != nil {
-					return step
-				}
-			}
-			return usual(n)
-		})
-	}
-	return &api{
-		tokens: script(token, func(n int) wire.Step {
-			return wire.OK(fmt.Sprintf(`{"access_token":"fetched-token-%d","expires_in":3600}`, n))
-		}),
-		lists: script(list, always(wire.OK(wire.Page()))),
-	}
-}
-
-func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodPost {
-		return a.tokens.RoundTrip(r)
-	}
-	return a.lists.RoundTrip(r)
-}
-
-func (a *api) posts() int { return len(a.tokens.Sent()) }
-
-func (a *api) bearers() []string { return a.lists.Headers("Authorization") }
-
-// always answers every request alike.
-func always(step wire.Step) func(int) wire.Step { return func(int) wire.Step { return step } }
-
-// first answers so many requests alike.
-func first(requests int, step wire.Step) func(int) wire.Step {
-	return func(n int) wire.Step {
-		if n <= requests {
-			return step
-		}
-		return nil
-	}
-}
-
 // together makes so many calls at once, and returns their errors.
 func together(t *testing.T, c *epcclogs.Client, calls int) []error {
 	t.Helper()
@@ -145,7 +96,7 @@ func TestTokenRequestFails(t *testing.T) {
 		{200, `{"access_token":"` + strings.Repeat(marker, 10) + `"}`, 1, epcclogs.ErrResponseTooLarge, "response too large: more than 100 bytes; check the base URL and WithMaxResponseSize"},
 	} {
 		t.Run(row.want, func(t *testing.T) {
-			api := newAPI(always(wire.Reply(row.status, row.body)), nil)
+			api := wire.NewAPI(wire.Always(wire.Reply(row.status, row.body)), nil)
 			c := clientOf(t, api, withSecret, epcclogs.WithMaxResponseSize(100))
 			err := call(t.Context(), c)
 			require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
@@ -163,16 +114,16 @@ func TestTokenRequestFails(t *testing.T) {
 				assert.Len(t, apiErr.Errors, 1)
 			}
 			showsNot(t, err, marker, secret)
-			assert.Equal(t, row.posts, api.posts())
+			assert.Equal(t, row.posts, api.Posts())
 			require.Error(t, call(t.Context(), c))
-			assert.Equal(t, 2*row.posts, api.posts(), "the next call tries anew")
-			assert.Empty(t, api.bearers(), "nothing is sent to the API")
+			assert.Equal(t, 2*row.posts, api.Posts(), "the next call tries anew")
+			assert.Empty(t, api.Bearers(), "nothing is sent to the API")
 
 			if row.posts > 1 {
-				api = newAPI(first(2, wire.Reply(row.status, row.body)), nil)
+				api = wire.NewAPI(wire.First(2, wire.Reply(row.status, row.body)), nil)
 				require.NoError(t, call(t.Context(), clientOf(t, api, withSecret)))
-				assert.Equal(t, []string{"Bearer fetched-token-3"}, api.bearers())
-				for _, post := range api.tokens.Requests() {
+				assert.Equal(t, []string{"Bearer fetched-token-3"}, api.Bearers())
+				for _, post := range api.Tokens.Requests() {
 					assert.Contains(t, post.Form, secret, "the form is sent each time")
 				}
 			}
@@ -210,7 +161,7 @@ func TestRenewal(t *testing.T) {
 		{[]int{401, 401, 200}, 1, 2, epcclogs.ErrUnauthorized},
 	} {
 		t.Run(fmt.Sprint(row.statuses, " of ", row.attempts), func(t *testing.T) {
-			api := newAPI(nil, func(n int) wire.Step {
+			api := wire.NewAPI(nil, func(n int) wire.Step {
 				return wire.Reply(row.statuses[min(n, len(row.statuses))-1], wire.Page())
 			})
 			c := clientOf(t, api, withSecret, epcclogs.WithRetry(epcclogs.RetryPolicy{MaxAttempts: row.attempts, MaxWait: time.Nanosecond}))
@@ -232,26 +183,26 @@ func TestRenewal(t *testing.T) {
 					token = 2
 				}
 			}
-			assert.Equal(t, bearers, api.bearers())
-			assert.Equal(t, token, api.posts())
+			assert.Equal(t, bearers, api.Bearers())
+			assert.Equal(t, token, api.Posts())
 		})
 	}
 }
 
 func TestRenewalFails(t *testing.T) {
-	api := newAPI(func(n int) wire.Step {
+	api := wire.NewAPI(func(n int) wire.Step {
 		if n > 1 {
 			return wire.Reply(403, "")
 		}
 		return nil
-	}, first(10, refused))
+	}, wire.First(10, refused))
 	err := call(t.Context(), clientOf(t, api, withSecret))
 	require.ErrorIs(t, err, epcclogs.ErrForbidden)
 	require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
 		"POST https://api.example.com/oauth/access_token: 403 Forbidden; check the client id, the client secret and the base URL; "+
 		"the last response was: 401 Unauthorized; check the credentials")
-	assert.Equal(t, 2, api.posts())
-	assert.Len(t, api.bearers(), 1)
+	assert.Equal(t, 2, api.Posts())
+	assert.Len(t, api.Bearers(), 1)
 }
 
 func TestGivenTokenIsNotRenewed(t *testing.T) {
@@ -261,10 +212,10 @@ func TestGivenTokenIsNotRenewed(t *testing.T) {
 		"none":          quick,
 	} {
 		t.Run(name, func(t *testing.T) {
-			api := newAPI(nil, first(10, refused))
+			api := wire.NewAPI(nil, wire.First(10, refused))
 			require.ErrorIs(t, call(t.Context(), clientOf(t, api, opt)), epcclogs.ErrUnauthorized)
-			assert.Zero(t, api.posts())
-			assert.Len(t, api.bearers(), 1, "not sent again")
+			assert.Zero(t, api.Posts())
+			assert.Len(t, api.Bearers(), 1, "not sent again")
 		})
 	}
 }
@@ -272,7 +223,7 @@ func TestGivenTokenIsNotRenewed(t *testing.T) {
 // The function is called for each attempt, and its context is that of the call.
 func TestTokenFunc(t *testing.T) {
 	type key struct{}
-	api := newAPI(nil, first(2, wire.Reply(503, "")))
+	api := wire.NewAPI(nil, wire.First(2, wire.Reply(503, "")))
 	ctx, cancel := context.WithCancel(t.Context())
 	var seen []any
 	c := clientOf(t, api, epcclogs.WithTokenFunc(func(ctx context.Context) (string, error) {
@@ -289,7 +240,7 @@ func TestTokenFunc(t *testing.T) {
 	require.NoError(t, call(context.WithValue(t.Context(), key{}, "second call"), c))
 	require.ErrorIs(t, call(ctx, c), context.Canceled)
 	assert.Equal(t, []any{"first call", "first call", "first call", "second call", nil}, seen)
-	assert.Equal(t, []string{"Bearer of-func-1", "Bearer of-func-2", "Bearer of-func-3", "Bearer of-func-4"}, api.bearers())
+	assert.Equal(t, []string{"Bearer of-func-1", "Bearer of-func-2", "Bearer of-func-3", "Bearer of-func-4"}, api.Bearers())
 }
 
 // A failure of the function is not retried, though it looks temporary. It ends the call,
@@ -311,7 +262,7 @@ func TestTokenFuncFails(t *testing.T) {
 	} {
 		for _, good := range []int{0, 1} { // attempts before
 			t.Run(fmt.Sprint(name, ", after ", good), func(t *testing.T) {
-				api := newAPI(nil, always(wire.Reply(503, "")))
+				api := wire.NewAPI(nil, wire.Always(wire.Reply(503, "")))
 				calls := 0
 				err := call(t.Context(), clientOf(t, api, epcclogs.WithTokenFunc(func(context.Context) (string, error) {
 					if calls++; calls <= good {
@@ -326,7 +277,7 @@ func TestTokenFuncFails(t *testing.T) {
 					assert.Contains(t, err.Error(), "connection refused")
 				}
 				assert.Equal(t, good+1, calls, "not retried")
-				assert.Len(t, api.bearers(), good, "nothing more is sent")
+				assert.Len(t, api.Bearers(), good, "nothing more is sent")
 				showsNot(t, err, marker)
 			})
 		}
@@ -339,15 +290,15 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	follow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }, Transport: new(http.Transport)}
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, location := range []string{target.URL + "/elsewhere", "/v2/integrations/logs", "::not a url::", ""} {
-			redirect := always(wire.Reply(status, "", "Location", location))
+			redirect := wire.Always(wire.Reply(status, "", "Location", location))
 			for _, row := range []struct {
-				api    *api
+				api    *wire.API
 				opt    epcclogs.Option
 				method string
 			}{
-				{newAPI(redirect, nil), withSecret, http.MethodPost},
-				{newAPI(nil, redirect), withSecret, http.MethodGet},
-				{newAPI(nil, redirect), epcclogs.WithToken("a-given-token"), http.MethodGet},
+				{wire.NewAPI(redirect, nil), withSecret, http.MethodPost},
+				{wire.NewAPI(nil, redirect), withSecret, http.MethodGet},
+				{wire.NewAPI(nil, redirect), epcclogs.WithToken("a-given-token"), http.MethodGet},
 			} {
 				s := wire.Serve(t, row.api.RoundTrip)
 				err := call(t.Context(), newClient(t, s.URL, row.opt, epcclogs.WithHTTPClient(follow)))
@@ -365,12 +316,12 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 
 // Links of a page that point to another host are not followed with the token.
 func TestLinksCarryNoToken(t *testing.T) {
-	api := newAPI(nil, first(1, wire.OK(`{"data":[`+wire.Record(1)+`],"links":{"next":"https://other.example.com/v2/integrations/logs?page[offset]=1"}}`)))
+	api := wire.NewAPI(nil, wire.First(1, wire.OK(`{"data":[`+wire.Record(1)+`],"links":{"next":"https://other.example.com/v2/integrations/logs?page[offset]=1"}}`)))
 	require.NoError(t, exhaust(t.Context(), clientOf(t, api, withSecret).StoreLogs(nil)))
-	for _, r := range api.lists.Requests() {
+	for _, r := range api.Lists.Requests() {
 		assert.Equal(t, "api.example.com", r.URL.Host)
 	}
-	assert.Len(t, api.bearers(), 3) // the list is gone after the first: it is looked for twice
+	assert.Len(t, api.Bearers(), 3) // the list is gone after the first: it is looked for twice
 }
 
 // Calls, renewals and cancellations all at once, for the race detector.
@@ -453,7 +404,7 @@ func FuzzToken(f *testing.F) {
 		return raw == nil || string(raw) == "null" || !math.IsNaN(number) && (err == nil || errors.Is(err, strconv.ErrRange))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		api := newAPI(always(wire.OK(string(body))), nil)
+		api := wire.NewAPI(wire.Always(wire.OK(string(body))), nil)
 		err := call(t.Context(), clientOf(t, api, withSecret))
 		if err == nil {
 			var members map[string]json.RawMessage
@@ -461,14 +412,14 @@ func FuzzToken(f *testing.F) {
 			var token string
 			require.NoError(t, json.Unmarshal(members["access_token"], &token))
 			require.Regexp(t, printable, token)
-			require.Equal(t, []string{"Bearer " + token}, api.bearers())
+			require.Equal(t, []string{"Bearer " + token}, api.Bearers())
 			require.True(t, isNumber(members["expires_in"]) && isNumber(members["expires"]))
 			_, lives, _ := epcclogs.ReadToken(http.Header{"Date": {"Sun, 06 Nov 1994 08:49:37 GMT"}}, body)
 			require.GreaterOrEqual(t, lives, time.Duration(0))
 			require.LessOrEqual(t, lives, math.MaxInt32*time.Second)
 			return
 		}
-		require.Empty(t, api.bearers())
+		require.Empty(t, api.Bearers())
 		if apiErr := new(epcclogs.APIError); errors.As(err, &apiErr) { // the body lists errors, which are for all to see
 			require.Empty(t, apiErr.Body)
 			return

@@ -63,7 +63,7 @@ func TestAdviceAboutTokens(t *testing.T) {
 		404: "404 Not Found; no tokens are issued there, check the base URL",
 		501: "501 Not Implemented",
 	} {
-		err := call(t.Context(), clientOf(t, newAPI(always(wire.Reply(status, "")), nil), withSecret))
+		err := call(t.Context(), clientOf(t, wire.NewAPI(wire.Always(wire.Reply(status, "")), nil), withSecret))
 		apiErr := as[*epcclogs.APIError](t, err)
 		require.EqualError(t, apiErr, "epcclogs: POST https://api.example.com/oauth/access_token: "+want)
 		require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+

@@ -143,7 +143,7 @@ func failInAllWays(t *testing.T) {
 		{wire.Reply(302, "", "Location", "http://%zz"), 2, true},
 		{wire.Reply(429, ""), 4, true},
 	} {
-		api := newAPI(nil, always(row.answer))
+		api := wire.NewAPI(nil, wire.Always(row.answer))
 		s := wire.Serve(t, api.RoundTrip)
 		c := newClient(t, s.URL, withSecret)
 		err := call(t.Context(), c)

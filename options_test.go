@@ -243,11 +243,11 @@ func TestNewClientFromEnv(t *testing.T) {
 	}
 	for _, row := range rows {
 		setEnv(row.base, row.id, row.secret)
-		api := newAPI(nil, nil)
+		api := wire.NewAPI(nil, nil)
 		c, err := epcclogs.NewClientFromEnv(append(row.opts, over(api))...)
 		require.NoError(t, err)
 		require.NoError(t, call(t.Context(), c))
-		post, get := api.tokens.Last(), api.lists.Last()
+		post, get := api.Tokens.Last(), api.Lists.Last()
 		form, err := url.ParseQuery(post.Form)
 		require.NoError(t, err)
 		assert.Equal(t, []string{clientID, secret}, []string{form.Get("client_id"), form.Get("client_secret")})

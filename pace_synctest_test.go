@@ -206,7 +206,7 @@ func TestRateLimitBeyondTheDeadline(t *testing.T) {
 		assert.Len(t, s.Sent(), 3)
 	})
 	synctest.Test(t, func(t *testing.T) { // a token and a page are two requests
-		api := newAPI(nil, nil)
+		api := wire.NewAPI(nil, nil)
 		c := untold(t, api, epcclogs.WithRateLimit(0.1), withSecret)
 		start := time.Now()
 		err := within(t, c, 2*time.Second)
@@ -214,7 +214,7 @@ func TestRateLimitBeyondTheDeadline(t *testing.T) {
 		require.ErrorContains(t, err, late)
 		assert.Zero(t, time.Since(start), "at once")
 		require.NoError(t, call(t.Context(), c))
-		assert.Empty(t, api.lists.Sent()[1:])
+		assert.Empty(t, api.Lists.Sent()[1:])
 	})
 	synctest.Test(t, func(t *testing.T) { // what failed before is told too
 		s := wire.Steps(wire.Reply(503, "busy", "Retry-After", "1"), done)

@@ -151,14 +151,14 @@ func TestEchoedSecretsAreHidden(t *testing.T) {
 	for name, body := range bodies {
 		for _, status := range []int{200, 302, 400, 401, 403, 404, 500} {
 			t.Run(fmt.Sprint(name, " ", status), func(t *testing.T) {
-				echo := always(echo(status, body))
+				echo := wire.Always(echo(status, body))
 				for _, side := range []string{"API", "token endpoint"} {
 					token, list := echo, echo
 					if side == "API" {
-						token = always(wire.OK(`{"access_token":"` + bearer + `"}`))
+						token = wire.Always(wire.OK(`{"access_token":"` + bearer + `"}`))
 					}
 					var logged bytes.Buffer
-					c := clientOf(t, newAPI(token, list), epcclogs.WithClientCredentials(clientID, secret), logTo(&logged),
+					c := clientOf(t, wire.NewAPI(token, list), epcclogs.WithClientCredentials(clientID, secret), logTo(&logged),
 						epcclogs.WithOnAttempt(func(_ context.Context, a epcclogs.Attempt) {
 							showsNot(t, a, secret[:16], start)
 							showsNot(t, a.Err, secret[:16], start)
