@@ -1,8 +1,6 @@
 package epcclogs_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -119,21 +117,10 @@ func TestTextOfACut(t *testing.T) {
 	}
 }
 
-// pack compresses a body.
-func pack(t testing.TB, body []byte) string {
-	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, err := w.Write(body)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	return b.String()
-}
-
 // WithMaxResponseSize counts decoded bytes. A response that is larger is not asked for again.
 func TestTooLarge(t *testing.T) {
 	body := wire.Page(wire.Records(0, 200)...)
-	packed := pack(t, []byte(body))
+	packed := wire.Gzip([]byte(body))
 	require.Less(t, len(packed), len(body)/2)
 	for _, answer := range []wire.Step{wire.OK(body), wire.OK(packed, "Content-Encoding", "gzip")} {
 		s := wire.Serve(t, answer)
@@ -154,7 +141,7 @@ func TestTooLarge(t *testing.T) {
 // A Content-Length that is not reached means a cut, also where the JSON is whole. A
 // compressed body that is cut is a cut body.
 func TestCutByHTTP(t *testing.T) {
-	packed := pack(t, []byte(wire.Page(wire.Records(0, 50)...)))
+	packed := wire.Gzip([]byte(wire.Page(wire.Records(0, 50)...)))
 	cuts := []wire.Step{wire.OK(wire.Page(wire.Record(1)), "Content-Length", "5000")}
 	for _, n := range []int{0, 5, len(packed) / 2, len(packed) - 1} {
 		cuts = append(cuts, wire.OK(packed[:n], "Content-Encoding", "gzip"))
@@ -168,7 +155,7 @@ func TestCutByHTTP(t *testing.T) {
 
 // Some KiB that unpack to a GiB of zeros do not fill the memory.
 func TestGzipBomb(t *testing.T) {
-	piece := pack(t, make([]byte, 1<<20))
+	piece := wire.Gzip(make([]byte, 1<<20))
 	for status, requests := range map[int]int{200: 1, 500: 3} {
 		s := wire.Serve(t, wire.Reply(status, strings.Repeat(piece, 1<<10), "Content-Encoding", "gzip"))
 		c := unkept(t, s.URL, epcclogs.WithMaxResponseSize(1<<20))

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -46,51 +45,6 @@ func pagerOf(t testing.TB, server wire.Step, n int, opts *epcclogs.ListOptions) 
 	t.Helper()
 	s := wire.Steps(server)
 	return clientOf(t, s).IntegrationLogs(integration, opts).Concurrent(n), s
-}
-
-// drain returns all that the server has, and what it was asked, page by page.
-func drain(t testing.TB, server wire.Step, opts *epcclogs.ListOptions) (got, sent []string, err error) {
-	t.Helper()
-	pager, s := pagerOf(t, server, 1, opts)
-	got, err = bodies(pager.All(t.Context()))
-	return got, s.Sent(), err
-}
-
-func TestDrain(t *testing.T) {
-	for name, write := range wire.Envelopes {
-		for _, size := range []int{0, 1, 99, 100, 101, 250} {
-			repeated := wire.Records(0, size)
-			for i := range repeated {
-				repeated[i] = strings.Replace(repeated[i], fmt.Sprintf("log-%d", i), fmt.Sprintf("log-%d", i%7), 1)
-			}
-			lists := map[string]wire.List{
-				"":                   {All: wire.Records(0, size)},
-				", clamped":          {All: wire.Records(0, size), Clamp: 25},
-				", clamped silently": {All: wire.Records(0, size), Clamp: 25, Silent: true},
-				", repeated ids":     {All: repeated},
-			}
-			if size < 200 {
-				lists[", one a page"] = wire.List{All: wire.Records(0, size), Clamp: 1}
-			}
-			for kind, list := range lists {
-				list.Write = write
-				for _, n := range []int{1, 8} {
-					t.Run(fmt.Sprintf("%s/%d%s/%d at a time", name, size, kind, n), func(t *testing.T) {
-						pager, s := pagerOf(t, list.Answer, n, nil)
-						assert.Zero(t, pager.Offset())
-						got, err := bodies(pager.All(t.Context()))
-						require.NoError(t, err)
-						assert.Equal(t, wire.Bodies(0, size), got)
-						assert.Equal(t, size, pager.Offset())
-						assert.Contains(t, s.Sent()[0], "page%5Blimit%5D=100")
-						if list.Clamp == 0 && (name == "meta" || name == "nested" || name == "links" && n == 1) { // which tell the end
-							assert.Len(t, s.Sent(), max(1, (size-2)/99+1))
-						}
-					})
-				}
-			}
-		}
-	}
 }
 
 func TestPages(t *testing.T) {
@@ -146,41 +100,6 @@ func TestPagesAfterAll(t *testing.T) {
 			}
 		}
 	}
-}
-
-// A store may refuse what lies behind the last record.
-func TestRefusedBehindTheEnd(t *testing.T) {
-	list := wire.List{All: wire.Records(0, 1200), Write: wire.Envelopes["bare"]}
-	got, _, err := drain(t, func(r *http.Request) (*http.Response, error) {
-		if offset, _ := wire.Asked(r); offset >= len(list.All) {
-			return wire.Reply(http.StatusBadRequest, "{}")(r)
-		}
-		return list.Answer(r)
-	}, nil)
-	require.ErrorAs(t, err, new(*epcclogs.APIError))
-	assert.Equal(t, wire.Bodies(0, 1200), got)
-}
-
-// A server that aligns its offsets would repeat records; its word for that is enough, in the
-// first page too.
-func TestErrPaginationSaysWhere(t *testing.T) {
-	for body, want := range map[string]string{
-		`{"data":[],"results":{"total":131}}`:                                             "the page at offset 130 is empty, although the total is 131",
-		`{"data":[` + wire.Record(0) + `],"meta":{"offset":100},"results":{"total":500}}`: "the server answers offset 130 with the page at offset 100",
-	} {
-		got, _, err := drain(t, wire.OK(body), &epcclogs.ListOptions{Offset: 130})
-		require.ErrorIs(t, err, epcclogs.ErrPagination)
-		require.EqualError(t, err, "epcclogs: GET "+logsURL+": paging cannot be followed: "+want)
-		assert.Empty(t, got)
-	}
-}
-
-// Records that are all the same are not taken for a repeated page.
-func TestSameRecords(t *testing.T) {
-	list := wire.List{All: slices.Repeat(wire.Records(1, 2), 350), Write: wire.Envelopes["meta"]}
-	got, _, err := drain(t, list.Answer, nil)
-	require.NoError(t, err)
-	assert.Len(t, got, 350)
 }
 
 // The caller may do to a page what it likes: a repeat is still seen.
@@ -252,7 +171,8 @@ func TestPagerKeepsItsPlace(t *testing.T) {
 			assert.Equal(t, wire.Bodies(0, 137), got)
 			assert.Equal(t, 137, pager.Offset())
 
-			more, _, err := drain(t, list.Answer, &epcclogs.ListOptions{Offset: pager.Offset()})
+			other, _ := pagerOf(t, list.Answer, 1, &epcclogs.ListOptions{Offset: pager.Offset()})
+			more, err := bodies(other.All(t.Context()))
 			require.NoError(t, err)
 			assert.Equal(t, wire.Bodies(137, 250), more, "a new pager")
 

@@ -28,6 +28,40 @@ func drain(t *testing.T, server wire.Step, n, offset int) (got []string, request
 	return got, len(s.Sent()), err
 }
 
+// Servers that keep to the documents, also where they shorten pages.
+func TestDrain(t *testing.T) {
+	for name, write := range wire.Envelopes {
+		for _, size := range []int{0, 1, 99, 100, 101, 250} {
+			repeated := wire.Records(0, size)
+			for i := range repeated {
+				repeated[i] = strings.Replace(repeated[i], fmt.Sprintf("log-%d", i), fmt.Sprintf("log-%d", i%7), 1)
+			}
+			lists := map[string]wire.List{
+				"":                   {All: wire.Records(0, size)},
+				", clamped":          {All: wire.Records(0, size), Clamp: 25},
+				", clamped silently": {All: wire.Records(0, size), Clamp: 25, Silent: true},
+				", repeated ids":     {All: repeated},
+			}
+			if size < 200 {
+				lists[", one a page"] = wire.List{All: wire.Records(0, size), Clamp: 1}
+			}
+			for kind, list := range lists {
+				list.Write = write
+				for _, n := range []int{1, 8} {
+					t.Run(fmt.Sprintf("%s/%d%s/%d at a time", name, size, kind, n), func(t *testing.T) {
+						got, requests, err := drain(t, list.Answer, n, 0)
+						require.NoError(t, err)
+						assert.Equal(t, wire.Bodies(0, size), got)
+						if list.Clamp == 0 && (name == "meta" || name == "nested" || name == "links" && n == 1) { // which tell the end
+							assert.Equal(t, max(1, (size-2)/99+1), requests)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
 // Servers that say less than the documents, more, or something else, but hold to
 // offset and limit: every record comes, once and in order.
 func TestDrainOddServers(t *testing.T) {
@@ -273,4 +307,39 @@ func TestEmptyPageInTheMiddle(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, wire.Bodies(0, 1750), got, "once empty")
 	assert.LessOrEqual(t, requests, 24)
+}
+
+// A store may refuse what lies behind the last record.
+func TestRefusedBehindTheEnd(t *testing.T) {
+	list := wire.List{All: wire.Records(0, 1200), Write: wire.Envelopes["bare"]}
+	got, _, err := drain(t, func(r *http.Request) (*http.Response, error) {
+		if offset, _ := wire.Asked(r); offset >= len(list.All) {
+			return wire.Reply(http.StatusBadRequest, "{}")(r)
+		}
+		return list.Answer(r)
+	}, 1, 0)
+	require.ErrorAs(t, err, new(*epcclogs.APIError))
+	assert.Equal(t, wire.Bodies(0, 1200), got)
+}
+
+// A server that aligns its offsets would repeat records; its word for that is enough, in the
+// first page too.
+func TestErrPaginationSaysWhere(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"data":[],"results":{"total":131}}`:                                             "the page at offset 130 is empty, although the total is 131",
+		`{"data":[` + wire.Record(0) + `],"meta":{"offset":100},"results":{"total":500}}`: "the server answers offset 130 with the page at offset 100",
+	} {
+		got, _, err := drain(t, wire.OK(body), 1, 130)
+		require.ErrorIs(t, err, epcclogs.ErrPagination)
+		require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations/"+wire.Integration+"/logs: paging cannot be followed: "+want)
+		assert.Empty(t, got)
+	}
+}
+
+// Records that are all the same are not taken for a repeated page.
+func TestSameRecords(t *testing.T) {
+	list := wire.List{All: slices.Repeat(wire.Records(1, 2), 350), Write: wire.Envelopes["meta"]}
+	got, _, err := drain(t, list.Answer, 1, 0)
+	require.NoError(t, err)
+	assert.Len(t, got, 350)
 }

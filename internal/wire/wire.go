@@ -4,6 +4,8 @@
 package wire
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"io"
 	"net/http"
@@ -250,4 +252,13 @@ func Fixture(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// Gzip compresses a body.
+func Gzip(body []byte) string {
+	var b bytes.Buffer // which takes everything
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(body)
+	_ = w.Close()
+	return b.String()
 }
