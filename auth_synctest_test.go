@@ -158,24 +158,16 @@ func TestStallingTokenEndpoint(t *testing.T) {
 	const timeout = 10 * time.Second
 	for name, stall := range map[string]wire.Step{"header": wire.Hang, "body": wire.Stall(200, "")} {
 		inTime(t, name, func(t *testing.T) {
-			api := wire.NewAPI(wire.Always(stall), nil)
-			start := time.Now()
-			err := call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout)))
-			requireTimeout(t, err)
-			assert.Equal(t, 3, api.Posts())
-			assert.Equal(t, 3*timeout+2*time.Millisecond, time.Since(start), "with the waits")
-			assert.Empty(t, api.Bearers())
-
 			// The waiting for the token is no part of the call's own attempt.
-			api = wire.NewAPI(wire.First(2, stall), nil)
-			start = time.Now()
+			api := wire.NewAPI(wire.First(2, stall), nil)
+			start := time.Now()
 			require.NoError(t, call(t.Context(), clientOf(t, api, withSecret, epcclogs.WithTimeout(timeout))))
 			assert.Equal(t, 2*timeout+2*time.Millisecond, time.Since(start))
 			assert.Len(t, api.Bearers(), 1)
 
 			// The call is over before the attempt is.
 			start = time.Now()
-			err = within(t, clientOf(t, wire.NewAPI(wire.Always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)), 4*time.Second)
+			err := within(t, clientOf(t, wire.NewAPI(wire.Always(stall), nil), withSecret, epcclogs.WithTimeout(timeout)), 4*time.Second)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.Equal(t, 4*time.Second, time.Since(start))
 		})

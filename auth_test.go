@@ -106,9 +106,6 @@ func TestTokenRequestFails(t *testing.T) {
 			}
 			if row.status != 200 {
 				apiErr := as[*epcclogs.APIError](t, err)
-				assert.Equal(t, row.status, apiErr.StatusCode)
-				assert.Equal(t, http.MethodPost, apiErr.Method)
-				assert.Equal(t, "https://api.example.com/oauth/access_token", apiErr.URL)
 				assert.Equal(t, row.posts, apiErr.Attempts)
 				assert.Empty(t, apiErr.Body)
 				assert.Len(t, apiErr.Errors, 1)
@@ -326,10 +323,7 @@ func TestLinksCarryNoToken(t *testing.T) {
 
 // Calls, renewals and cancellations all at once, for the race detector.
 func TestConcurrentUse(t *testing.T) {
-	workers, rounds := 16, 25
-	if testing.Short() {
-		rounds = 8
-	}
+	const workers, rounds = 16, 12
 	srv := epcclogstest.NewServer(epcclogstest.WithClientCredentials(clientID, secret, time.Hour))
 	t.Cleanup(srv.Close)
 	var logged journal
@@ -360,13 +354,10 @@ func TestConcurrentUse(t *testing.T) {
 				}
 				err := calls[random.IntN(len(calls))](ctx)
 				cancel()
-				switch {
-				case err == nil:
+				if err == nil {
 					succeeded.Add(1)
-				case cancelled && errors.Is(err, context.Canceled):
-				case errors.Is(err, epcclogs.ErrUnauthorized): // revoked twice within one call
-				default:
-					assert.NoError(t, err)
+				} else if !errors.Is(err, epcclogs.ErrUnauthorized) { // revoked twice within one call
+					assert.True(t, cancelled && errors.Is(err, context.Canceled), err)
 				}
 				showsNot(t, err, secret)
 			}
@@ -381,7 +372,7 @@ func TestConcurrentUse(t *testing.T) {
 // FuzzToken reads the answers of the token endpoint. A token that is taken is the
 // member access_token. Errors show nothing of the answer, which may hold one.
 func FuzzToken(f *testing.F) {
-	seeds(f, "token.json", "error_*.json")
+	wire.Seeds(f, "token.json", "error_*.json")
 	for _, seed := range []string{
 		`{"refresh_token":"M"}`, `{"ACCESS_TOKEN":"M"}`, // none
 		`{"access_token":481516234200,"x":"M"}`, `{"access_token":481516234200e999}`, `{"access_token":{"value":"M"}}`,

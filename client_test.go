@@ -117,10 +117,6 @@ func TestCallsRefuse(t *testing.T) {
 	assert.Empty(t, s.Sent(), "nothing is sent")
 
 	// The edges are not refused.
-	for _, id := range []string{integration, "A", "z", "AZaz09-_", "-", "_", strings.Repeat("a", 300)} {
-		require.NoError(t, errorOf(c.ListIntegrationLogs(t.Context(), id, nil)), "id %q", id)
-		assert.Equal(t, "/v2/integrations/"+id+"/logs", s.Last().URL.RequestURI())
-	}
 	for _, opts := range []epcclogs.ListOptions{{}, {Limit: 1}, {Limit: 100}, {Offset: 0}, {Offset: math.MaxInt32}} {
 		require.NoError(t, errorOf(c.ListStoreLogs(t.Context(), &opts)), "%+v", opts)
 	}
@@ -376,7 +372,7 @@ func TestResponseWithoutBody(t *testing.T) {
 // the path each.
 func FuzzID(f *testing.F) {
 	for _, id := range []string{
-		"", ".", "..", "a", "A-Z_09", "ff8634a8-a89e-4eac-baab-9b7b8c4f8720", "a/b", "a%2fb", "a?b", "a#b", "a b", "ä", "a\x00",
+		"", ".", "..", "A", "z", "AZaz09-_", "-", "_", "ff8634a8-a89e-4eac-baab-9b7b8c4f8720", "a/b", "a%2fb", "a?b", "a#b", "a b", "ä", "a\x00",
 		"..%2f", "a\n", "\xff", ";", "logs", "İ", "ſ", "%", "+", "~", ":", "@", "\u202e", "a\u0301", "Ａ",
 	} {
 		f.Add(id, "job-1")

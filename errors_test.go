@@ -197,7 +197,7 @@ func TestLogValue(t *testing.T) {
 
 // FuzzErrors reads the bodies of errors; whatever comes, the error can be printed.
 func FuzzErrors(f *testing.F) {
-	seeds(f, "error_*.json", "gateway_*.html", "logs_bare.json")
+	wire.Seeds(f, "error_*.json", "gateway_*.html", "logs_bare.json")
 	for _, seed := range []string{
 		``, `null`, `{"errors":null}`, `{"errors":{}}`, `{"errors":[null,1,"x",[],{}]}`, `{"errors":[{"title":7,"status":1e300}]}`,
 		`{"errors":[{"title":"%s%d","detail":"%!","status":"-0"}]}`, `{"errors":[{"status":"99999999999999999999"}]}`,

@@ -133,28 +133,6 @@ func TestConnectionFails(t *testing.T) {
 	}
 }
 
-// cuttingListener cuts the first connections before anything is said on them.
-type cuttingListener struct {
-	net.Listener
-	cut, accepted atomic.Int32
-}
-
-func (l *cuttingListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		l.accepted.Add(1)
-		if l.cut.Add(-1) < 0 {
-			return conn, nil
-		}
-		if err := conn.Close(); err != nil {
-			return nil, err
-		}
-	}
-}
-
 // A handshake that is cut is retried. Where the certificate is not trusted, another
 // attempt is of no use.
 func TestTLSHandshake(t *testing.T) {
@@ -170,8 +148,7 @@ func TestTLSHandshake(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(done)
-			l := &cuttingListener{Listener: s.Listener}
-			l.cut.Store(row.accepted - 1)
+			l := wire.Cut(s.Listener, row.accepted-1)
 			s.Listener = l
 			s.Config.ErrorLog = log.New(io.Discard, "", 0)
 			s.StartTLS()
@@ -183,7 +160,7 @@ func TestTLSHandshake(t *testing.T) {
 			} else {
 				require.ErrorAs(t, err, new(*tls.CertificateVerificationError))
 			}
-			assert.Equal(t, row.accepted, l.accepted.Load())
+			assert.Equal(t, row.accepted, l.Accepted())
 		})
 	}
 }

@@ -262,3 +262,20 @@ func Gzip(body []byte) string {
 	_ = w.Close()
 	return b.String()
 }
+
+// Seeds adds the responses in testdata whose names match one of the patterns to those of a
+// fuzz test, whole and cut.
+func Seeds(f *testing.F, patterns ...string) {
+	f.Helper()
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(filepath.Join("testdata", pattern))
+		if err != nil || len(names) == 0 {
+			f.Fatal(pattern, err)
+		}
+		for _, name := range names {
+			body := Fixture(f, filepath.Base(name))
+			f.Add([]byte(body))
+			f.Add([]byte(body[:len(body)/2]))
+		}
+	}
+}
