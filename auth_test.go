@@ -87,6 +87,8 @@ func TestTokenRequestFails(t *testing.T) {
 		{400, body, 1, nil, "400 Bad Request: Refused: wrong secret" + advice},
 		{401, body, 1, epcclogs.ErrUnauthorized, "401 Unauthorized: Refused: wrong secret" + advice},
 		{403, body, 1, epcclogs.ErrForbidden, "403 Forbidden: Refused: wrong secret" + advice},
+		{404, body, 1, nil, "404 Not Found: Refused: wrong secret; no tokens are issued there, check the base URL"},
+		{501, body, 1, epcclogs.ErrServer, "501 Not Implemented: Refused: wrong secret"},
 		{408, body, 3, nil, "408 Request Timeout: Refused: wrong secret (after 3 attempts)"},
 		{502, body, 3, epcclogs.ErrServer, "502 Bad Gateway: Refused: wrong secret (after 3 attempts)"},
 		{400, oauth, 1, nil, "400 Bad Request: invalid_client: no client [hidden] here" + advice},
@@ -104,8 +106,10 @@ func TestTokenRequestFails(t *testing.T) {
 			if row.is != nil {
 				require.ErrorIs(t, err, row.is)
 			}
+			require.NotErrorIs(t, err, epcclogs.ErrNotFound, "which is about an id")
 			if row.status != 200 {
 				apiErr := as[*epcclogs.APIError](t, err)
+				require.EqualError(t, apiErr, "epcclogs: POST https://api.example.com/oauth/access_token: "+row.want)
 				assert.Equal(t, row.posts, apiErr.Attempts)
 				assert.Empty(t, apiErr.Body)
 				assert.Len(t, apiErr.Errors, 1)

@@ -56,22 +56,6 @@ func TestNotFound(t *testing.T) {
 	assert.Len(t, s.Sent(), 1)
 }
 
-// A request for a token has advice of its own.
-func TestAdviceAboutTokens(t *testing.T) {
-	for status, want := range map[int]string{
-		401: "401 Unauthorized; check the client id, the client secret and the base URL",
-		404: "404 Not Found; no tokens are issued there, check the base URL",
-		501: "501 Not Implemented",
-	} {
-		err := call(t.Context(), clientOf(t, wire.NewAPI(wire.Always(wire.Reply(status, "")), nil), withSecret))
-		apiErr := as[*epcclogs.APIError](t, err)
-		require.EqualError(t, apiErr, "epcclogs: POST https://api.example.com/oauth/access_token: "+want)
-		require.EqualError(t, err, "epcclogs: GET https://api.example.com/v2/integrations: cannot get a bearer token: "+
-			"POST https://api.example.com/oauth/access_token: "+want, "the requests are named once")
-		require.NotErrorIs(t, err, epcclogs.ErrNotFound)
-	}
-}
-
 // The example of the schema has "status": 500 in a response that is a 404.
 func TestStatusOfHTTPDecides(t *testing.T) {
 	s, err := fail(t, wire.Reply(404, wire.Fixture(t, "error_404_schema.json")))

@@ -86,30 +86,6 @@ func TestNewClientRefuses(t *testing.T) {
 	}
 }
 
-// What stands at the edge of what is refused.
-func TestNewClientAccepts(t *testing.T) {
-	c, err := epcclogs.NewClient()
-	require.NoError(t, err)
-	assert.NotNil(t, c)
-	for name, opt := range map[string]epcclogs.Option{
-		"no timeout":         epcclogs.WithTimeout(0),
-		"no rate limit":      epcclogs.WithRateLimit(0),
-		"rate limit":         epcclogs.WithRateLimit(0.5),
-		"zero policy":        epcclogs.WithRetry(epcclogs.RetryPolicy{}),
-		"equal waits":        epcclogs.WithRetry(epcclogs.RetryPolicy{MinWait: 1, MaxWait: 1}),
-		"short MaxWait":      epcclogs.WithRetry(epcclogs.RetryPolicy{MaxWait: 1}), // below the default MinWait
-		"one byte":           epcclogs.WithMaxResponseSize(1),
-		"user agent":         epcclogs.WithUserAgent("my-service/1.2 (eu)"),
-		"token":              epcclogs.WithToken("!~a.b-c_d/e+f=="),
-		"spaces in a secret": epcclogs.WithClientCredentials("my id", "my secret"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := epcclogs.NewClient(opt)
-			assert.NoError(t, err)
-		})
-	}
-}
-
 func TestCredentialsNeedTLSUnlessLoopback(t *testing.T) {
 	kinds := []epcclogs.Option{
 		epcclogs.WithToken(marker),

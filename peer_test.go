@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,36 +20,6 @@ import (
 	"github.com/epcclogs/epcclogs/internal/wire"
 )
 
-// saying starts a server that says text on each connection, once the client has sent
-// something. It returns its address, and how many connections it got.
-func saying(t *testing.T, text string) (addr string, connections *atomic.Int32) {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	connections = new(atomic.Int32)
-	var open sync.WaitGroup
-	open.Add(1)
-	go func() {
-		defer open.Done()
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			connections.Add(1)
-			open.Add(1)
-			go func() {
-				defer open.Done()
-				_, _ = conn.Read(make([]byte, 4096))
-				_, _ = fmt.Fprint(conn, text)
-				_ = conn.Close()
-			}()
-		}
-	}()
-	t.Cleanup(func() { _ = listener.Close(); open.Wait() })
-	return listener.Addr().String(), connections
-}
-
 // Where another protocol is spoken, another attempt is of no use.
 func TestWrongProtocol(t *testing.T) {
 	for name, row := range map[string]struct{ scheme, answer, want string }{
@@ -60,7 +28,7 @@ func TestWrongProtocol(t *testing.T) {
 		"https for http": {"http", "\x15\x03\x01\x00\x02\x02\x46", "the server speaks https, not plain http; check the scheme and the port in the base URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, connections := saying(t, row.answer)
+			addr, connections := wire.Say(t, row.answer)
 			err := call(t.Context(), newClient(t, row.scheme+"://"+addr, epcclogs.WithToken("a-token")))
 			require.EqualError(t, err, "epcclogs: GET "+row.scheme+"://"+addr+"/v2/integrations: "+row.want)
 			assert.EqualValues(t, 1, connections.Load())
@@ -87,7 +55,7 @@ func TestProxyRefuses(t *testing.T) {
 	} {
 		for _, own := range []bool{true, false} {
 			t.Run(fmt.Sprint(row.answer, ", own transport ", own), func(t *testing.T) {
-				addr, connections := saying(t, "HTTP/1.1 "+row.answer+"\r\nContent-Length: 0\r\n\r\n")
+				addr, connections := wire.Say(t, "HTTP/1.1 "+row.answer+"\r\nContent-Length: 0\r\n\r\n")
 				transport := new(http.Transport)
 				if own {
 					transport = epcclogs.NewTransport()
@@ -106,7 +74,7 @@ func TestProxyRefuses(t *testing.T) {
 		}
 	}
 
-	addr, connections := saying(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
+	addr, connections := wire.Say(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
 	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "https", Host: addr})}
 	err := call(t.Context(), newClient(t, "https://api.example.com", over(transport)))
 	require.ErrorContains(t, err, ": the proxy "+addr+" speaks plain http, not https; check the scheme and the port in its URL")
@@ -163,8 +131,8 @@ func TestNewConnectionAfterATimeout(t *testing.T) {
 // the log records of retries.
 func TestAdviceAboutTheBaseURL(t *testing.T) {
 	const html = "<html>Welcome</html>"
-	page, _ := saying(t, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"+html)
-	plain, _ := saying(t, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\n "+html)
+	page, _ := wire.Say(t, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"+html)
+	plain, _ := wire.Say(t, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\n "+html)
 	closed := wire.Serve(t, done)
 	closed.Close()
 	unknown := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "api.exmaple.com", IsNotFound: true}}

@@ -209,7 +209,7 @@ func TestEchoInPlaceOfHTTPIsHidden(t *testing.T) {
 		"length":      "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, _ := saying(t, fmt.Sprintf(format, "Bearer "+marker))
+			addr, _ := wire.Say(t, fmt.Sprintf(format, "Bearer "+marker))
 			var logged bytes.Buffer
 			err := call(t.Context(), newClient(t, "http://"+addr, epcclogs.WithToken(marker), logTo(&logged)))
 			require.Error(t, err)
