@@ -9,11 +9,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/epcclogs/epcclogs"
 	"github.com/epcclogs/epcclogs/internal/movinglist"
 	"github.com/epcclogs/epcclogs/internal/wire"
 )
+
+// TestMain fails when goroutines outlive the tests.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // clientOf returns a client whose requests the transport answers. No rate limit slows it down.
 func clientOf(t testing.TB, transport http.RoundTripper, opts ...epcclogs.Option) *epcclogs.Client {

@@ -1,6 +1,7 @@
 // Package movinglist is a model of the API's list endpoint: a list in memory
 // that changes between any two requests. It writes raw JSON, and knows nothing
-// of the client that it tests. Its own tests pit the client against it.
+// of the client that it tests. Its own tests pit the client against it, and against servers of
+// lists that stand still but are shown in odd ways.
 package movinglist
 
 import (

@@ -18,7 +18,7 @@ func createdAt(n int) time.Time { return time.Date(2026, 1, 2, 3, 4, 5, n, time.
 // Since reads what was created then or later, and little else, whichever end is the newest and
 // whatever the store tells.
 func TestSince(t *testing.T) {
-	for _, envelope := range movinglist.Envelopes {
+	for _, envelope := range envelopes {
 		for _, newest := range []bool{false, true} {
 			l, came := movinglist.New(movinglist.Shape{Envelope: envelope, NewestFirst: newest}, 5000), tally{}
 			newPager := pagers(t, l)
