@@ -40,7 +40,7 @@ const asProgram = "EXPORT_IS_THE_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		main()
+		main() // which exits
 	}
 	os.Exit(m.Run())
 }
@@ -60,7 +60,7 @@ func (p *program) start(t *testing.T, path string) *exec.Cmd {
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), binary, append(slices.Clone(p.args), path, p.id)...)
 	cmd.Env = append(os.Environ(), asProgram+"=true", "EPCC_CLIENT_ID=example-id", "EPCC_CLIENT_SECRET=example-secret",
-		"EPCC_API_BASE_URL="+p.srv.URL)
+		"EPCC_API_BASE_URL="+p.srv.URL, "GOCOVERDIR="+t.TempDir())
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
 	return cmd
