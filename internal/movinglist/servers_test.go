@@ -20,12 +20,13 @@ func drain(t *testing.T, server wire.Step, n, offset int) (got []string, request
 	t.Helper()
 	s := wire.Steps(server)
 	pager := clientOf(t, s).IntegrationLogs(wire.Integration, &epcclogs.ListOptions{Offset: offset}).Concurrent(n)
-	for log, failed := range pager.All(t.Context()) {
-		if err = failed; err == nil {
-			got = append(got, log.Body)
+	for log, err := range pager.All(t.Context()) {
+		if err != nil {
+			return got, len(s.Sent()), err
 		}
+		got = append(got, log.Body)
 	}
-	return got, len(s.Sent()), err
+	return got, len(s.Sent()), nil
 }
 
 // Servers that keep to the documents, also where they shorten pages.
