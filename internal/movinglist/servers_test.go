@@ -96,6 +96,9 @@ func TestDrainOddServers(t *testing.T) {
 		"page count stuck at one": func(q wire.Question) string {
 			return q.With(`"meta":{"limit":%d,"offset":%d,"current":1,"total":1},"results":{"total":%d}`, q.Limit, q.Offset, q.Total)
 		},
+		"page numbers above their count": func(q wire.Question) string {
+			return q.With(`"meta":{"current":%d,"total":1}`, q.Offset/q.Limit+2)
+		},
 		"page numbers rounded up": func(q wire.Question) string { // where a page starts between two
 			return q.With(`"meta":{"limit":%d,"offset":%d,"current":%d,"total":%d}`,
 				q.Limit, q.Offset, (q.Offset+q.Limit-1)/q.Limit+1, (q.Total+q.Limit-1)/q.Limit)
