@@ -180,10 +180,10 @@ func TestHeaders(t *testing.T) {
 	assert.NotContains(t, r.Header, "Content-Type", "a GET has no body")
 	assert.Zero(t, r.ContentLength)
 
-	require.NoError(t, call(t.Context(), newClient(t, s.URL, epcclogs.WithUserAgent("my-service/1.2"), epcclogs.WithToken("a-token"))))
+	require.NoError(t, call(t.Context(), newClient(t, s.URL, epcclogs.WithUserAgent("my-service/1.2 (eu)"), epcclogs.WithToken("!~a.b-c_d/e+f=="))))
 	r = s.Last()
-	assert.Equal(t, []string{"my-service/1.2 epcclogs/" + epcclogs.Version}, r.Header.Values("User-Agent"))
-	assert.Equal(t, []string{"Bearer a-token"}, r.Header.Values("Authorization"))
+	assert.Equal(t, []string{"my-service/1.2 (eu) epcclogs/" + epcclogs.Version}, r.Header.Values("User-Agent"))
+	assert.Equal(t, []string{"Bearer !~a.b-c_d/e+f=="}, r.Header.Values("Authorization"))
 }
 
 // A gateway, or the caller's transport, may add the credentials. It may refuse a GET that has
