@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -94,7 +93,7 @@ func (p *program) kill(t *testing.T, path string, step int, onRequest func()) bo
 			case <-ended:
 				return
 			default:
-				runtime.Gosched()
+				time.Sleep(20 * time.Microsecond)
 			}
 		}
 		kill()
