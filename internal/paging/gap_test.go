@@ -42,7 +42,7 @@ func (h *history) gap() string {
 func TestGap(t *testing.T) {
 	for _, deletions := range []bool{false, true} {
 		t.Run(fmt.Sprintf("deletions %t", deletions), func(t *testing.T) {
-			many(t, *histories/4, func(seed uint64) (fmt.Stringer, string) {
+			many(t, *histories/10, func(seed uint64) (fmt.Stringer, string) {
 				h := newHistory(seed, deletions)
 				return h, h.gap()
 			})
@@ -52,7 +52,7 @@ func TestGap(t *testing.T) {
 
 // The list of jobs has no creation times: once its oldest are deleted, what is left was read.
 func TestGapUntimed(t *testing.T) {
-	many(t, *histories/4, func(seed uint64) (fmt.Stringer, string) {
+	many(t, *histories/10, func(seed uint64) (fmt.Stringer, string) {
 		h := newHistory(seed, false)
 		dice := rand.New(rand.NewPCG(seed, 9))
 		h.untimed, h.newest, h.left, h.pages, h.clamp, h.limit = true, false, 0, 1, 0, 20+dice.IntN(80)
