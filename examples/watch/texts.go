@@ -51,11 +51,11 @@ func statusText(status int) string {
 	return strconv.Itoa(status)
 }
 
-// hint is what to look at first when deliveries to a type of integration fail.
+// hint is what to look at first when deliveries fail; empty if only the answer tells.
 func hint(integrationType string, status int) string {
 	switch {
 	case status == 0 && integrationType != "webhook": // a queue, which has no statuses
-		return "The integration does not take these events. The reason tells why."
+		return ""
 	case status == 0:
 		return "The endpoint does not answer within 10 s. Is it up, and can the store reach it?"
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
