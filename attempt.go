@@ -206,9 +206,7 @@ func (k *call) end(ctx context.Context, f *failure, again bool) {
 // result returns what came of the attempt: nil if it succeeded. Its arguments are those
 // of CheckRetry.
 func (k *call) result(ctx context.Context, resp *http.Response, err error) (f *failure) {
-	if outer := new(url.Error); errors.As(err, &outer) { // of http.Client; the request is named elsewhere
-		err = outer.Err
-	}
+	err = withoutRequest(err)
 	switch {
 	case k.attempt == nil:
 		return k.notSent(err)
@@ -223,6 +221,14 @@ func (k *call) result(ctx context.Context, resp *http.Response, err error) (f *f
 		f.status = resp.StatusCode
 	}
 	return f
+}
+
+// withoutRequest takes the name of the request away, which http.Client adds: it is named elsewhere.
+func withoutRequest(err error) error {
+	if outer := new(url.Error); errors.As(err, &outer) {
+		return outer.Err
+	}
+	return err
 }
 
 // read reads and decodes a response with status 200.

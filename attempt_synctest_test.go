@@ -117,6 +117,10 @@ func TestAttemptTimeout(t *testing.T) {
 				requireTimeout(t, err)
 				require.ErrorContains(t, err, "2s")
 			}
+
+			err = within(t, clientOf(t, wire.Steps(stall)), time.Second) // the call is over before the attempt is
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.ErrorContains(t, err, "context deadline exceeded; ")
 		})
 	}
 }

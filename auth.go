@@ -141,7 +141,7 @@ func (c *credentials) givesUp(ctx context.Context, f *flight, pause error) (give
 	case over != nil && f.failure != nil:
 		return true, "", fail("", "%s; the last attempt failed: %s", over, f.failure)
 	case over != nil:
-		return true, "", over
+		return true, "", fail("", "%s; %s", over, errors.New("no token has come from "+c.url))
 	case f.failure != nil && !outlasts(ctx, time.Until(f.next)):
 		return true, "", f.failure
 	}

@@ -134,10 +134,12 @@ func (k *call) outcome(ctx context.Context, err error) error {
 	switch over := ended(ctx); {
 	case over != nil && last != nil:
 		return r.fail("%s; the last attempt failed: %s", over, last)
-	case over != nil:
+	case over != nil && k.sent > 0:
+		return r.fail("%s; no whole response has come", over)
+	case over != nil && !errors.Is(err, over):
 		return r.fail("%s", over)
 	case last != nil:
 		return last
 	}
-	return r.fail("%s", err)
+	return r.fail("%s", withoutRequest(err))
 }

@@ -435,7 +435,7 @@ func Example_errors() {
 	advice := func(err error) string {
 		switch {
 		case errors.Is(err, epcclogs.ErrInvalidArgument):
-			return "fix the program" // nothing was sent
+			return "fix the program or its settings" // nothing was sent
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 			return "allow more time" // the text has the last failure
 		case errors.Is(err, epcclogs.ErrUnauthorized), errors.Is(err, epcclogs.ErrForbidden):
@@ -491,7 +491,7 @@ func Example_errors() {
 	_, err = client.ListStoreLogs(ctx, nil)
 	fmt.Println("no server:", advice(err))
 	// Output:
-	// bad id: fix the program
+	// bad id: fix the program or its settings
 	// 401: check the application key
 	// 403: check the application key
 	// 404: check the id

@@ -10,17 +10,20 @@ import (
 )
 
 // Attempt is one request that was sent, and what came of it. [WithOnAttempt] tells of
-// each. It holds no credentials.
+// each, also of those for tokens (Path is /oauth/access_token). It holds no credentials.
 type Attempt struct {
 	Method string
 	Path   string
 	Query  string // such as page[limit]=100&page[offset]=200; empty for none
-	// Number is 1 for the first attempt of a call. The first retry is 2.
+	// Number is 1 for the first attempt of a call. Retries have larger ones.
 	Number     int
-	StatusCode int           // 0 if no response came
-	Err        error         // nil if the attempt succeeded
-	Duration   time.Duration // until the response was decoded, without the wait for the rate limit
-	// Retry is true if another attempt follows, unless the context ends first.
+	StatusCode int // 0 if no response came
+	// Err is nil if the attempt succeeded. StatusCode is 200 beside an error if the response
+	// was cut, or is not the documented JSON.
+	Err      error
+	Duration time.Duration // until the response was decoded, without the wait for the rate limit
+	// Retry is true if another attempt follows, unless the context ends first: also that of a
+	// page that a pager has asked for early and needs no longer.
 	Retry bool
 	Wait  time.Duration // before that attempt, at least; 0 without one, or if it follows at once
 }

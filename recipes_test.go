@@ -142,14 +142,14 @@ func Example_undelivered() {
 		inTime := func(a, b epcclogs.IntegrationLog) int { return a.CreatedAt().Compare(b.CreatedAt()) }
 		for _, entry := range slices.SortedFunc(maps.Values(last), inTime) {
 			if !entry.Succeeded {
-				fmt.Println(entry.IntegrationID(), entry.JobID(), entry.Attempt, entry.StatusCode, entry.ErrorDetail, entry.Body)
+				fmt.Printf("%s %s: attempt %d, status %d, %q %q\n", entry.IntegrationID(), entry.JobID(), entry.Attempt, entry.StatusCode, entry.ErrorDetail, entry.Body)
 			}
 		}
 		return nil
 	})
 	// Output:
-	// hook job-2 1 503 The webhook answered 503 overloaded
-	// hook job-2 1 503 The webhook answered 503 overloaded
+	// hook job-2: attempt 1, status 503, "The webhook answered 503" "overloaded"
+	// hook job-2: attempt 1, status 503, "The webhook answered 503" "overloaded"
 }
 
 // attempts is the recipe for a handler.
@@ -164,8 +164,10 @@ func attempts(client *epcclogs.Client) http.HandlerFunc {
 		case errors.Is(err, context.DeadlineExceeded):
 			http.Error(w, "the store takes too long", http.StatusGatewayTimeout)
 		case err != nil:
+			slog.Error("the store cannot be read", "error", err)
 			http.Error(w, "the store cannot be read", http.StatusBadGateway)
 		default:
+			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(page.Data)
 		}
 	}

@@ -16,14 +16,14 @@ import (
 // copyLogs is a recipe of the README.md of package epcclogs, which cannot run it: that has no
 // database.
 func copyLogs(ctx context.Context, client *epcclogs.Client, db *sql.DB) error {
-	tx, err := db.BeginTx(ctx, nil)
+	tx, err := db.BeginTx(context.WithoutCancel(ctx), nil) // the end of ctx does not undo what was read
 	if err != nil {
 		return err
 	}
-	_, failed := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS logs (key TEXT PRIMARY KEY, created DATETIME, status INTEGER, reason TEXT)")
+	_, failed := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS logs (key TEXT PRIMARY KEY, created TEXT, integration TEXT, status INTEGER, reason TEXT)")
 	for entry, err := range client.StoreLogs(nil).Since(time.Now().AddDate(0, 0, -3)).All(ctx) {
 		if err == nil {
-			_, err = tx.ExecContext(ctx, "REPLACE INTO logs VALUES (?, ?, ?, ?)", entry.Key(), entry.CreatedAt(), entry.StatusCode, entry.ErrorDetail)
+			_, err = tx.ExecContext(ctx, "REPLACE INTO logs VALUES (?, ?, ?, ?, ?)", entry.Key(), entry.CreatedAt().UTC().Format(time.RFC3339Nano), entry.IntegrationID(), entry.StatusCode, entry.ErrorDetail)
 		}
 		failed = cmp.Or(failed, err) // the first error; what was read is saved all the same
 	}
@@ -56,7 +56,7 @@ func Example_nightlyCopy() {
 	night := func() {
 		failed := copyLogs(ctx, client, db)
 		var count int
-		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM logs").Scan(&count); err != nil {
+		if err := db.QueryRowContext(ctx, "SELECT count(datetime(created)) FROM logs").Scan(&count); err != nil {
 			log.Fatal(err)
 		}
 		fmt.Println(count, failed != nil)
