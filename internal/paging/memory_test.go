@@ -11,7 +11,7 @@ func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		m := new(memory)
+		m := &memory{full: generation}
 		const marks = 2*generation - 1
 		for i := range uint64(marks) {
 			m.add(i*0x9e3779b97f4a7c15, atBack)
