@@ -132,6 +132,5 @@ func (r *Reader[P]) noFront(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.place.front = nil
 	return r.takeFront(s, nil, min(len(s.Marks), r.place.offset))
 }

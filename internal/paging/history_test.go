@@ -282,6 +282,51 @@ func (h *history) resume() string {
 	}
 }
 
+// followOn reads a round from a cursor or further, until so many records were returned.
+func (h *history) followOn(r *Reader[[]*record], most int) (cursor string, err error) {
+	err = r.Read(context.Background(), true, func(page []*record, fresh []int) bool {
+		for i, k := range fresh {
+			if most--; most < 0 {
+				cursor = r.Cursor(len(fresh) - i)
+				return false
+			}
+			h.take(page[k])
+		}
+		return true
+	})
+	if cursor == "" {
+		cursor = r.Cursor(0)
+	}
+	return cursor, err
+}
+
+// followFromCursor follows a list without creation times from a cursor near its beginning. The list changes
+// between two rounds, and one of the records at each end of what was returned stays.
+func (h *history) followFromCursor() string {
+	h.untimed, h.pages, h.profile.late, h.profile.wipe = true, 1, 0, 0
+	moves := h.left
+	h.left = 0
+	cursor, err := h.followOn(h.reader(""), 1+h.dice.IntN(20))
+	if err != nil {
+		return err.Error()
+	}
+	r := h.reader(cursor)
+	for range 12 {
+		if !h.pin() {
+			return ""
+		}
+		h.left = moves
+		for range h.dice.IntN(3) {
+			h.move()
+		}
+		h.left = 0
+		if _, err := h.followOn(r, math.MaxInt); err != nil {
+			return err.Error()
+		}
+	}
+	return h.wrong(func(r *record) bool { return r.late == 0 })
+}
+
 // simple is a history of a kind that is common: a stop in the middle, then arrivals, some
 // expired, and a third deleted here and there.
 func (h *history) simple() string {
@@ -363,6 +408,13 @@ func TestResume(t *testing.T) {
 			h := newHistory(seed, false)
 			return h, h.simple()
 		})
+	})
+}
+
+func TestFollowFromCursor(t *testing.T) {
+	many(t, *histories, func(seed uint64) (fmt.Stringer, string) {
+		h := newHistory(seed, seed%2 == 0)
+		return h, h.followFromCursor()
 	})
 }
 

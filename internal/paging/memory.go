@@ -49,22 +49,19 @@ func (m *memory) add(id uint64, end side) {
 // size returns about how many marks are remembered.
 func (m *memory) size() int { return len(m.young) + len(m.old) }
 
-// age begins a new generation if the young one is full. front and back are
-// both ends of the block. Once records are forgotten, only these ends are known to belong
-// together.
+// age begins a new generation if the young one is full. front and back are both ends of the block.
+// Once records are forgotten, only these are known to belong together.
 func (m *memory) age(front, back []uint64) {
-	if len(m.young) < m.full {
+	if len(m.young) >= m.full {
+		if len(m.old) > 0 {
+			m.gappy = true
+			clearSides(m.young)
+		}
+		m.young, m.old = nil, m.young
+	}
+	if !m.gappy {
 		return
 	}
-	if len(m.old) > 0 {
-		m.gappy = true
-		clearSides(m.young)
-	}
-	m.young, m.old = nil, m.young
-	m.addEnds(front, back)
-}
-
-func (m *memory) addEnds(front, back []uint64) {
 	for _, id := range front {
 		m.add(id, atFront)
 	}

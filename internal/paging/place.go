@@ -86,7 +86,7 @@ func (t *taken) place(left []int) place {
 // extendFront adds the known records of a page to the front of the piece. left are the new ones that
 // were not returned yet.
 func (p *place) extendFront(t *taken, known, fresh []uint64, left []int) {
-	if len(p.back) < kept && shares(known, p.back) { // the page may be older than the latest of the rest
+	if n := len(p.back); n > 0 && n < kept { // the page may be older than the latest of the rest
 		p.back = outermost(merge(known, p.back))
 	}
 	slices.Reverse(known)
@@ -106,19 +106,34 @@ func (p *place) extendBack(t *taken, known, fresh []uint64, left []int) {
 	p.ended = len(left) == 0 && (t.ends || p.ended && len(t.wanted) == 0)
 	p.head += t.moved()
 	p.total = cmp.Or(t.total, p.total)
-	again := slices.IndexFunc(p.last, func(id uint64) bool { return slices.Contains(known, id) })
-	if again < 0 {
-		again = len(p.last)
-	}
-	p.last = outermost(slices.Concat(p.last[:again], known))
+	p.extendLast(t, known, fresh)
 	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
-	p.back = extend(p.back, known, fresh)
 	if len(p.front) > 0 || t.offset == 0 && len(t.before.last) == 0 {
 		slices.Reverse(known)
 		p.front = extend(p.front, known, nil)
 	}
+}
+
+// extendLast adds the known records of a page to those right before the place, and to the back. While
+// each page begins with those in their place, equal records are different ones.
+func (p *place) extendLast(t *taken, known, fresh []uint64) {
+	n := len(known) // so many were known before
+	if len(t.fresh) > 0 {
+		n = t.fresh[0] - t.from
+	}
+	before := max(0, len(p.last)-n)
+	if (n > 0 || len(p.last) == 0) && slices.Equal(p.last[before:], known[:n]) && slices.Equal(p.last, p.back) {
+		p.last = outermost(slices.Concat(p.last, known[n:]))
+		p.back = p.last
+		return
+	}
+	if before = slices.IndexFunc(p.last, func(id uint64) bool { return slices.Contains(known, id) }); before < 0 {
+		before = len(p.last)
+	}
+	p.last = outermost(slices.Concat(p.last[:before], known))
+	p.back = extend(p.back, known, fresh)
 }
 
 // extend adds the records of a page that belong to a piece of the list to the outermost ones at one of

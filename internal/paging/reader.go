@@ -137,7 +137,7 @@ func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)
 	r.place, r.state.follows = p, true
 	r.place.last = p.back
 	r.memory.gappy = p.offset > 0 || len(p.back) > 0
-	r.memory.addEnds(p.front, p.back)
+	r.memory.age(p.front, p.back)
 	return r, nil
 }
 

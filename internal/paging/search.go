@@ -55,7 +55,6 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (ended bool, e
 	case seen == timed:
 		r.moves.gone[atBack] = r.place.span
 	case seen == nothing && r.blind() && last.end() < r.place.offset: // what is left of the list was read, but for what was added in front
-		r.place.back = nil
 		return true, r.take(last, taken{from: min(len(last.Marks), max(0, r.place.head-last.Offset)), to: len(last.Marks), ends: true})
 	case seen == nothing:
 		return false, errRestart
