@@ -66,7 +66,7 @@ func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
 			return f, err
 		}
 		f.Page, f.Claims, f.Age = sheetOf(page, err), claimsOf(page, ask), page.age
-		f.Page.placed = page.Meta != nil && (page.Meta.Offset > 0 || ask.Offset == 0)
+		f.Page.placed = page.Meta != nil && (page.Meta.Offset > 0 || ask.Offset == 0 && page.Meta.Limit > 0)
 		f.Marks = make([]paging.Mark, len(f.Page.records))
 		for i := range f.Marks {
 			f.Marks[i] = any(&f.Page.records[i]).(marked).mark()

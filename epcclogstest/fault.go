@@ -13,8 +13,8 @@ import (
 )
 
 // Fault is something that goes wrong with the answer to a request. With the zero
-// Fault nothing goes wrong. Print a Fault with %v to see what it does. Two that do the
-// same are equal.
+// Fault nothing goes wrong. Print a Fault with %v to see what it does. Two that are
+// made in the same way are equal.
 type Fault struct {
 	kind   faultKind
 	code   int

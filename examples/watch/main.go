@@ -193,7 +193,7 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 	defer s.Close()
 	p.client = s.Client
 	p.title = strings.TrimPrefix(cmp.Or(os.Getenv("EPCC_API_BASE_URL"), epcclogs.EUWest), "https://")
-	identity := identityOf(p.title)
+	identity := fmt.Sprintf("%s with the key %s", p.title, os.Getenv("EPCC_CLIENT_ID")) // stores of a region have the same URL
 	if s.Embedded != nil {
 		p.title, identity = "embedded store, made-up data", "the embedded store"
 		directory, err := os.MkdirTemp("", "watch-")
@@ -207,11 +207,6 @@ func watch(ctx context.Context, set *settings, logger *slog.Logger, messages *lo
 		return err
 	}
 	return errors.Join(p.run(ctx, messages), p.store.close())
-}
-
-// identityOf tells the stores of a region apart, which have the same URL.
-func identityOf(title string) string {
-	return fmt.Sprintf("%s with the key %s", title, os.Getenv("EPCC_CLIENT_ID"))
 }
 
 // run runs all parts side by side. It returns when ctx ends, or when one of them cannot

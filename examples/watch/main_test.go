@@ -50,7 +50,7 @@ func open(t testing.TB, location string) *store {
 	s, err := connect(location)
 	require.NoError(t, err)
 	// Whatever store it is of; that of the environment if it is new.
-	err = s.write(t.Context(), func(x *tx) { x.setUp(identityOf(os.Getenv("EPCC_API_BASE_URL"))) })
+	err = s.write(t.Context(), func(x *tx) { x.setUp(os.Getenv("EPCC_API_BASE_URL") + " with the key " + os.Getenv("EPCC_CLIENT_ID")) })
 	if err != nil {
 		require.ErrorContains(t, err, "that of another store")
 	}

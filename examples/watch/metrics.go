@@ -82,7 +82,7 @@ func (w *web) collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	const up, upHelp = "watch_database_up", "Whether the database can be read."
 	read, err := w.cache.get(ctx, "metrics", func(ctx context.Context) (any, error) {
-		return w.store.look(ctx, filter{Period: periods[0]}, time.Now())
+		return w.store.look(ctx, filter{Period: periods[0]}, time.Now().Add(days)) // a record may be so far ahead
 	})
 	if err != nil {
 		w.logger.Error("metrics not read", "error", err)

@@ -46,7 +46,7 @@ type logRow struct {
 // cannot be is that of reading.
 func newLogRow(l epcclogs.IntegrationLog, now time.Time) logRow {
 	created := l.CreatedAt()
-	dated := created.Year() >= 2000 && created.Before(now.Add(24*time.Hour))
+	dated := created.Year() >= 2000 && created.Before(now.Add(days))
 	if !dated {
 		created = now
 	}

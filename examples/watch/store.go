@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL
@@ -37,7 +36,7 @@ type store struct {
 	own     map[string]string // statements by name, where the databases differ
 	timeout time.Duration
 	clock   func() time.Time // for tests
-	writing sync.Mutex       // one after the other: who waits for SQLite's lock can wait for ever
+	writing chan struct{}    // one after the other: who waits for SQLite's lock can wait for ever
 }
 
 // openStore opens the database at a postgres:// URL, or else the SQLite file of that
@@ -57,7 +56,7 @@ func openStore(ctx context.Context, location, identity string) (*store, error) {
 var comments = regexp.MustCompile(`(?m)\s*--.*$`)
 
 func connect(location string) (s *store, err error) {
-	s = &store{own: make(map[string]string), timeout: queryTimeout}
+	s = &store{own: make(map[string]string), timeout: queryTimeout, writing: make(chan struct{}, 1)}
 	driver, file := "pgx", "postgres.sql"
 	if !isPostgres(location) {
 		driver, file = "sqlite", "sqlite.sql"
@@ -152,8 +151,6 @@ type tx struct {
 
 // write runs f in a transaction, after all others that write.
 func (s *store) write(ctx context.Context, f func(*tx)) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
 	return s.transact(ctx, nil, func(t *tx) {
 		t.exec(t.own["lock"])
 		f(t)
@@ -168,6 +165,14 @@ func (s *store) read(ctx context.Context, f func(*tx)) error {
 func (s *store) transact(ctx context.Context, opts *sql.TxOptions, f func(*tx)) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	if opts == nil {
+		select {
+		case s.writing <- struct{}{}:
+			defer func() { <-s.writing }()
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for others that write: %w", ctx.Err())
+		}
+	}
 	t := &tx{store: s, ctx: ctx}
 	if t.sql, t.err = s.db.BeginTx(ctx, opts); t.err == nil {
 		if f(t); t.err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -327,6 +328,20 @@ func TestSums(t *testing.T) {
 }
 
 // A file that is no database is refused as it is.
+// Who waits for others that write does so no longer than its context, or the time-out.
+func TestWaitingToWrite(t *testing.T) {
+	s := open(t, databases["sqlite"](t))
+	s.writing <- struct{}{}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.write(ctx, func(*tx) {}), context.DeadlineExceeded)
+	s.timeout = 10 * time.Millisecond
+	require.ErrorContains(t, s.write(t.Context(), func(*tx) {}), "waiting for others that write")
+	<-s.writing
+	s.timeout = queryTimeout
+	require.NoError(t, s.write(t.Context(), func(*tx) {}))
+}
+
 func TestNoDatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.txt")
 	require.NoError(t, os.WriteFile(path, []byte("Remember the milk."), 0o644))

@@ -127,8 +127,7 @@ func (w *web) condition(now time.Time) condition {
 	return c
 }
 
-// caughtUp returns how far this run has read the lists, for the alerts. If the clock was
-// changed since, it returns what that would have shown.
+// caughtUp returns how far this run has read the lists, by the clock as it is now.
 func (w *web) caughtUp(now time.Time) []read {
 	var all []read
 	for _, f := range w.followers {
@@ -189,23 +188,24 @@ func listPath(integration string, status int) string {
 	return "/events?" + query(nil, "period", "24h", "older", "1", "integration", integration, "status", strconv.Itoa(status))
 }
 
-// reader reads what is shown of a choice.
-type reader func(context.Context, choice) (any, error)
-
+// summary reads it once for all who ask for the same, as list and event do.
 func (w *web) summary(ctx context.Context, c choice) (any, error) {
-	return w.store.look(ctx, c.filter, time.Now())
+	return w.cache.get(ctx, c.filter, func(ctx context.Context) (any, error) { return w.store.look(ctx, c.filter, time.Now()) })
 }
 
 // list reads pages of so many events.
-func (w *web) list(size int) reader {
-	return func(ctx context.Context, c choice) (any, error) { return w.store.list(ctx, c, time.Now(), size) }
+func (w *web) list(size int) func(context.Context, choice) (any, error) {
+	return func(ctx context.Context, c choice) (any, error) {
+		return w.cache.get(ctx, [2]any{size, c}, func(ctx context.Context) (any, error) { return w.store.list(ctx, c, time.Now(), size) })
+	}
 }
 
-func (w *web) event(ctx context.Context, c choice) (any, error) { return w.store.event(ctx, c.Job) }
+func (w *web) event(ctx context.Context, c choice) (any, error) {
+	return w.cache.get(ctx, c, func(ctx context.Context) (any, error) { return w.store.event(ctx, c.Job) })
+}
 
-// show answers with what read returns, once for all who ask: with a page, or with JSON if
-// that has no name.
-func (w *web) show(page string, read reader) http.HandlerFunc {
+// show answers with what read returns: with a page, or with JSON if that has no name.
+func (w *web) show(page string, read func(context.Context, choice) (any, error)) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		now := time.Now()
 		d := pageData{
@@ -217,7 +217,7 @@ func (w *web) show(page string, read reader) http.HandlerFunc {
 		status := http.StatusOK
 		if err != nil {
 			status, d.Error = http.StatusBadRequest, err.Error()
-		} else if d.Shown, err = w.cache.get(r.Context(), [2]any{r.Pattern, c}, func(ctx context.Context) (any, error) { return read(ctx, c) }); err != nil {
+		} else if d.Shown, err = read(r.Context(), c); err != nil {
 			if r.Context().Err() != nil {
 				return // the reader has gone
 			}

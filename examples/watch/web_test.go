@@ -137,10 +137,12 @@ func TestAPI(t *testing.T) {
 	_, body = get(t, base+"/api/undelivered?integration=none")
 	assert.JSONEq(t, `{"total":0,"events":[]}`, body)
 
+	// An event that is ahead of the clock counts as well.
+	save(t, s, wholeStore, []epcclogs.IntegrationLog{failed("one", "ahead", 1, now.Add(5*time.Minute), 503)}, place{"", now}, now)
 	w.metrics.stored([]attempt{{Integration: "two", Succeeded: true}})
 	_, body = get(t, base+"/metrics")
 	for _, line := range []string{
-		`watch_undelivered_events{integration="one",name="One"} 1`,
+		`watch_undelivered_events{integration="one",name="One"} 2`,
 		`watch_delivery_attempts_total{integration="two",name="two",result="succeeded"} 1`,
 		`watch_last_success_timestamp_seconds{integration="two",name="two"} `,
 		`watch_alerts_waiting{integration="one",name="One"} 0`,

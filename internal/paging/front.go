@@ -68,7 +68,7 @@ func (r *Reader[P]) moveTo(s *sheet[P]) {
 // capture makes the beginning of the list the front of the block. It is for a reader that
 // began inside the list: what stands before that counts as read.
 func (r *Reader[P]) capture(s *sheet[P]) {
-	for _, m := range slices.Backward(s.Marks[:min(late, len(s.Marks), r.place.offset)]) {
+	for _, m := range slices.Backward(s.Marks[:min(kept, len(s.Marks), r.place.offset)]) {
 		r.memory.add(m.ID, atFront)
 		r.place.front = append(r.place.front, m.ID)
 	}
