@@ -2,6 +2,7 @@ package epcclogs_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -193,7 +194,16 @@ func FuzzErrors(f *testing.F) {
 		_, err := fail(t, wire.Reply(500, string(body)))
 		require.ErrorIs(t, err, epcclogs.ErrServer)
 		apiErr := as[*epcclogs.APIError](t, err)
-		require.Len(t, apiErr.Unwrap(), len(apiErr.Errors))
+		var members map[string]json.RawMessage
+		var code, description string
+		var all []json.RawMessage
+		_ = json.Unmarshal(body, &members)
+		for name, to := range map[string]any{"error": &code, "error_description": &description, "errors": &all} {
+			_ = json.Unmarshal(members[name], to)
+		}
+		objects := min(1, len(code+description)) + len(slices.DeleteFunc(all, func(e json.RawMessage) bool { return e[0] != '{' }))
+		require.Len(t, apiErr.Errors, objects)
+		require.Len(t, apiErr.Unwrap(), objects)
 		require.Equal(t, string(body[:min(len(body), 64<<10)]), string(apiErr.Body))
 		require.True(t, strings.HasPrefix(err.Error(), "epcclogs: GET "+logsURL+": 500 Internal Server Error"), err)
 		require.Less(t, len(err.Error()), 3000)
