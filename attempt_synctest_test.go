@@ -120,7 +120,7 @@ func TestAttemptTimeout(t *testing.T) {
 
 			err = within(t, clientOf(t, wire.Steps(stall)), time.Second) // the call is over before the attempt is
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.ErrorContains(t, err, "context deadline exceeded; ")
+			require.ErrorContains(t, err, "context deadline exceeded; ")
 		})
 	}
 }
