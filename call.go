@@ -82,8 +82,8 @@ func (k *call) note(ctx context.Context, f *failure) {
 	}
 }
 
-// advised returns err with what to do, if the base URL may be wrong. It is not once a request
-// of the client has succeeded, or the call has met another response.
+// advised returns err with what to do, if the base URL may be wrong. It cannot be wrong once a
+// request of the client has succeeded, or the call has had a response of the API.
 func (k *call) advised(err error) error {
 	var op *net.OpError
 	var other *DecodeError
