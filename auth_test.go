@@ -93,7 +93,8 @@ func TestTokenRequestFails(t *testing.T) {
 		{502, body, 3, epcclogs.ErrServer, "502 Bad Gateway: Refused: wrong secret (after 3 attempts)"},
 		{400, oauth, 1, nil, "400 Bad Request: invalid_client: no client [hidden] here" + advice},
 		{401, oauth, 1, epcclogs.ErrUnauthorized, "401 Unauthorized: invalid_client: no client [hidden] here" + advice},
-		{200, "", 3, nil, `the response is not the documented JSON: it is empty (Content-Type "application/json") (after 3 attempts)`},
+		{200, "", 3, nil, `the response is not the documented JSON: it is empty (Content-Type "application/json") (after 3 attempts); check the base URL`},
+		{200, `{"ok":"` + marker + `"}`, 1, nil, `the response is not the documented JSON: access_token is missing, empty or not a token (Content-Type "application/json"); check the base URL`},
 		{200, `{"access_token":"` + marker, 3, io.ErrUnexpectedEOF, `the response ended early: unexpected EOF (Content-Type "application/json") (after 3 attempts)`},
 		{200, `{"access_token":"` + strings.Repeat(marker, 10) + `"}`, 1, epcclogs.ErrResponseTooLarge, "response too large: more than 100 bytes; check the base URL and WithMaxResponseSize"},
 	} {
@@ -392,7 +393,7 @@ func FuzzToken(f *testing.F) {
 		f.Add([]byte(strings.ReplaceAll(seed, "M", marker)))
 	}
 	// All that is said about the answer.
-	said := regexp.MustCompile(`: (unexpected EOF|it is empty|it is not a JSON object|access_token is missing, empty or not a token|expires(_in)? is not a number) \(Content-Type "application/json"\)( \(after 3 attempts\))?$`)
+	said := regexp.MustCompile(`: (unexpected EOF|it is empty|it is not a JSON object|access_token is missing, empty or not a token|expires(_in)? is not a number) \(Content-Type "application/json"\)( \(after 3 attempts\))?(; check the base URL)?$`)
 	printable := regexp.MustCompile(`^[!-~]+$`)
 	isNumber := func(raw json.RawMessage) bool {
 		number, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)

@@ -2,7 +2,9 @@ package epcclogs
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -82,17 +84,23 @@ func (k *call) note(ctx context.Context, f *failure) {
 	}
 }
 
-// advised returns err with what to do, if the base URL may be wrong. It cannot be wrong once a
-// request of the client has succeeded, or the call has had a response of the API.
+// advised returns err with what to do, if a setting may be wrong: the base URL, the proxy, the
+// certificates. None is wrong once a request of the client has succeeded, or the call has had a
+// response of the API.
 func (k *call) advised(err error) error {
+	if k.attempt == nil || k.response != nil || k.sender.worked.Load() || errors.As(err, new(*peerError)) {
+		return err
+	}
 	var op *net.OpError
 	var other *DecodeError
 	switch {
-	case k.attempt == nil, k.response != nil, k.sender.worked.Load():
-		return err
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return k.request.fail("%s; check the URL of the proxy", err)
 	case errors.As(err, &op) && op.Op == "dial":
 		return k.request.fail("%s; check the base URL and the network", err)
-	case errors.As(err, &other) && other.isHTML():
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return k.request.fail("%s; check the base URL and the trusted certificates", err)
+	case errors.As(err, &other) && (other.isHTML() || k.request.forToken && !errors.Is(err, io.ErrUnexpectedEOF)):
 		return k.request.fail("%s; check the base URL", err)
 	}
 	return err

@@ -141,6 +141,8 @@ func (e *APIError) advice() string {
 		return "check the client id, the client secret and the base URL"
 	case e.StatusCode == http.StatusUnauthorized:
 		return "check the credentials"
+	case e.StatusCode == http.StatusForbidden:
+		return "check what the credentials allow"
 	case e.StatusCode == http.StatusNotFound:
 		return "check the ids and the base URL"
 	case e.Attempts > 0 && e.RetryAfter > 0:

@@ -136,7 +136,7 @@ func TestErrorTexts(t *testing.T) {
 		{503, "", "503 Service Unavailable (after 3 attempts); the server asks to wait 1ms"},
 		{418, `{"errors":[{"detail":"only detail"},{"title":"b"},{}]}`, "418 I'm a teapot: only detail (and 2 more); the server asks to wait 1ms"},
 		{401, `{"errors":[{"title":"unauthorized","detail":"No token."}]}`, "401 Unauthorized: No token; check the credentials"},
-		{403, `{"errors":[{"title":"Forbidden"}]}`, "403 Forbidden; the server asks to wait 1ms"},
+		{403, `{"errors":[{"title":"Forbidden"}]}`, "403 Forbidden; check what the credentials allow"},
 		{499, `{"errors":[{}]}`, "499; the server asks to wait 1ms"},
 	} {
 		_, err := fail(t, wire.Reply(tt.status, tt.body, "Retry-After", "0.001"))

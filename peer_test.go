@@ -3,6 +3,7 @@ package epcclogs_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -127,15 +128,17 @@ func TestNewConnectionAfterATimeout(t *testing.T) {
 	}
 }
 
-// While nothing has succeeded, errors that a wrong base URL may cause say so: once, and not in
+// While nothing has succeeded, errors that a wrong setting may cause say so: once, and not in
 // the log records of retries.
-func TestAdviceAboutTheBaseURL(t *testing.T) {
+func TestAdviceAboutSettings(t *testing.T) {
 	const html = "<html>Welcome</html>"
 	page, _ := wire.Say(t, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"+html)
 	plain, _ := wire.Say(t, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\n "+html)
 	closed := wire.Serve(t, done)
 	closed.Close()
 	unknown := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "api.exmaple.com", IsNotFound: true}}
+	untrusted := &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+	viaProxy := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: strings.TrimPrefix(closed.URL, "http://")})}
 	network, token := "; check the base URL and the network", epcclogs.WithToken("a-token")
 	for name, row := range map[string]struct {
 		url, want string
@@ -145,6 +148,8 @@ func TestAdviceAboutTheBaseURL(t *testing.T) {
 		"port":           {closed.URL, " (after 3 attempts)" + network, token},
 		"port, token":    {closed.URL, " (after 3 attempts)" + network, withSecret},
 		"no time to try": {closed.URL, network, withSecret},
+		"certificate":    {"https://api.example.com", "unknown authority; check the base URL and the trusted certificates", over(wire.Break(untrusted))},
+		"proxy":          {"https://api.example.com", " (after 3 attempts); check the URL of the proxy", over(viaProxy)},
 		"page":           {"http://" + page, `(Content-Type "text/html"); check the base URL`, token},
 		"page, token":    {"http://" + page, `(Content-Type "text/html"); check the base URL`, withSecret},
 		"page as text":   {"http://" + plain, `(Content-Type ""); check the base URL`, token},
@@ -160,8 +165,8 @@ func TestAdviceAboutTheBaseURL(t *testing.T) {
 			err := call(ctx, newClient(t, row.url, opts...))
 			require.ErrorContains(t, err, row.want)
 			assert.True(t, strings.HasSuffix(err.Error(), row.want), err)
-			assert.Equal(t, 1, strings.Count(err.Error(), "check the base URL"), err)
-			assert.NotContains(t, strings.Join(logged.all(), "\n"), "check the base URL")
+			assert.Equal(t, 1, strings.Count(err.Error(), "check the "), err)
+			assert.NotContains(t, strings.Join(logged.all(), "\n"), "check the ")
 		})
 	}
 

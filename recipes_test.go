@@ -1,6 +1,7 @@
 package epcclogs_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,8 +136,9 @@ func Example_undelivered() {
 			if err != nil {
 				return err
 			}
-			if entry.Attempt >= last[entry.JobID()].Attempt {
-				last[entry.JobID()] = entry
+			job := cmp.Or(entry.JobID(), entry.Key()) // a log without a job is one of its own
+			if entry.Attempt >= last[job].Attempt {
+				last[job] = entry
 			}
 		}
 		inTime := func(a, b epcclogs.IntegrationLog) int { return a.CreatedAt().Compare(b.CreatedAt()) }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/epcclogs/epcclogs"
@@ -107,16 +106,6 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 		cancel()
 		require.Equal(t, []string{"0false false", "true false", "2false false", "true false", "false true"}, got)
 	}
-}
-
-// An answer that a cache has kept makes CaughtUp as much older.
-func TestCaughtUpOfACachedPage(t *testing.T) {
-	server := wire.OK(`{"data":[`+wire.Record(0)+`],"results":{"total":1}}`, "Age", "60")
-	pager, _ := pagerOf(t, server, 1, nil)
-	before := time.Now()
-	require.NoError(t, exhaust(t.Context(), pager))
-	assert.False(t, pager.CaughtUp().After(time.Now().Add(-time.Minute)))
-	assert.False(t, pager.CaughtUp().Before(before.Add(-61*time.Second)))
 }
 
 // An answer that comes with the end of the context is no page, also if it has records that

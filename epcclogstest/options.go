@@ -2,6 +2,7 @@ package epcclogstest
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/epcclogs/epcclogs"
@@ -27,6 +28,15 @@ func WithEnvelope(e Envelope) Option {
 		panic("epcclogstest: unknown " + e.String())
 	}
 	return func(s *Server) { s.pages.envelope = e }
+}
+
+// WithListener takes connections from l, in place of a free port of 127.0.0.1: so a server that
+// is started again keeps its URL. The server closes l.
+func WithListener(l net.Listener) Option {
+	if l == nil {
+		panic("epcclogstest: WithListener(nil)")
+	}
+	return func(s *Server) { s.listener = l }
 }
 
 // WithLatency delays every answer by d, also to token requests. The delay ends

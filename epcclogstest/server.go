@@ -22,12 +22,13 @@ type Server struct {
 	// without a final slash.
 	URL string
 
-	latency time.Duration
-	store   store
-	pages   pages
-	tokens  tokens
-	intake  intake
-	conns   connections
+	latency  time.Duration
+	listener net.Listener // nil: one of a free port
+	store    store
+	pages    pages
+	tokens   tokens
+	intake   intake
+	conns    connections
 
 	http      *http.Server
 	cancel    context.CancelFunc // ends the context of every request
@@ -37,12 +38,12 @@ type Server struct {
 // Option sets up a server before it starts; see the functions that return one.
 type Option func(*Server)
 
-// NewServer starts a server on a free port of 127.0.0.1. Without [WithIntegration] it
-// holds the first three of [SampleIntegration], each with 250 logs of
-// [SampleLogsUntil]: the newest are created when the server starts, and the oldest some
-// two hours before. It is ready when
-// NewServer returns; end it with Close. NewServer panics when it cannot listen,
-// or when an option makes no sense, since a test can do nothing about either.
+// NewServer starts a server on a free port of 127.0.0.1, or where [WithListener] says.
+// Without [WithIntegration] it holds the first three of [SampleIntegration], each with
+// 250 logs of [SampleLogsUntil]: the newest are created when the server starts, and the
+// oldest some two hours before. It is ready when NewServer returns; end it with Close.
+// NewServer panics when it cannot listen, or when an option makes no sense, since a test
+// can do nothing about either.
 func NewServer(opts ...Option) *Server {
 	s := &Server{pages: pages{maxLimit: defaultMaxLimit, maxOffset: math.MaxInt}}
 	for _, opt := range opts {
@@ -60,12 +61,14 @@ func NewServer(opts ...Option) *Server {
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		cancel()
-		panic("epcclogstest: cannot listen: " + err.Error())
+	if s.listener == nil {
+		var err error
+		if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+			cancel()
+			panic("epcclogstest: cannot listen: " + err.Error())
+		}
 	}
-	s.URL = "http://" + listener.Addr().String()
+	s.URL = "http://" + s.listener.Addr().String()
 	s.cancel = cancel
 	s.http = &http.Server{
 		Handler:     http.HandlerFunc(s.serve),
@@ -76,7 +79,7 @@ func NewServer(opts ...Option) *Server {
 	s.conns.running.Add(1)
 	go func() {
 		defer s.conns.running.Done()
-		_ = s.http.Serve(listener) // ends with ErrServerClosed
+		_ = s.http.Serve(s.listener) // ends with ErrServerClosed
 	}()
 	return s
 }

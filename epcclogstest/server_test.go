@@ -247,6 +247,7 @@ func TestMisuseIsToldAtOnce(t *testing.T) {
 		"twice":       func() { epcclogstest.NewServer(in, in).Close() },
 		"envelope":    func() { epcclogstest.WithEnvelope(4) },
 		"limit":       func() { epcclogstest.WithMaxLimit(0) },
+		"listener":    func() { epcclogstest.WithListener(nil) },
 		"silent":      func() { epcclogstest.WithSilentMaxLimit(-1) },
 		"add":         func() { srv.AddLogs("nobody") },
 		"insert":      func() { srv.InsertLogs("nobody", 0) },

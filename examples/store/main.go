@@ -11,7 +11,8 @@
 //	export EPCC_CLIENT_ID=not-a-real-id
 //	export EPCC_CLIENT_SECRET=not-a-real-secret
 //
-// The data are made up. They are lost when the program ends.
+// The data are made up. They are lost when the program ends. With -addr, a store that is
+// started again is at the same URL.
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -61,6 +63,7 @@ func main() {
 
 // settings say how a store lives.
 type settings struct {
+	addr         string
 	integrations uint
 	every, keep  time.Duration
 	remove       time.Duration // between two integrations; 0: never
@@ -85,7 +88,8 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	maxOffset := flags.Uint("max-offset", 0, "refuse `offsets` above this (default none)")
 	latency := flags.Duration("latency", 0, "`delay` of every response")
 	limit := flags.Float64("rate", 0, "`requests` a second that are allowed (default any)")
-	flags.Float64Var(&s.faults, "faults", 0, "`part` of the requests that fail, such as 0.05")
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` to listen at; port 0 is a free one")
+	flags.Float64Var(&s.faults, "faults", 0, "`part` of the requests after the first that fail, such as 0.05")
 	flags.UintVar(&s.integrations, "integrations", 3, "`number` of integrations")
 	flags.DurationVar(&s.every, "every", time.Second, "`interval` at which a log is added, also during the time of -keep before the start")
 	flags.DurationVar(&s.keep, "keep", 12*time.Hour, "`time` after which a log expires")
@@ -111,7 +115,8 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	return s, nil
 }
 
-// run lives until ctx ends. It returns the exit status: 0, or 2 for bad arguments.
+// run lives until ctx ends. It returns the exit status: 0, 1 if it cannot listen, or 2 for bad
+// arguments.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	settings, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -119,7 +124,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	} else if err != nil {
 		return 2
 	}
-	s := start(settings)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", settings.addr)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "store:", err)
+		return 1
+	}
+	s := start(settings, listener)
 	defer s.Close()
 	_, _ = fmt.Fprintf(stdout, "export EPCC_API_BASE_URL=%s\nexport EPCC_CLIENT_ID=%s\nexport EPCC_CLIENT_SECRET=%s\n", s.URL, clientID, clientSecret)
 	s.live(ctx)
@@ -127,9 +137,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // start returns a store with the logs that it keeps.
-func start(settings settings) *store {
+func start(settings settings, listener net.Listener) *store {
 	s := &store{settings: settings}
-	options := append(s.options, epcclogstest.WithClientCredentials(clientID, clientSecret, 0))
+	options := append(s.options, epcclogstest.WithListener(listener), epcclogstest.WithClientCredentials(clientID, clientSecret, 0))
 	for i := range s.integrations {
 		in := epcclogstest.SampleIntegration(int(i))
 		s.endpoints = append(s.endpoints, &endpoint{Integration: in})

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -85,6 +87,25 @@ func TestFlags(t *testing.T) {
 
 	_, err = client.ListStoreLogs(t.Context(), &epcclogs.ListOptions{Offset: 51})
 	require.ErrorContains(t, err, "page[offset] must be 50 or less")
+}
+
+// A store that is started again is at the same URL; two cannot be.
+func TestAddr(t *testing.T) {
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := listener.Addr().String()
+	var stderr bytes.Buffer
+	assert.Equal(t, 1, run(t.Context(), []string{"-addr", addr}, io.Discard, &stderr))
+	assert.Contains(t, stderr.String(), addr)
+	require.NoError(t, listener.Close())
+	for range 2 {
+		t.Run("start", func(t *testing.T) {
+			client := connect(t, "-addr", addr)
+			assert.Equal(t, "http://"+addr, os.Getenv("EPCC_API_BASE_URL"))
+			_, err := client.ListStoreLogs(t.Context(), nil)
+			require.NoError(t, err)
+		})
+	}
 }
 
 // A limit of which the burst is a single request refuses some of many.

@@ -516,6 +516,17 @@ func TestCaughtUp(t *testing.T) {
 	})
 }
 
+// An answer that a cache has kept makes CaughtUp as much older.
+func TestCaughtUpOfACachedPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pager := pagers(t, wire.OK(`{"data":[`+wire.Record(0)+`],"results":{"total":1}}`, "Age", "60"))(0)
+		for _, err := range pager.All(t.Context()) {
+			require.NoError(t, err)
+		}
+		require.Equal(t, time.Now().Add(-time.Minute), pager.CaughtUp())
+	})
+}
+
 // Followed from a time on, only what is added since then comes, and the list is not read from
 // its beginning.
 func TestFollowSince(t *testing.T) {
