@@ -56,18 +56,20 @@ func killTwentyTimes(t *testing.T, location string, options []epcclogstest.Optio
 	all := epcclogstest.SampleLogs(hook.ID, 5000)
 	api.AddLogs(hook.ID, all...)
 
-	var mu sync.Mutex
+	var mu sync.Mutex // guards the records that arrive
 	arriving := true
-	api.OnRequest(func(int, epcclogstest.Request) { // so the list grows no faster than it is read
-		mu.Lock()
-		defer mu.Unlock()
-		for range 1 + rand.IntN(8) {
-			if !arriving {
-				return
-			}
+	arrive := func(n int) {
+		for range n {
 			l := epcclogstest.Log(hook.ID, fmt.Sprint("job-", len(all)/2), 1+len(all)%2, time.Now())
 			api.AddLogs(hook.ID, l)
 			all = append(all, l)
+		}
+	}
+	api.OnRequest(func(int, epcclogstest.Request) { // so the list grows no faster than it is read
+		mu.Lock()
+		defer mu.Unlock()
+		if arriving {
+			arrive(1 + rand.IntN(8))
 		}
 	})
 	s := open(t, location)
@@ -84,6 +86,7 @@ func killTwentyTimes(t *testing.T, location string, options []epcclogstest.Optio
 	}
 	mu.Lock()
 	arriving = false
+	arrive(1) // for the last process
 	mu.Unlock()
 	t.Logf("records after each kill: %v of %d", found, len(all))
 
