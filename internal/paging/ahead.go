@@ -23,8 +23,8 @@ type early[P any] struct {
 	err    error
 }
 
-// get returns the page that ask names, and whether it was asked for early.
-func (a *ahead[P]) get(ctx context.Context, ask Ask) (page Fetched[P], early bool, err error) {
+// get returns the page that ask names.
+func (a *ahead[P]) get(ctx context.Context, ask Ask) (Fetched[P], error) {
 	if len(a.early) > 0 && a.early[0].ask != ask {
 		a.miss()
 	}
@@ -34,12 +34,11 @@ func (a *ahead[P]) get(ctx context.Context, ask Ask) (page Fetched[P], early boo
 		<-e.done
 		if e.err == nil {
 			a.early = a.early[1:]
-			return e.page, true, nil
+			return e.page, nil
 		}
 		a.miss()
 	}
-	page, err = a.fetch(ctx, ask)
-	return page, false, err
+	return a.fetch(ctx, ask)
 }
 
 // start asks for the page that is wanted and for those behind it.

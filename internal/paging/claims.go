@@ -24,8 +24,8 @@ func (r *Reader[P]) misplacedError(s *sheet[P]) error {
 // not say that the list ends there: nothing but the n known records that it was to begin
 // with, or the same records as the page before.
 func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
-	length, known := len(s.Marks), len(r.place.last)
-	if length == 0 || known == 0 || len(fresh) > 0 || s.Claims.Ends || s.Marks[length-1].ID != r.place.last[known-1] {
+	length := len(s.Marks)
+	if length == 0 || len(r.place.back) == 0 || len(fresh) > 0 || s.Claims.Ends || s.Marks[length-1].ID != r.place.tail {
 		return false
 	}
 	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Offset != r.latest.offset

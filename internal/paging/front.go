@@ -5,50 +5,32 @@ import (
 	"slices"
 )
 
-// frontWalk is the way from the beginning of the list to the front of the block, and back.
-type frontWalk[P any] struct {
-	begun bool
-	at    int       // offset of the page to look at next
-	page  *sheet[P] // the one that was joined, until it is taken
-}
-
-// whole returns the page that was joined if it shows the whole list; else nil.
-func (w *frontWalk[P]) whole() *sheet[P] {
-	if w.page != nil && w.page.Offset == 0 && w.page.Claims.Ends {
-		return w.page
+// whole returns the page that was joined to the front of the block if it shows the whole list; else nil.
+func (r *round[P]) whole() *sheet[P] {
+	if r.front != nil && r.front.Offset == 0 && r.front.Claims.Ends {
+		return r.front
 	}
 	return nil
 }
 
-// locate walks to the right until a page shows the front of the block, and one page further if
-// fewer than late records of that page stand behind it: a late record may be among those.
+// locate walks to the right until a page shows the front of the block.
 func (r *Reader[P]) locate(ctx context.Context) error {
-	w := &r.round.front
-	w.begun, w.page = true, nil
-	s, err := r.fetch(ctx, w.at)
+	s, err := r.fetch(ctx, r.round.frontAt)
 	if err != nil {
 		return err
 	}
-	if w.at == 0 && len(r.place.front) == 0 {
+	if s.Offset == 0 && len(r.place.front) == 0 {
 		r.capture(s)
 	}
-	best := nothing
-	_, err = r.walk(ctx, s, func(s *sheet[P]) bool {
-		if s.Offset == 0 { // there the walk begins anew
-			best, w.page = nothing, nil
-		}
-		found := best != nothing
-		i, seen := r.sees(s, atFront)
-		if seen != nothing && seen >= best {
-			best, w.page = seen, s
-		}
-		return found || seen != nothing && (i == 0 || i+min(late, len(s.Marks)/2) <= len(s.Marks))
-	})
-	switch best {
-	case timed:
+	found, seen, _, err := r.walk(ctx, s, atFront)
+	r.round.front = found
+	switch {
+	case seen == timed:
 		r.moves.gone[atFront] = r.place.span
-	case joined:
-		r.moveTo(w.page)
+	case seen == joined:
+		r.moveTo(found)
+	case err == nil && !r.memory.gappy: // no page shows anything of the block
+		return errRestart
 	}
 	return err
 }
@@ -75,26 +57,30 @@ func (r *Reader[P]) capture(s *sheet[P]) {
 }
 
 // readFront takes what was added in front, page by page from the block to the beginning of
-// the list: the oldest records come first.
+// the list: the oldest records come first. If nothing of the front of the block is left, and no
+// creation times tell, a place that has moved to the left means that the beginning of the list was
+// deleted, and what is there now was read. Otherwise it is returned again.
 func (r *Reader[P]) readFront(ctx context.Context) error {
-	for w := &r.round.front; ; {
-		if w.page == nil {
+	for {
+		if r.round.front == nil {
 			if err := r.locate(ctx); err != nil {
 				return err
 			}
 		}
-		s := w.page
+		s := r.round.front
 		switch {
-		case s == nil && w.at > 0: // it was looked for from there on
-			w.at = 0
-			continue
-		case s == nil:
-			return r.noFront(ctx)
-		}
-		w.page, w.at = nil, max(0, s.Offset-r.step(r.server.longest))
-		fresh, to := r.before(s)
-		if err := r.takeFront(s, fresh, to); err != nil || s.Offset == 0 && to > 0 {
-			return err
+		case s != nil:
+			r.round.front, r.round.frontAt = nil, max(0, s.Offset-r.step(r.server.longest))
+			fresh, to := r.before(s)
+			if err := r.takeFront(s, fresh, to); err != nil || s.Offset == 0 && to > 0 {
+				return err
+			}
+		case len(r.place.back) > 0 && (!r.blind() || r.place.head >= 0):
+			return errRestart
+		case len(r.place.front) == 0: // nor is there another one
+			return nil
+		default: // locate makes the beginning of the list the front
+			r.place.front, r.place.head, r.round.frontAt = nil, 0, 0
 		}
 	}
 }
@@ -119,18 +105,4 @@ func (r *Reader[P]) takeFront(s *sheet[P], fresh []int, to int) error {
 		r.memory.add(m.ID, atFront)
 	}
 	return r.take(s, taken{fresh: fresh, to: to, inFront: true})
-}
-
-// noFront decides what was added in front if nothing of the front of the block is left, and
-// no creation times tell. If the place has moved to the left, the beginning of the list
-// was deleted, and what is there now was read. Otherwise it is returned again.
-func (r *Reader[P]) noFront(ctx context.Context) error {
-	if len(r.place.last) > 0 && (!r.blind() || r.place.head >= 0) {
-		return errRestart
-	}
-	s, err := r.fetch(ctx, 0)
-	if err != nil {
-		return err
-	}
-	return r.takeFront(s, nil, min(len(s.Marks), r.place.offset))
 }

@@ -70,3 +70,48 @@ func TestGapUntimed(t *testing.T) {
 		return h, h.wrong(func(r *record) bool { return r.since == 0 })
 	})
 }
+
+// Without creation times, a list that is shorter than what was read was read to its end, but for what was
+// added in front.
+func TestResumeOfAShorterList(t *testing.T) {
+	many(t, *histories/10, func(seed uint64) (fmt.Stringer, string) {
+		h := newHistory(seed, false)
+		h.untimed, h.newest, h.left, h.pages, h.clamp, h.limit = true, true, 0, 1, 0, 10+h.dice.IntN(90)
+		h.list, h.ever, h.edge = nil, nil, 0
+		h.add(100 + h.dice.IntN(200))
+		r := h.reader("")
+		if _, err := h.stopAt(r, 1000); err != nil {
+			return h, err.Error()
+		}
+		h.expire(len(h.list) - 20 - h.dice.IntN(30))
+		h.add(h.dice.IntN(40))
+		if _, err := h.stopAt(h.reader(r.Cursor(0)), 1000); err != nil {
+			return h, err.Error()
+		}
+		return h, h.wrong(func(*record) bool { return true })
+	})
+}
+
+// A late record is found although so many were deleted between two rounds that it stands before the page
+// that is asked for first.
+func TestLateRecordAfterDeletions(t *testing.T) {
+	many(t, *histories/10, func(seed uint64) (fmt.Stringer, string) {
+		h := newHistory(seed, false)
+		h.newest, h.left, h.pages, h.clamp, h.limit = false, 0, 1, 0, 2*late+h.dice.IntN(60)
+		h.list, h.ever, h.edge = nil, nil, 0
+		h.add(100 + h.dice.IntN(100))
+		r := h.reader("")
+		for range 2 {
+			if u := h.read(r, true, -1); u.err != nil {
+				return h, u.err.Error()
+			}
+			first := 32 + h.dice.IntN(20) // neither end of the list tells of the deletion
+			h.remove(func(i int, _ *record) bool { return i >= first && i < first+15 })
+			h.addLate(1 + h.dice.IntN(15))
+		}
+		if u := h.read(r, true, -1); u.err != nil {
+			return h, u.err.Error()
+		}
+		return h, h.wrong(func(*record) bool { return true })
+	})
+}

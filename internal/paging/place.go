@@ -15,7 +15,7 @@ type place struct {
 	total  int // number of records in the list when offset was seen; 0: not told
 	head   int // where the first record of the piece should stand now; below 0: the place has moved to the left
 
-	last  []uint64 // marks of the records right before offset, in the order of the list
+	tail  uint64   // mark of the record right before offset
 	front []uint64 // marks at the front of the piece, the outermost last; empty if what stands before it is not wanted
 	back  []uint64 // marks at its end; they may stand behind offset, if the list has moved
 
@@ -86,8 +86,8 @@ func (t *taken) place(left []int) place {
 // extendFront adds the known records of a page to the front of the piece. left are the new ones that
 // were not returned yet.
 func (p *place) extendFront(t *taken, known, fresh []uint64, left []int) {
-	if n := len(p.back); n > 0 && n < kept { // the page may be older than the latest of the rest
-		p.back = outermost(merge(known, p.back))
+	if len(p.back) > 0 {
+		p.back = extend(p.back, known, nil)
 	}
 	slices.Reverse(known)
 	for t.offset == 0 && len(left) == 0 && len(p.front) > 0 && !shares(known, p.front[len(p.front)-1:]) {
@@ -103,37 +103,34 @@ func (p *place) extendFront(t *taken, known, fresh []uint64, left []int) {
 
 // extendBack adds the known records of a page to the end of the piece.
 func (p *place) extendBack(t *taken, known, fresh []uint64, left []int) {
-	p.ended = len(left) == 0 && (t.ends || p.ended && len(t.wanted) == 0)
+	p.ended = len(left) == 0 && t.ends
 	p.head += t.moved()
 	p.total = cmp.Or(t.total, p.total)
-	p.extendLast(t, known, fresh)
+	p.extendEnd(t, known, fresh)
 	if p.offset = t.offset + len(t.marks); len(left) > 0 {
 		p.offset = t.offset + left[0]
 	}
-	if len(p.front) > 0 || t.offset == 0 && len(t.before.last) == 0 {
+	if len(p.front) > 0 || t.offset == 0 && len(t.before.back) == 0 {
 		slices.Reverse(known)
 		p.front = extend(p.front, known, nil)
 	}
 }
 
-// extendLast adds the known records of a page to those right before the place, and to the back. While
-// each page begins with those in their place, equal records are different ones.
-func (p *place) extendLast(t *taken, known, fresh []uint64) {
+// extendEnd adds the known records of a page to the end of the piece. While each page begins with those
+// in their place, equal records are different ones.
+func (p *place) extendEnd(t *taken, known, fresh []uint64) {
 	n := len(known) // so many were known before
 	if len(t.fresh) > 0 {
 		n = t.fresh[0] - t.from
 	}
-	before := max(0, len(p.last)-n)
-	if (n > 0 || len(p.last) == 0) && slices.Equal(p.last[before:], known[:n]) && slices.Equal(p.last, p.back) {
-		p.last = outermost(slices.Concat(p.last, known[n:]))
-		p.back = p.last
-		return
+	if before := max(0, len(p.back)-n); (n > 0 || len(p.back) == 0) && slices.Equal(p.back[before:], known[:n]) {
+		p.back = outermost(slices.Concat(p.back, known[n:]))
+	} else {
+		p.back = extend(p.back, known, fresh)
 	}
-	if before = slices.IndexFunc(p.last, func(id uint64) bool { return slices.Contains(known, id) }); before < 0 {
-		before = len(p.last)
+	if len(known) > 0 {
+		p.tail = known[len(known)-1]
 	}
-	p.last = outermost(slices.Concat(p.last[:before], known))
-	p.back = extend(p.back, known, fresh)
 }
 
 // extend adds the records of a page that belong to a piece of the list to the outermost ones at one of
@@ -170,10 +167,11 @@ func merge(a, b []uint64) (all []uint64) {
 
 // moved returns how far to the right the list has moved since the page before.
 func (t *taken) moved() int {
-	last := t.before.last
-	for i, m := range t.marks {
-		if k := slices.Index(last, m.ID); k >= 0 {
-			return t.offset + i - (t.before.offset - len(last) + k)
+	back := t.before.back
+	tail := slices.Index(back, t.before.tail)
+	for i, m := range slices.Backward(t.marks) {
+		if k := slices.Index(back, m.ID); k >= 0 && tail >= 0 {
+			return t.offset + i - (t.before.offset - 1 - tail + k)
 		}
 	}
 	return 0

@@ -96,11 +96,12 @@ type state struct {
 
 // round is the state of a round.
 type round[P any] struct {
-	yield func(P, []int) bool
-	age   time.Duration // of its oldest page
-	wide  bool          // the next page shows many known records: late ones may stand between them
-	older int           // records in a row that are older than wanted
-	front frontWalk[P]
+	yield   func(P, []int) bool
+	age     time.Duration // of its oldest page
+	wide    bool          // the next page shows many known records: late ones may stand between them
+	older   int           // records in a row that are older than wanted
+	front   *sheet[P]     // the page that was joined to the front of the block, until it is taken
+	frontAt int           // offset of the page to look at next for the front
 }
 
 // late is how many places before the end that grows a late record may stand: so many known records a
@@ -135,7 +136,9 @@ func New[P any](s Settings, fetch func(context.Context, Ask) (Fetched[P], error)
 		r.settings.Since = since
 	}
 	r.place, r.state.follows = p, true
-	r.place.last = p.back
+	if n := len(p.back); n > 0 {
+		r.place.tail = p.back[n-1]
+	}
 	r.memory.gappy = p.offset > 0 || len(p.back) > 0
 	r.memory.age(p.front, p.back)
 	return r, nil
@@ -177,15 +180,20 @@ func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fr
 // readBoth reads the rest, and then what was added in front. An error of the rest keeps nobody from
 // reading the other end.
 func (r *Reader[P]) readBoth(ctx context.Context) error {
-	if err := r.lookAround(ctx); err != nil {
+	switch {
+	case r.place.offset == 0 && len(r.place.back) == 0:
+		return r.readAll(ctx)
+	case !r.state.follows:
+		return r.readRest(ctx)
+	}
+	if err := r.locate(ctx); err != nil {
 		return err
 	}
-	w := &r.round.front
 	var failed error
-	if w.page == nil || !r.restIsOlder() {
+	if r.place.order != falling || !r.place.ended { // or what stands behind is older than wanted
 		failed = r.readRest(ctx)
 	}
-	if !w.begun || errors.Is(failed, errStopped) || errors.Is(failed, errRestart) || ctx.Err() != nil {
+	if errors.Is(failed, errStopped) || errors.Is(failed, errRestart) || ctx.Err() != nil {
 		return failed
 	}
 	err := r.readFront(ctx)
@@ -195,21 +203,14 @@ func (r *Reader[P]) readBoth(ctx context.Context) error {
 	return cmp.Or(failed, err)
 }
 
-// lookAround looks for the front, unless there is nothing before the place; if there is nothing in
-// the block, it looks for the first record that is wanted.
-func (r *Reader[P]) lookAround(ctx context.Context) error {
-	if r.state.follows && (r.place.offset > 0 || len(r.place.last) > 0) {
-		if err := r.locate(ctx); err != nil {
+// readAll reads a list of which nothing was read, from the first record on that is wanted.
+func (r *Reader[P]) readAll(ctx context.Context) error {
+	if !r.settings.Since.IsZero() {
+		if err := r.seek(ctx); err != nil {
 			return err
 		}
-		if r.round.front.page == nil && !r.memory.gappy {
-			return errRestart
-		}
 	}
-	if r.settings.Since.IsZero() || len(r.place.last) > 0 || r.place.offset > 0 {
-		return nil
-	}
-	return r.seek(ctx)
+	return r.readRest(ctx)
 }
 
 // fetch gets a page that is not asked for early.

@@ -21,7 +21,7 @@ func (r *Reader[P]) readRest(ctx context.Context) error {
 
 // readPage takes the page that comes next behind the place. It reports whether the list ends there.
 func (r *Reader[P]) readPage(ctx context.Context) (ended bool, err error) {
-	if s := r.round.front.whole(); s != nil { // it shows the rest too
+	if s := r.round.whole(); s != nil { // it shows the rest too
 		if fresh, from := r.fresh(s, max(1, r.place.offset)); from >= 0 {
 			return r.takeRest(s, fresh, from)
 		}
@@ -31,31 +31,38 @@ func (r *Reader[P]) readPage(ctx context.Context) (ended bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	return r.judge(ctx, s, n)
+}
+
+// judge decides about a page that should begin with the n known records before the place.
+func (r *Reader[P]) judge(ctx context.Context, s *sheet[P], n int) (ended bool, err error) {
 	fresh, from := r.fresh(s, n)
 	switch {
 	case s.misplaced() && r.begins():
 		return false, r.misplacedError(s)
 	case len(s.Marks) == 0 && r.begins():
 		return r.empty(ctx, s)
+	case r.narrow(s, fresh, from, n): // a late record may stand before it
+		return r.search(ctx, s)
 	case from >= 0 && r.repeats(s, fresh, n) && r.hadRoom(s):
 		_, err = r.takeRest(s, fresh, from)
 		return true, err
 	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):
 		return r.doubt(ctx, s, n)
-	case from < 0, r.round.wide && s.narrow(fresh, from, n): // a late record may stand before it
+	case from < 0:
 		return r.search(ctx, s)
 	}
 	return r.takeRest(s, fresh, from)
 }
 
-// narrow reports whether a page, the first known record of which has the index from, shows fewer
-// than the n known ones that it should begin with.
-func (s *sheet[P]) narrow(fresh []int, from, n int) bool {
+// narrow reports whether a page that should show many known records, the first of which has the index
+// from, shows fewer than the n that it should begin with.
+func (r *Reader[P]) narrow(s *sheet[P], fresh []int, from, n int) bool {
 	known := len(s.Marks)
 	if len(fresh) > 0 {
 		known = fresh[0]
 	}
-	return s.Offset > 0 && known-from < n
+	return r.round.wide && from >= 0 && known-from < n
 }
 
 // overlap returns how many known records the next page should begin with.
@@ -70,23 +77,14 @@ func (r *Reader[P]) overlap() int {
 	return min(n, max(1, min(r.server.longest, r.settings.Limit)/2), r.place.offset)
 }
 
-// next gets the page that begins n records before the place: again, if the one that was asked
-// for early brings nothing new.
+// next gets the page that begins n records before the place.
 func (r *Reader[P]) next(ctx context.Context, n int) (*sheet[P], error) {
 	ask := Ask{Offset: r.place.offset - n, Limit: r.settings.Limit}
-	f, early, err := r.ahead.get(ctx, ask)
+	f, err := r.ahead.get(ctx, ask)
 	if err != nil {
 		return nil, err
 	}
-	s := r.note(f, ask)
-	if !early {
-		return s, nil
-	}
-	if fresh, _ := r.fresh(s, n); len(fresh) > 0 {
-		return s, nil
-	}
-	r.ahead.miss()
-	return r.fetch(ctx, ask.Offset)
+	return r.note(f, ask), nil
 }
 
 // fresh returns the indexes of the new records of a page that should begin with n known
@@ -94,7 +92,7 @@ func (r *Reader[P]) next(ctx context.Context, n int) (*sheet[P], error) {
 func (r *Reader[P]) fresh(s *sheet[P], n int) (fresh []int, from int) {
 	switch {
 	case r.inPlace(s.Marks, n):
-		return indexes(n, len(s.Marks)), n - min(n, len(r.place.last))
+		return indexes(n, len(s.Marks)), n - min(n, len(r.place.back))
 	case n == 0 && r.begins():
 		return r.unknown(s.Marks, atBack), 0
 	}
@@ -103,21 +101,17 @@ func (r *Reader[P]) fresh(s *sheet[P], n int) (fresh []int, from int) {
 
 // begins reports whether a page needs no known record: it begins the block, or the server
 // allows no overlap.
-func (r *Reader[P]) begins() bool { return len(r.place.last) == 0 || r.server.exact }
+func (r *Reader[P]) begins() bool { return len(r.place.back) == 0 || r.server.exact }
 
 // inPlace reports whether a page begins with the n records before the place, in a list that
 // has not moved so far.
 func (r *Reader[P]) inPlace(marks []Mark, n int) bool {
-	last := r.place.last
+	back := r.place.back
 	if r.moves.any || n > len(marks) || n == 0 && !r.begins() {
 		return false
 	}
-	for i := 1; i <= min(n, len(last)); i++ {
-		if marks[n-i].ID != last[len(last)-i] {
-			return false
-		}
-	}
-	return true
+	known := min(n, len(back))
+	return slices.EqualFunc(marks[n-known:n], back[len(back)-known:], func(m Mark, id uint64) bool { return m.ID == id })
 }
 
 // behind returns the indexes of the new records that stand behind the first one that joins
@@ -168,11 +162,11 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) (ended bool, er
 	for _, m := range s.Marks[from:] {
 		r.memory.add(m.ID, atBack)
 	}
-	ended = s.Claims.Ends || s == r.round.front.whole() || r.enough(s.Marks, len(fresh))
+	ended = s.Claims.Ends || s == r.round.whole() || r.enough(s.Marks, len(fresh))
 	front := r.place.front
 	err = r.take(s, taken{total: s.Claims.Total, fresh: fresh, from: from, to: len(s.Marks), ends: ended})
-	if w := &r.round.front; r.memory.gappy && s != w.page && !slices.Equal(front, r.place.front) {
-		w.page = nil // it may show what was forgotten since, between records of the new front
+	if r.memory.gappy && s != r.round.front && !slices.Equal(front, r.place.front) {
+		r.round.front = nil // it may show what was forgotten since, between records of the new front
 	}
 	r.moves.left, r.moves.doubts = max(-r.latest.moved(), r.moves.left/2), 0
 	r.round.wide = false

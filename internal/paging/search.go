@@ -38,17 +38,11 @@ func (r *Reader[P]) shows(s *sheet[P]) bool {
 // search takes a page that is joined to the end of the block. If there is none, all that is
 // known of that end was deleted: then creation times decide, or the length of the list.
 func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (ended bool, err error) {
-	r.moves.any = true
 	from, err := r.guess(ctx, missed)
 	if err != nil {
 		return false, err
 	}
-	found, seen, last, err := r.survey(ctx, from)
-	if err == nil && seen == nothing && from.Offset > 0 { // it has moved away, or is somewhere else
-		if from, err = r.fetch(ctx, 0); err == nil {
-			found, seen, last, err = r.survey(ctx, from)
-		}
-	}
+	found, seen, last, err := r.walk(ctx, from, atBack)
 	switch {
 	case err != nil:
 		return false, err
@@ -63,47 +57,56 @@ func (r *Reader[P]) search(ctx context.Context, missed *sheet[P]) (ended bool, e
 	return r.takeRest(found, fresh, at)
 }
 
-// survey looks at the pages from s on, without a gap, until one is joined. If none is, it
-// returns the last page that shows records by their times. last is the last page of all.
-func (r *Reader[P]) survey(ctx context.Context, s *sheet[P]) (found *sheet[P], seen sight, last *sheet[P], err error) {
-	last, err = r.walk(ctx, s, func(s *sheet[P]) bool {
-		_, now := r.sees(s, atBack)
-		if now > nothing || s.Offset == 0 { // there the walk begins anew
-			found, seen = s, now
-		}
-		return now == joined && (!r.blind() || r.latestOn(s)) || now == nothing && seen == timed && s.Offset >= found.end()
-	})
-	return found, seen, last, err
-}
-
-// latestOn reports whether a page shows one of the records right before the place.
+// latestOn reports whether a page shows one of the outermost records of the end of the block.
 func (r *Reader[P]) latestOn(s *sheet[P]) bool {
-	return slices.ContainsFunc(s.Marks, func(m Mark) bool { return slices.Contains(r.place.last, m.ID) })
+	return slices.ContainsFunc(s.Marks, func(m Mark) bool { return slices.Contains(r.place.back, m.ID) })
 }
 
 // blind reports whether pages within the block show nothing of it.
 func (r *Reader[P]) blind() bool { return r.memory.gappy && r.place.newest.IsZero() }
 
-// walk looks at the pages from s on, without a gap, until look returns true or nothing follows. It
-// returns the last of them.
-func (r *Reader[P]) walk(ctx context.Context, s *sheet[P], look func(*sheet[P]) bool) (*sheet[P], error) {
-	for over := false; !look(s) && !over && !s.last(); {
-		next, done, err := r.onward(ctx, s)
-		if err != nil {
-			return nil, err
+// walk looks at the pages from s on, without a gap, for an end of the block, until one is there, or nothing
+// follows; if that shows nothing, then from the beginning of the list on. It returns the page that shows
+// most of it, the last of these, and the last page of all.
+func (r *Reader[P]) walk(ctx context.Context, s *sheet[P], end side) (found *sheet[P], seen sight, last *sheet[P], err error) {
+	for over, whole := false, false; err == nil; {
+		if s.Offset == 0 { // there the walk begins anew
+			found, seen, whole = nil, nothing, true
 		}
-		s, over = next, done
+		there, now := r.arrived(s, end, seen)
+		if now > nothing && now >= seen {
+			found, seen = s, now
+		}
+		switch there = there || over || s.last(); {
+		case there && (whole || seen > nothing):
+			return found, seen, s, nil
+		case there: // it has moved away, or is somewhere else
+			s, err = r.fetch(ctx, 0)
+			over = false
+		default:
+			s, over, err = r.onward(ctx, s)
+		}
 	}
-	return s, nil
+	return nil, nothing, nil, err
 }
 
-// guess returns a page near the end of the block, from which a walk may begin. Where all pages to
-// the left must show something of the block, it goes there by steps that double, and back by halves.
+// arrived reports whether a walk for an end of the block is over at a page, and what that page shows
+// of it. before is what the pages before it have shown.
+func (r *Reader[P]) arrived(s *sheet[P], end side, before sight) (bool, sight) {
+	i, now := r.sees(s, end)
+	switch {
+	case end == atFront: // one page further if fewer than late records stand behind it: a late one may be among those
+		return before > nothing || now > nothing && i+min(late, len(s.Marks)/2) <= len(s.Marks), now
+	case now == joined:
+		return !r.blind() || r.latestOn(s), now
+	}
+	return now == nothing && before == timed, now
+}
+
+// guess returns a page near the end of the block, from which a walk may begin. It goes to the left
+// by steps that double until a page shows something of the block, and back by halves.
 func (r *Reader[P]) guess(ctx context.Context, missed *sheet[P]) (*sheet[P], error) {
 	s, err := r.hinted(ctx, missed)
-	if err == nil && r.blind() && !r.shows(s) {
-		return r.fetch(ctx, 0)
-	}
 	hi := 0
 	for step := late; err == nil && !r.shows(s) && s.Offset > 0; step *= 2 {
 		hi = s.Offset

@@ -45,11 +45,6 @@ func (r *Reader[P]) enough(marks []Mark, fresh int) bool {
 	return r.round.older >= surely
 }
 
-// restIsOlder reports whether what stands behind the place is older than wanted.
-func (r *Reader[P]) restIsOlder() bool {
-	return !r.settings.Since.IsZero() && r.place.order == falling && r.place.ended
-}
-
 // seek moves the place behind records that are older than wanted, if creation times rise. So
 // what stands before it is never read. A server that rounds offsets, or ignores them, is read whole.
 func (r *Reader[P]) seek(ctx context.Context) error {
