@@ -25,10 +25,10 @@ func (r *Reader[P]) misplacedError(s *sheet[P]) error {
 // with, or the same records as the page before.
 func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 	length := len(s.Marks)
-	if length == 0 || len(r.place.back) == 0 || len(fresh) > 0 || s.Claims.Ends || s.Marks[length-1].ID != r.place.tail {
+	if length == 0 || len(r.place.back) == 0 || len(fresh) > 0 || s.Claims.Ends {
 		return false
 	}
-	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Offset != r.latest.offset
+	return length <= n || s.Marks[length-1].ID == r.place.tail && len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Offset != r.latest.offset
 }
 
 // hadRoom reports whether a page of a poll shows the end, because the server has sent longer ones.
@@ -54,7 +54,6 @@ func (r *Reader[P]) doubt(ctx context.Context, s *sheet[P], n int) (ended bool, 
 		return false, r.misplacedError(next)
 	}
 	fresh, from := r.behind(next)
-	r.moves.idle++
 	if r.moves.doubts++; r.moves.doubts == 1 || !slices.Equal(next.Marks, r.moves.doubted) {
 		r.moves.doubts, r.moves.doubted = 1, next.Marks
 	}

@@ -41,6 +41,9 @@ func (r *Reader[P]) moveTo(s *sheet[P]) {
 	i, _ := r.sees(s, atFront)
 	if k := slices.Index(r.place.front, s.Marks[i].ID); k >= 0 {
 		now := s.Offset + i - (len(r.place.front) - 1 - k)
+		if r.round.frontAt >= 0 { // the front was seen a moment ago
+			r.moves.right = max(now-r.place.head, r.moves.right/2)
+		}
 		seen := max(min(now, 0), min(r.place.head, max(now, 0)))
 		r.place.offset = max(s.Offset+i+1, r.place.offset+now-seen) // the place stands behind it
 		r.place.head = now
@@ -70,7 +73,7 @@ func (r *Reader[P]) readFront(ctx context.Context) error {
 		s := r.round.front
 		switch {
 		case s != nil:
-			r.round.front, r.round.frontAt = nil, max(0, s.Offset-r.step(r.server.longest))
+			r.round.front, r.round.frontAt = nil, max(0, s.Offset-r.step(r.server.longest, r.moves.right))
 			fresh, to := r.before(s)
 			if err := r.takeFront(s, fresh, to); err != nil || s.Offset == 0 && to > 0 {
 				return err

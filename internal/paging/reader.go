@@ -81,7 +81,9 @@ type server struct {
 type moves struct {
 	any     bool              // the list has moved: marks decide what is new, and no longer positions
 	left    int               // how far it has moved to the left lately; halved with each page in place
-	idle    int               // pages in a row without a new record
+	right   int               // the same to the right, while pages in front are read
+	idle    int               // requests since the last new record
+	reach   int               // the greatest offset of these
 	doubts  int               // looks in a row at a page that repeats the one before it
 	doubted []Mark            // what stood exactly behind the place at these looks
 	gone    [atFront + 1]span // by side: creation times of what was returned, if that end was deleted
@@ -101,7 +103,7 @@ type round[P any] struct {
 	wide    bool          // the next page shows many known records: late ones may stand between them
 	older   int           // records in a row that are older than wanted
 	front   *sheet[P]     // the page that was joined to the front of the block, until it is taken
-	frontAt int           // offset of the page to look at next for the front
+	frontAt int           // offset of the page to look at next for the front; below 0: the first one
 }
 
 // late is how many places before the end that grows a late record may stand: so many known records a
@@ -152,13 +154,13 @@ func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fr
 	if r.state.over && !follow {
 		return nil
 	}
-	r.state.follows, r.state.over, r.moves.idle = r.state.follows || follow, false, 0
+	r.state.follows, r.state.over, r.moves.idle, r.moves.reach = r.state.follows || follow, false, 0, 0
 	if r.state.follows || r.state.began.IsZero() {
 		r.state.began = time.Now()
 	}
 	defer r.ahead.stop()
 	for {
-		r.round = round[P]{yield: yield, wide: r.state.follows}
+		r.round = round[P]{yield: yield, wide: r.state.follows, frontAt: -1}
 		r.ahead.step = 0 // most rounds need a single page
 		switch err := r.readBoth(ctx); {
 		case err == nil:
@@ -170,7 +172,7 @@ func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fr
 			return nil
 		case errors.Is(err, errRestart): // at the beginning of the list, with a new block
 			r.memory.restart()
-			r.place, r.moves = place{}, moves{any: true}
+			r.place, r.moves.any, r.moves.gone = place{}, true, [atFront + 1]span{}
 		default:
 			return err
 		}
@@ -220,24 +222,33 @@ func (r *Reader[P]) fetch(ctx context.Context, offset int) (*sheet[P], error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.note(f, ask), nil
+	return r.note(f, ask)
 }
 
-// note notes what a page shows about the server.
-func (r *Reader[P]) note(f Fetched[P], ask Ask) *sheet[P] {
+// note notes what a page shows about the server. Requests without a new record are needed to look at what
+// was read, and at the list as far as they go, but not for ever.
+func (r *Reader[P]) note(f Fetched[P], ask Ask) (*sheet[P], error) {
 	r.server.longest = max(r.server.longest, len(f.Marks))
 	r.round.age = max(r.round.age, f.Age)
-	return &sheet[P]{f, ask}
+	r.moves.idle++
+	r.moves.reach = max(r.moves.reach, ask.Offset)
+	if r.moves.idle > 200+10*(r.memory.size()+r.moves.reach)/max(1, r.server.longest) {
+		return nil, r.settings.Errorf("%d requests in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", r.moves.idle, r.moves.reach)
+	}
+	return &sheet[P]{f, ask}, nil
 }
 
-// step is the distance to a page behind one of this length. The two overlap, because the
-// list may move between two requests.
-func (r *Reader[P]) step(length int) int {
+// step is the distance to a page next to one of this length. The two overlap, because the
+// list may move between two requests, and go on moving as it did.
+func (r *Reader[P]) step(length, moved int) int {
 	if !r.server.exact {
-		length -= min(late, length/2)
+		length -= min(max(late, 1+2*moved), length/2)
 	}
 	return max(1, length)
 }
+
+// lags notes that a page does not show what it should, because the list moves faster than it did.
+func (r *Reader[P]) lags() { r.moves.left = min(max(late, 2*r.moves.left), r.server.longest) }
 
 // take moves the place behind a page, and yields its new records.
 func (r *Reader[P]) take(s *sheet[P], t taken) error {
@@ -245,8 +256,8 @@ func (r *Reader[P]) take(s *sheet[P], t taken) error {
 	t.wanted = r.wanted(t.marks, t.fresh)
 	r.latest, r.place = t, t.place(nil)
 	r.memory.age(r.place.front, r.place.back)
-	if r.moves.idle++; len(t.fresh) > 0 {
-		r.moves.idle = 0
+	if len(t.fresh) > 0 {
+		r.moves.idle, r.moves.reach = 0, 0
 	}
 	if len(t.wanted) > 0 && !r.round.yield(s.Page, t.wanted) {
 		return errStopped

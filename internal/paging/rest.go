@@ -8,10 +8,6 @@ import (
 // readRest reads the list from the place to its end.
 func (r *Reader[P]) readRest(ctx context.Context) error {
 	for {
-		if most := 200 + 2*r.memory.size()/max(1, r.server.longest); r.moves.idle > most {
-			r.moves.idle = 0
-			return r.settings.Errorf("%d pages in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", most, r.place.offset)
-		}
 		if ended, err := r.readPage(ctx); ended || err != nil {
 			r.place.ended = r.place.ended || err == nil
 			return err
@@ -47,9 +43,10 @@ func (r *Reader[P]) judge(ctx context.Context, s *sheet[P], n int) (ended bool, 
 	case from >= 0 && r.repeats(s, fresh, n) && r.hadRoom(s):
 		_, err = r.takeRest(s, fresh, from)
 		return true, err
-	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, r.repeats(s, fresh, n):
+	case s.misplaced(), len(s.Marks) == 0 && s.Claims.More, from >= 0 && r.repeats(s, fresh, n):
 		return r.doubt(ctx, s, n)
 	case from < 0:
+		r.lags()
 		return r.search(ctx, s)
 	}
 	return r.takeRest(s, fresh, from)
@@ -84,7 +81,7 @@ func (r *Reader[P]) next(ctx context.Context, n int) (*sheet[P], error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.note(f, ask), nil
+	return r.note(f, ask)
 }
 
 // fresh returns the indexes of the new records of a page that should begin with n known
@@ -168,7 +165,9 @@ func (r *Reader[P]) takeRest(s *sheet[P], fresh []int, from int) (ended bool, er
 	if r.memory.gappy && s != r.round.front && !slices.Equal(front, r.place.front) {
 		r.round.front = nil // it may show what was forgotten since, between records of the new front
 	}
-	r.moves.left, r.moves.doubts = max(-r.latest.moved(), r.moves.left/2), 0
+	if r.moves.doubts = 0; len(r.latest.before.back) > 0 {
+		r.moves.left = max(-r.latest.moved(), r.moves.left/2)
+	}
 	r.round.wide = false
 	r.ahead.expect(r.place.offset-r.overlap()-s.Offset, s.Claims.Total)
 	return ended, err

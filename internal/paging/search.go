@@ -95,8 +95,9 @@ func (r *Reader[P]) walk(ctx context.Context, s *sheet[P], end side) (found *she
 func (r *Reader[P]) arrived(s *sheet[P], end side, before sight) (bool, sight) {
 	i, now := r.sees(s, end)
 	switch {
-	case end == atFront: // one page further if fewer than late records stand behind it: a late one may be among those
-		return before > nothing || now > nothing && i+min(late, len(s.Marks)/2) <= len(s.Marks), now
+	case end == atFront: // at first one page further if fewer than late records stand behind it: a late one may be among those
+		near := r.round.frontAt < 0 && i+min(late, len(s.Marks)/2) > len(s.Marks)
+		return before > nothing || now > nothing && !near, now
 	case now == joined:
 		return !r.blind() || r.latestOn(s), now
 	}
@@ -151,7 +152,7 @@ func (r *Reader[P]) leftOf(ctx context.Context, s *sheet[P], yes func(Mark) bool
 
 // halve returns the page for which yes is true that is nearest to the offset hi, where it is not.
 func (r *Reader[P]) halve(ctx context.Context, lo *sheet[P], hi int, yes func(*sheet[P]) bool) (*sheet[P], error) {
-	for hi-lo.Offset > r.step(r.server.longest) {
+	for hi-lo.Offset > r.step(r.server.longest, 0) {
 		mid, err := r.fetch(ctx, (lo.Offset+hi)/2)
 		switch {
 		case err != nil:
@@ -168,7 +169,7 @@ func (r *Reader[P]) halve(ctx context.Context, lo *sheet[P], hi int, yes func(*s
 // onward gets the page behind another one, without a gap: it shows one of its records, or
 // begins the list. over reports whether it shows nothing behind that page.
 func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], over bool, err error) {
-	step := r.step(len(s.Marks))
+	step := r.step(len(s.Marks), r.moves.left)
 	for offset, repeated, turns := s.Offset+step, 0, 0; ; {
 		next, err = r.fetch(ctx, offset)
 		switch {
@@ -179,7 +180,8 @@ func (r *Reader[P]) onward(ctx context.Context, s *sheet[P]) (next *sheet[P], ov
 		case !next.endsLike(s) && (offset == 0 || s.shares(next)):
 			return next, false, nil
 		case !next.endsLike(s):
-			if offset = max(0, offset-step); turns < 3 {
+			r.lags()
+			if offset = max(0, offset-r.step(r.server.longest, r.moves.left)); turns < 3 {
 				repeated = 0
 			}
 		case len(next.Marks) == 1 || len(next.Marks) < len(s.Marks) || repeated == 3:

@@ -104,7 +104,7 @@ func (r *Reader[P]) trend(ctx context.Context, first *sheet[P]) (order, error) {
 // have moved there. It is the first page if the times do not rise.
 func (r *Reader[P]) lastOlder(ctx context.Context, lo *sheet[P]) (*sheet[P], error) {
 	first := lo
-	next := max(surely, r.step(r.server.longest), lo.Claims.Total-r.server.longest/2)
+	next := max(surely, r.step(r.server.longest, 0), lo.Claims.Total-r.server.longest/2)
 	hasOlder := func(s *sheet[P]) bool {
 		return slices.ContainsFunc(s.Marks, func(m Mark) bool { return m.At.Before(r.settings.Since) })
 	}
