@@ -1,6 +1,7 @@
 package epcclogs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -73,10 +74,16 @@ func newClient(o *options) *Client {
 		timeout:   defaultTimeout,
 		userAgent: strings.TrimSpace(o.product + " epcclogs/" + Version),
 	}
+	if o.http != nil && o.http.Timeout > 0 {
+		t.timeout = o.http.Timeout
+	}
+	if o.timeout != nil {
+		t.timeout = *o.timeout
+	}
 	var base http.RoundTripper
 	switch {
 	case o.http == nil:
-		own := newTransport()
+		own := newTransport(t.timeout)
 		base, t.closeIdle = own, own.CloseIdleConnections
 	case o.http.Transport == nil:
 		base = http.DefaultTransport
@@ -86,12 +93,6 @@ func newClient(o *options) *Client {
 	t.base = base.RoundTrip
 	if known, ok := base.(*http.Transport); ok {
 		t.proxy = known.Proxy
-	}
-	if o.http != nil && o.http.Timeout > 0 {
-		t.timeout = o.http.Timeout
-	}
-	if o.timeout != nil {
-		t.timeout = *o.timeout
 	}
 	s := &o.sender
 	s.transport, s.retry = t, newRetry(o.retry)
@@ -192,15 +193,17 @@ func checkID(id string) error {
 // maxIdleConns is how many connections are kept open for later requests.
 const maxIdleConns = 64
 
-func newTransport() *http.Transport {
+// newTransport returns the library's own transport, for attempts with that time-out.
+func newTransport(timeout time.Duration) *http.Transport {
+	timeout = cmp.Or(timeout, defaultTimeout)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: onProxyConnect,
 		DialContext:            (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:      true,
 		// A dead connection is noticed within an attempt, so that the next one takes
-		// another.
-		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
+		// another: one that has requests under way is not idle.
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: min(10*time.Second, timeout/2), PingTimeout: min(5*time.Second, timeout/4)},
 		MaxIdleConns:          maxIdleConns,
 		MaxIdleConnsPerHost:   maxIdleConns,
 		IdleConnTimeout:       90 * time.Second,

@@ -349,10 +349,17 @@ func TestConnectionsAreKept(t *testing.T) {
 // A connection of HTTP/2 that has died is shared by all requests. It must be
 // found out within one attempt, or every retry would take it again.
 func TestDeadConnectionIsFoundWithinAnAttempt(t *testing.T) {
-	config := epcclogs.NewTransport().HTTP2
-	require.NotNil(t, config)
-	assert.Positive(t, config.SendPingTimeout)
-	assert.Positive(t, config.PingTimeout)
+	const timeout = 800 * time.Millisecond
+	s := wire.ServeTLS(t, 0, done)
+	transport := epcclogs.NewTransport(timeout)
+	transport.TLSClientConfig = s.Trusting
+	c := newClient(t, s.URL, over(transport), epcclogs.WithTimeout(timeout))
+	require.NoError(t, call(t.Context(), c))
+	s.Lose()
+	require.NoError(t, call(t.Context(), c))
+	assert.EqualValues(t, 2, s.Accepted())
+
+	config := epcclogs.NewTransport(0).HTTP2
 	assert.Less(t, config.SendPingTimeout+config.PingTimeout, epcclogs.DefaultTimeout)
 }
 

@@ -9,7 +9,7 @@ import (
 const DefaultTimeout = defaultTimeout
 
 // NewTransport calls newTransport.
-func NewTransport() *http.Transport { return newTransport() }
+func NewTransport(timeout time.Duration) *http.Transport { return newTransport(timeout) }
 
 // ReadToken calls readToken.
 func ReadToken(h http.Header, body []byte) (string, time.Duration, error) { return readToken(h, body) }

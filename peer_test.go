@@ -59,7 +59,7 @@ func TestProxyRefuses(t *testing.T) {
 				addr, connections := wire.Say(t, "HTTP/1.1 "+row.answer+"\r\nContent-Length: 0\r\n\r\n")
 				transport := new(http.Transport)
 				if own {
-					transport = epcclogs.NewTransport()
+					transport = epcclogs.NewTransport(0)
 				}
 				transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", User: url.UserPassword("user", marker), Host: addr})
 				err := call(t.Context(), newClient(t, "https://api.example.com", over(transport), epcclogs.WithToken("a-token")))

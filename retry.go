@@ -23,7 +23,8 @@ import (
 //   - a 401 to a token that was just renewed, once in a call
 //
 // After a connection that broke or an attempt that took too long, the next attempt
-// takes a new connection. A transport of [WithHTTPClient] decides that itself.
+// takes a new connection. With HTTP/2 it does so only if the old one answers no ping.
+// A transport of [WithHTTPClient] decides that itself.
 //
 // The wait is the one that the server asks for (Retry-After). Otherwise it is
 // between half of a bound and all of it: how much is random, and the same for all

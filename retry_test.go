@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
-	"log"
 	"math"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -147,20 +144,15 @@ func TestTLSHandshake(t *testing.T) {
 		}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := httptest.NewUnstartedServer(done)
-			l := wire.Cut(s.Listener, row.accepted-1)
-			s.Listener = l
-			s.Config.ErrorLog = log.New(io.Discard, "", 0)
-			s.StartTLS()
-			t.Cleanup(s.Close)
-			trusting := s.Client().Transport.(*http.Transport).TLSClientConfig
-			err := call(t.Context(), newClient(t, s.URL, over(&http.Transport{TLSClientConfig: row.config(trusting)}), epcclogs.WithToken("token")))
+			s := wire.ServeTLS(t, row.accepted-1, done)
+			config := row.config(s.Trusting)
+			err := call(t.Context(), newClient(t, s.URL, over(&http.Transport{TLSClientConfig: config}), epcclogs.WithToken("token")))
 			if row.accepted > 1 {
 				require.NoError(t, err)
 			} else {
 				require.ErrorAs(t, err, new(*tls.CertificateVerificationError))
 			}
-			assert.Equal(t, row.accepted, l.Accepted())
+			assert.Equal(t, row.accepted, s.Accepted())
 		})
 	}
 }

@@ -1,42 +1,75 @@
 package wire
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
 )
 
-// A Listener cuts the first connections before anything is said on them.
-type Listener struct {
-	net.Listener
-	cut, accepted atomic.Int32
+// A TLSServer is a server of HTTP/2 and HTTP/1 whose connections fail.
+type TLSServer struct {
+	*httptest.Server
+	*listener
+	Trusting *tls.Config // of a client that trusts it
 }
 
-// Cut makes l cut so many connections.
-func Cut(l net.Listener, connections int32) *Listener {
-	cutting := &Listener{Listener: l}
-	cutting.cut.Store(connections)
-	return cutting
+// ServeTLS starts a server that cuts so many connections before anything is said on them.
+func ServeTLS(t *testing.T, cut int32, h http.Handler) *TLSServer {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	l := &listener{Listener: s.Listener, cut: cut}
+	s.Listener, s.EnableHTTP2 = l, true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return &TLSServer{s, l, s.Client().Transport.(*http.Transport).TLSClientConfig}
+}
+
+type listener struct {
+	net.Listener
+	cut, accepted, lost int32 // how many connections, the first ones
 }
 
 // Accepted returns how many connections there were so far.
-func (l *Listener) Accepted() int32 { return l.accepted.Load() }
+func (l *listener) Accepted() int32 { return atomic.LoadInt32(&l.accepted) }
+
+// Lose lets nothing arrive any more on the connections so far. They stay open.
+func (l *listener) Lose() { atomic.StoreInt32(&l.lost, l.Accepted()) }
 
 // Accept returns the next connection that is not cut.
-func (l *Listener) Accept() (net.Conn, error) {
+func (l *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		l.accepted.Add(1)
-		if l.cut.Add(-1) < 0 {
-			return conn, nil
+		number := atomic.AddInt32(&l.accepted, 1)
+		if number > l.cut {
+			return losing{conn, func() bool { return number <= atomic.LoadInt32(&l.lost) }}, nil
 		}
 		if err := conn.Close(); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// losing is a connection on which nothing arrives any more once it is lost.
+type losing struct {
+	net.Conn
+	lost func() bool
+}
+
+func (c losing) Read(b []byte) (n int, err error) {
+	for {
+		if n, err = c.Conn.Read(b); err != nil || !c.lost() {
+			return n, err
 		}
 	}
 }
