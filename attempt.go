@@ -69,7 +69,7 @@ type call struct {
 	counted  int      // those that count against RetryPolicy.MaxAttempts
 	refusals int      // of tokens that can be renewed
 	wait     time.Duration
-	failure  error     // of the latest attempt that did not end with the context
+	failure  error     // of the latest attempt, unless it is that of the context
 	response *APIError // the latest response; nil if none came, or a 200
 }
 

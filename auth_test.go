@@ -233,20 +233,22 @@ func TestTokenFunc(t *testing.T) {
 		if len(seen) == 5 {
 			cancel()
 			<-ctx.Done()
-			return "", ctx.Err()
+			return "", &url.Error{Op: "Post", URL: "https://vault.test", Err: ctx.Err()}
 		}
 		return fmt.Sprintf("of-func-%d", len(seen)), nil
 	}))
 	assert.Empty(t, seen, "not called before it is needed")
 	require.NoError(t, call(context.WithValue(t.Context(), key{}, "first call"), c))
 	require.NoError(t, call(context.WithValue(t.Context(), key{}, "second call"), c))
-	require.ErrorIs(t, call(ctx, c), context.Canceled)
+	err := call(ctx, c)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, `cannot get a bearer token: Post "https://vault.test"`)
 	assert.Equal(t, []any{"first call", "first call", "first call", "second call", nil}, seen)
 	assert.Equal(t, []string{"Bearer of-func-1", "Bearer of-func-2", "Bearer of-func-3", "Bearer of-func-4"}, api.Bearers())
 }
 
 // A failure of the function is not retried, though it looks temporary. It ends the call,
-// also where it comes with a later attempt.
+// also where it comes with a later attempt, or together with the end of the context.
 func TestTokenFuncFails(t *testing.T) {
 	cause := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for name, row := range map[string]struct {
@@ -262,22 +264,25 @@ func TestTokenFuncFails(t *testing.T) {
 		"not ASCII":         {marker + "é", nil},
 		"DEL":               {marker + "\x7f", nil},
 	} {
-		for _, good := range []int{0, 1} { // attempts before
-			t.Run(fmt.Sprint(name, ", after ", good), func(t *testing.T) {
+		for i := range 4 {
+			good, ended := i/2, i%2 == 1 // attempts before; the context ends too
+			t.Run(fmt.Sprint(name, ", after ", good, ended), func(t *testing.T) {
 				api := wire.NewAPI(nil, wire.Always(wire.Reply(503, "")))
 				calls := 0
-				err := call(t.Context(), clientOf(t, api, epcclogs.WithTokenFunc(func(context.Context) (string, error) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				err := call(ctx, clientOf(t, api, epcclogs.WithTokenFunc(func(context.Context) (string, error) {
 					if calls++; calls <= good {
 						return "a-good-token", nil
 					}
+					if ended {
+						cancel()
+					}
 					return row.token, row.err
 				})))
+				require.Equal(t, ended, errors.Is(err, context.Canceled))
 				require.ErrorContains(t, err, "cannot get a bearer token: ")
-				if row.err != nil {
-					require.ErrorIs(t, err, row.err)
-					require.ErrorAs(t, err, new(*net.OpError))
-					assert.Contains(t, err.Error(), "connection refused")
-				}
+				require.Equal(t, row.err != nil, errors.Is(err, cause) && strings.Contains(err.Error(), "connection refused"))
 				assert.Equal(t, good+1, calls, "not retried")
 				assert.Len(t, api.Bearers(), good, "nothing more is sent")
 				showsNot(t, err, marker)

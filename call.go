@@ -79,7 +79,7 @@ func (k *call) note(ctx context.Context, f *failure) {
 	switch {
 	case k.failure != nil && f.late:
 		k.failure = k.request.fail("%s; the retry: %s", k.failure, f.err)
-	case status != nil, ended(ctx) == nil:
+	case status != nil, !errors.Is(f.err, ended(ctx)):
 		k.failure = k.advised(f.err)
 	}
 }
@@ -132,7 +132,7 @@ func (k *call) retry(ctx context.Context, f *failure) bool {
 	return f.temporary && k.counted < p.MaxAttempts && k.wait <= p.MaxWait && outlasts(ctx, k.wait)
 }
 
-// outcome returns the error of the whole call. err is that of go-retryablehttp. It is
+// outcome returns the error of the whole call. err is what checkRetry returned. It is
 // used if there was no attempt.
 func (k *call) outcome(ctx context.Context, err error) error {
 	r, last := &k.request, k.failure
@@ -144,10 +144,8 @@ func (k *call) outcome(ctx context.Context, err error) error {
 		return r.fail("%s; the last attempt failed: %s", over, last)
 	case over != nil && k.sent > 0:
 		return r.fail("%s; no whole response has come", over)
-	case over != nil && !errors.Is(err, over):
-		return r.fail("%s", over)
 	case last != nil:
 		return last
 	}
-	return r.fail("%s", withoutRequest(err))
+	return err
 }

@@ -144,7 +144,7 @@ func list[T any](ctx context.Context, c *Client, opts *ListOptions, path ...stri
 		page.age = ageOf(h)
 		return err
 	}, opts, path...)
-	if err != nil && (len(page.unread) == 0 || !errors.As(err, new(*DecodeError))) { // such as that of a context that ended
+	if err != nil && (len(page.unread) == 0 || errors.Is(err, ended(ctx))) {
 		return nil, err
 	}
 	return page, err

@@ -358,7 +358,6 @@ func TestDeadConnectionIsFoundWithinAnAttempt(t *testing.T) {
 	s.Lose()
 	require.NoError(t, call(t.Context(), c))
 	assert.EqualValues(t, 2, s.Accepted())
-
 	config := epcclogs.NewTransport(0).HTTP2
 	assert.Less(t, config.SendPingTimeout+config.PingTimeout, epcclogs.DefaultTimeout)
 }
