@@ -29,8 +29,8 @@ func claimsOf[T any](page *Page[T], ask paging.Ask) paging.Claims {
 			c.Ends = true
 		}
 	}
-	if page.Links != nil {
-		c.More = c.More || page.Links.Next != ""
+	if l := page.Links; l != nil && *l != (PageLinks{}) { // others, such as self, say nothing of pages
+		c.More = c.More || l.Next != ""
 		c.Ends = true
 	}
 	c.Ends = c.Ends && !c.More

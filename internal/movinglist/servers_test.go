@@ -113,7 +113,8 @@ func TestDrainOddServers(t *testing.T) {
 		"record count too small": func(q wire.Question) string { // which no page ends at
 			return q.With(`"results":{"total":%d}`, q.Total*3/7)
 		},
-		"links null": func(q wire.Question) string { return q.With(`"links":null`) },
+		"links, none of them to a page": func(q wire.Question) string { return q.With(`"links":{"self":"/integrations/logs"}`) },
+		"links null":                    func(q wire.Question) string { return q.With(`"links":null`) },
 		"nothing told, bytes limited": func(q wire.Question) string { // so that the last record needs a page of its own
 			if last := len(q.Data) - 1; last > 0 && q.End() == q.Total {
 				q.Data = q.Data[:last]
