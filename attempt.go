@@ -135,9 +135,6 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	own := *resp // a RoundTripper in a test may return it again
 	own.Request = req
-	if own.Body == nil {
-		own.Body = http.NoBody
-	}
 	if _, err := own.Location(); err != nil { // http.Client would return an error in place of the response
 		a.location = resp.Header["Location"]
 		own.Header = resp.Header.Clone()
