@@ -188,8 +188,9 @@ func WithRetry(p RetryPolicy) Option {
 // API's documents allow a production store; 0 means the default. They allow a
 // development store 25, and some plans more than 100.
 //
-// A call that cannot send its request before the deadline of its context returns at
-// once, with an error that matches [context.DeadlineExceeded].
+// If the next request may only be sent after the deadline of its context, a call returns
+// at once, with an error that matches [context.DeadlineExceeded]. Calls that wait send one
+// after the other.
 //
 // The limit belongs to the store: the shop and its customers share it. Set less to
 // leave them room. If the store allows 100 and you set 60, 40 are left.
