@@ -88,6 +88,7 @@ func TestTokenRequestFails(t *testing.T) {
 		{401, body, 1, epcclogs.ErrUnauthorized, "401 Unauthorized: Refused: wrong secret" + advice},
 		{403, body, 1, epcclogs.ErrForbidden, "403 Forbidden: Refused: wrong secret" + advice},
 		{404, body, 1, nil, "404 Not Found: Refused: wrong secret; no tokens are issued there, check the base URL"},
+		{405, body, 1, nil, "405 Method Not Allowed: Refused: wrong secret; no tokens are issued there, check the base URL"},
 		{501, body, 1, epcclogs.ErrServer, "501 Not Implemented: Refused: wrong secret"},
 		{408, body, 3, nil, "408 Request Timeout: Refused: wrong secret (after 3 attempts)"},
 		{502, body, 3, epcclogs.ErrServer, "502 Bad Gateway: Refused: wrong secret (after 3 attempts)"},

@@ -135,7 +135,7 @@ func (e *APIError) advice() string {
 		return "the body lists errors although the status is 200"
 	case e.StatusCode >= 300 && e.StatusCode <= 399:
 		return "redirects are not followed, check the base URL"
-	case e.forToken && e.StatusCode == http.StatusNotFound:
+	case e.forToken && (e.StatusCode == http.StatusNotFound || e.StatusCode == http.StatusMethodNotAllowed):
 		return "no tokens are issued there, check the base URL"
 	case e.forToken && e.StatusCode >= 400 && e.StatusCode <= 403:
 		return "check the client id, the client secret and the base URL"

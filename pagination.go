@@ -56,13 +56,12 @@ func newPager[T any](c *Client, opts *ListOptions, path ...string) *Pager[T] {
 	p.settings.Errorf = func(format string, args ...any) error {
 		return fmt.Errorf("%s: %w: %s", requestName(http.MethodGet, p.url), ErrPagination, fmt.Sprintf(format, args...))
 	}
-	p.settings.Refused = func(err error) bool {
-		var status *APIError
-		return errors.As(err, &status) && status.refuses()
-	}
 	p.fetch = func(ctx context.Context, ask paging.Ask) (f paging.Fetched[sheet[T]], err error) {
 		page, err := list[T](ctx, c, &ListOptions{Limit: ask.Limit, Offset: ask.Offset}, path...)
 		if page == nil {
+			if status := new(APIError); ask.Offset > 0 && errors.As(err, &status) && status.refuses() {
+				err = fmt.Errorf("%w; if the offset is too great, read less: Since, or the lists of single integrations or jobs", err)
+			}
 			return f, err
 		}
 		f.Page, f.Claims, f.Age = sheetOf(page, err), claimsOf(page, ask), page.age
@@ -257,7 +256,7 @@ func (p *Pager[T]) Resume(cursor string) *Pager[T] {
 // After an error on the way there, the next loop begins anew to look for the first record.
 //
 // A store may refuse offsets above 10,000. Then the newest records of a list whose oldest
-// records come first cannot be read, and the loop gets an error that says so.
+// records come first cannot be read, and the loop gets an error that says what to read.
 //
 // With [Pager.Follow] and time.Now(), only what is added from now on is returned. A cursor
 // remembers t; of that and another one, the later counts. From a cursor of a pager without Since,

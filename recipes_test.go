@@ -159,11 +159,11 @@ func attempts(client *epcclogs.Client) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		page, err := client.ListJobLogs(ctx, r.PathValue("integration"), r.PathValue("job"), nil)
+		page, err := client.ListJobLogs(ctx, r.PathValue("integration"), r.PathValue("job"), &epcclogs.ListOptions{Limit: 100})
 		switch {
 		case errors.Is(err, epcclogs.ErrNotFound), errors.Is(err, epcclogs.ErrInvalidArgument):
 			http.NotFound(w, r)
-		case errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled): // or the browser has left
 			http.Error(w, "the store takes too long", http.StatusGatewayTimeout)
 		case err != nil:
 			slog.Error("the store cannot be read", "error", err)

@@ -74,8 +74,7 @@ func TestUnreadableRecordsInAList(t *testing.T) {
 func TestResumeBehindAnUnreadableRecord(t *testing.T) {
 	for _, resume := range []bool{false, true} {
 		list := spoilt(50, "meta", 12)
-		s := wire.Steps(list.Answer)
-		c := clientOf(t, s)
+		c := clientOf(t, wire.Steps(list.Answer))
 		pager := c.IntegrationLogs(integration, nil)
 		got, err := bodies(pager.All(t.Context()))
 		require.ErrorAs(t, err, new(*epcclogs.DecodeError))

@@ -21,7 +21,7 @@ func copyLogs(ctx context.Context, client *epcclogs.Client, db *sql.DB) error {
 		return err
 	}
 	_, failed := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS logs (key TEXT PRIMARY KEY, created TEXT, integration TEXT, status INTEGER, reason TEXT)")
-	for entry, err := range client.StoreLogs(nil).Since(time.Now().AddDate(0, 0, -3)).All(ctx) {
+	for entry, err := range client.StoreLogs(nil).All(ctx) {
 		if err == nil {
 			_, err = tx.ExecContext(ctx, "REPLACE INTO logs VALUES (?, ?, ?, ?, ?)", entry.Key(), entry.CreatedAt().UTC().Format(time.RFC3339Nano), entry.IntegrationID(), entry.StatusCode, entry.ErrorDetail)
 		}
@@ -70,6 +70,6 @@ func Example_nightlyCopy() {
 	night()
 	// Output:
 	// 600 false
-	// 697 true
+	// 796 true
 	// 900 false
 }

@@ -42,7 +42,7 @@ func TestConveyor(t *testing.T) {
 							}
 							return f, nil
 						}
-						r, err := New(Settings{Limit: 100, Pages: pages, Errorf: fmt.Errorf, Refused: func(error) bool { return false }}, fetch)
+						r, err := New(Settings{Limit: 100, Pages: pages, Errorf: fmt.Errorf}, fetch)
 						if err != nil {
 							t.Fatal(err)
 						}

@@ -130,7 +130,7 @@ func (h *history) move() {
 }
 
 func (h *history) reader(cursor string) *Reader[[]*record] {
-	r, err := New(Settings{List: "list", Limit: h.limit, Pages: h.pages, Cursor: cursor, Errorf: fmt.Errorf, Since: h.from, Refused: func(err error) bool { return false }}, h.bounded)
+	r, err := New(Settings{List: "list", Limit: h.limit, Pages: h.pages, Cursor: cursor, Errorf: fmt.Errorf, Since: h.from}, h.bounded)
 	if err != nil {
 		panic(err)
 	}

@@ -49,7 +49,7 @@ func TestEqualRecords(t *testing.T) {
 				var came []int
 				cursor := ""
 				for _, most := range []int{stop, size} {
-					r, err := New(Settings{List: "list", Limit: limit, Pages: 1, Cursor: cursor, Errorf: fmt.Errorf, Refused: func(error) bool { return false }}, fetch)
+					r, err := New(Settings{List: "list", Limit: limit, Pages: 1, Cursor: cursor, Errorf: fmt.Errorf}, fetch)
 					if err != nil {
 						t.Fatal(err)
 					}

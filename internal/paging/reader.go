@@ -44,8 +44,6 @@ type Settings struct {
 
 	// Errorf makes an error about the paging of the server.
 	Errorf func(format string, args ...any) error
-	// Refused reports whether an error means that the server refuses the offset.
-	Refused func(error) bool
 }
 
 // Refused says why a cursor cannot be used.

@@ -37,7 +37,7 @@ func TestRoundedOffsets(t *testing.T) {
 					return f, nil
 				}
 				read := func(s Settings, follow bool, grow int) {
-					s.Limit, s.Pages, s.Errorf, s.Refused = 100, 1, fmt.Errorf, func(error) bool { return false }
+					s.Limit, s.Pages, s.Errorf = 100, 1, fmt.Errorf
 					r, err := New(s, fetch)
 					if err != nil {
 						t.Fatal(err)

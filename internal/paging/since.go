@@ -2,7 +2,6 @@ package paging
 
 import (
 	"context"
-	"fmt"
 	"slices"
 )
 
@@ -111,8 +110,6 @@ func (r *Reader[P]) lastOlder(ctx context.Context, lo *sheet[P]) (*sheet[P], err
 	for {
 		s, err := r.fetch(ctx, next)
 		switch {
-		case err != nil && r.settings.Refused(err):
-			return nil, fmt.Errorf("%w; the newest records of this list stand behind that offset, because the oldest come first: read the lists of single integrations or jobs instead", err)
 		case err != nil:
 			return nil, err
 		case !hasOlder(s): // also an empty page
