@@ -29,10 +29,13 @@ func claimsOf[T any](page *Page[T], ask paging.Ask) paging.Claims {
 			c.Ends = true
 		}
 	}
-	if l := page.Links; l != nil && *l != (PageLinks{}) { // others, such as self, say nothing of pages
-		c.More = c.More || l.Next != ""
+	if page.Links.lead() {
+		c.More = c.More || page.Links.Next != ""
 		c.Ends = true
 	}
 	c.Ends = c.Ends && !c.More
 	return c
 }
+
+// lead reports whether there is a link to a page. Others, such as self, claim nothing.
+func (l *PageLinks) lead() bool { return l != nil && *l != PageLinks{} }

@@ -34,6 +34,8 @@ import (
 //   - After Resume it must be possible to find both ends of what was returned: see there.
 //   - Some servers ignore offsets, or round them to whole pages. Pages of one or two
 //     records show too little. Then a list that changes may lose or repeat records.
+//   - Where answers tell neither the length of the list nor a next page, a loop goes on as
+//     long as something new comes, which may be as long as records arrive with each request.
 //   - A pager that begins at an Offset above 0 does not return what is added before that.
 //
 // A Pager is not safe for concurrent use, except for CaughtUp.
