@@ -13,12 +13,12 @@ import (
 // request. It is read to its end, or the reader says that it cannot: it goes on only while
 // something new comes.
 func TestConveyor(t *testing.T) {
-	const size, most = 5000, 2000
+	const size, most = 5000, 1500
 	for _, newest := range []bool{false, true} {
 		for _, bare := range []bool{false, true} {
 			for _, pages := range []int{1, 8} {
 				for _, follow := range []bool{false, true} {
-					for _, moved := range []int{1, 5, 10, 20, 40, 50, 60, 84, 100, 150} {
+					for _, moved := range []int{1, 5, 20, 40, 60, 100, 150} {
 						name := fmt.Sprintf("newest first %t, bare %t, %d pages, follow %t, %d a request", newest, bare, pages, follow, moved)
 						var mu sync.Mutex
 						first, requests, idle := 0, 0, 0
@@ -64,7 +64,8 @@ func TestConveyor(t *testing.T) {
 							if idle > 1000 {
 								t.Errorf("%s: no end after %d requests, %d records", name, requests, len(came))
 							}
-							if endless := bare && !newest; err != nil && moved <= 20 && !endless {
+							slow := moved <= 20 || moved <= 40 && pages == 1 && !bare
+							if endless := bare && !newest; err != nil && slow && !endless {
 								t.Errorf("%s: %v", name, err)
 							}
 						}
