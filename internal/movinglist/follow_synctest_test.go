@@ -544,7 +544,7 @@ func TestFollowSince(t *testing.T) {
 }
 
 // When the list has moved, the pages that were asked for early are used if they show a known
-// record. Otherwise they are asked for again, and none is asked for early for a while.
+// record. Otherwise the place is looked for, and none is asked for early for a while.
 func TestConcurrentCost(t *testing.T) {
 	for name, tt := range map[string]struct {
 		expire   func(page int) int // records deleted in front after a page

@@ -20,9 +20,9 @@ func (r *Reader[P]) misplacedError(s *sheet[P]) error {
 	return r.settings.Errorf("the server answers offset %d with the page at offset %d", s.Offset, s.Claims.Offset)
 }
 
-// repeats reports whether a page shows only what the page before it showed last, and does
-// not say that the list ends there: nothing but the n known records that it was to begin
-// with, or the same records as the page before.
+// repeats reports whether a page has nothing new, and does not say that the list ends there: it
+// shows no more records than the n known ones that it was to begin with, or the same as the page
+// before.
 func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 	length := len(s.Marks)
 	if length == 0 || len(r.place.back) == 0 || len(fresh) > 0 || s.Claims.Ends {
