@@ -21,14 +21,17 @@ func (r *Reader[P]) misplacedError(s *sheet[P]) error {
 }
 
 // repeats reports whether a page has nothing new, and does not say that the list ends there: it
-// shows no more records than the n known ones that it was to begin with, or the same as the page
-// before.
+// shows nothing but the known records that it was to begin with, or so many others, or the same as the
+// page before.
 func (r *Reader[P]) repeats(s *sheet[P], fresh []int, n int) bool {
 	length := len(s.Marks)
 	if length == 0 || len(r.place.back) == 0 || len(fresh) > 0 || s.Claims.Ends {
 		return false
 	}
-	return length <= n || s.Marks[length-1].ID == r.place.tail && len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Offset != r.latest.offset
+	if s.Marks[length-1].ID != r.place.tail {
+		return length == n
+	}
+	return length <= n || len(r.latest.marks) > 0 && s.Marks[0].ID == r.latest.marks[0].ID && s.Offset != r.latest.offset
 }
 
 // hadRoom reports whether a page of a poll shows the end, because the server has sent longer ones.

@@ -10,10 +10,10 @@ import (
 )
 
 // A list that loses its oldest records and gets as many new ones while it is read, so many with each
-// request. It is read to its end, or the reader says that it cannot: it goes on only while
-// something new comes.
+// request. Where that are few, it is read to its end. Where they are too many, the reader goes on while
+// something new comes, or says that it cannot.
 func TestConveyor(t *testing.T) {
-	const size, most = 5000, 1500
+	const size, most = 5000, 5000
 	for _, newest := range []bool{false, true} {
 		for _, bare := range []bool{false, true} {
 			for _, pages := range []int{1, 8} {
@@ -25,7 +25,7 @@ func TestConveyor(t *testing.T) {
 						fetch := func(_ context.Context, ask Ask) (f Fetched[[]int], err error) {
 							mu.Lock()
 							defer mu.Unlock()
-							if requests, idle = requests+1, idle+1; idle > 1000 || requests > most {
+							if requests, idle = requests+1, idle+1; idle > 1500 || requests > most {
 								return f, errors.New("too many requests")
 							}
 							first += moved
@@ -61,7 +61,7 @@ func TestConveyor(t *testing.T) {
 								}
 								return true
 							})
-							if idle > 1000 {
+							if idle > 1500 {
 								t.Errorf("%s: no end after %d requests, %d records", name, requests, len(came))
 							}
 							slow := moved <= 20 || moved <= 40 && pages == 1 && !bare

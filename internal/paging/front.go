@@ -73,7 +73,7 @@ func (r *Reader[P]) readFront(ctx context.Context) error {
 		s := r.round.front
 		switch {
 		case s != nil:
-			r.round.front, r.round.frontAt = nil, max(0, s.Offset-r.step(r.server.longest, r.moves.right))
+			r.round.front, r.round.frontAt = nil, max(0, s.Offset-r.step(len(s.Marks), r.moves.right))
 			fresh, to := r.before(s)
 			if err := r.takeFront(s, fresh, to); err != nil || s.Offset == 0 && to > 0 {
 				return err

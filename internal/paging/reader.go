@@ -72,16 +72,18 @@ type Reader[P any] struct {
 // server is what pages have shown about the server.
 type server struct {
 	longest int  // number of records on the longest page
+	recent  int  // the same of the latest page with any: where records are big, pages get shorter
 	exact   bool // it allows no overlap: pages are asked for exactly behind each other
 }
 
 // moves is what pages have shown about the moves of the list.
 type moves struct {
 	any     bool              // the list has moved: marks decide what is new, and no longer positions
-	left    int               // how far it has moved to the left lately; halved with each page in place
+	left    int               // how far it has moved to the left lately, or may have; halved with each page in place
 	right   int               // the same to the right, while pages in front are read
-	idle    int               // requests since the last new record
-	reach   int               // the greatest offset of these
+	idle    int               // pages since the last new record
+	shown   int               // the number of their records
+	reach   int               // the greatest offset of these pages
 	doubts  int               // looks in a row at a page that repeats the one before it
 	doubted []Mark            // what stood exactly behind the place at these looks
 	gone    [atFront + 1]span // by side: creation times of what was returned, if that end was deleted
@@ -152,7 +154,7 @@ func (r *Reader[P]) Read(ctx context.Context, follow bool, yield func(page P, fr
 	if r.state.over && !follow {
 		return nil
 	}
-	r.state.follows, r.state.over, r.moves.idle, r.moves.reach = r.state.follows || follow, false, 0, 0
+	r.state.follows, r.state.over, r.moves.idle, r.moves.shown, r.moves.reach = r.state.follows || follow, false, 0, 0, 0
 	if r.state.follows || r.state.began.IsZero() {
 		r.state.began = time.Now()
 	}
@@ -223,15 +225,15 @@ func (r *Reader[P]) fetch(ctx context.Context, offset int) (*sheet[P], error) {
 	return r.note(f, ask)
 }
 
-// note notes what a page shows about the server. Requests without a new record are needed to look at what
+// note notes what a page shows about the server. Pages without a new record are needed to look at what
 // was read, and at the list as far as they go, but not for ever.
 func (r *Reader[P]) note(f Fetched[P], ask Ask) (*sheet[P], error) {
-	r.server.longest = max(r.server.longest, len(f.Marks))
+	n := len(f.Marks)
+	r.server.longest, r.server.recent = max(r.server.longest, n), cmp.Or(n, r.server.recent)
 	r.round.age = max(r.round.age, f.Age)
-	r.moves.idle++
-	r.moves.reach = max(r.moves.reach, ask.Offset)
-	if r.moves.idle > 200+10*(r.memory.size()+r.moves.reach)/max(1, r.server.longest) {
-		return nil, r.settings.Errorf("%d requests in a row brought nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", r.moves.idle, r.moves.reach)
+	r.moves.idle, r.moves.shown, r.moves.reach = r.moves.idle+1, r.moves.shown+max(1, n), max(r.moves.reach, ask.Offset)
+	if r.moves.idle > 200 && r.moves.shown > 4*r.memory.size()+10*r.moves.reach {
+		return nil, r.settings.Errorf("%d pages in a row had nothing new, up to offset %d: the list changes faster than it is read, or is shorter than the server says", r.moves.idle, r.moves.reach)
 	}
 	return &sheet[P]{f, ask}, nil
 }
@@ -255,7 +257,7 @@ func (r *Reader[P]) take(s *sheet[P], t taken) error {
 	r.latest, r.place = t, t.place(nil)
 	r.memory.age(r.place.front, r.place.back)
 	if len(t.fresh) > 0 {
-		r.moves.idle, r.moves.reach = 0, 0
+		r.moves.idle, r.moves.shown, r.moves.reach = 0, 0, 0
 	}
 	if len(t.wanted) > 0 && !r.round.yield(s.Page, t.wanted) {
 		return errStopped

@@ -67,7 +67,7 @@ func (r *Reader[P]) overlap() int {
 	if r.begins() {
 		return 0
 	}
-	n := 1 + 2*r.moves.left // the list may go on moving as it did
+	n := min(1+2*r.moves.left, max(1, r.server.recent/2)) // the list may go on moving as it did
 	if near := r.place.total == 0 || r.place.total < r.place.offset+2*late; r.round.wide || r.state.follows && near {
 		n = max(n, late)
 	}
