@@ -36,6 +36,8 @@ import (
 //     records show too little. Then a list that changes may lose or repeat records.
 //   - Where answers tell neither the length of the list nor a next page, a loop goes on as
 //     long as something new comes, which may be as long as records arrive with each request.
+//   - A list whose records are so big that pages get shorter may lose some of its last ones, if
+//     it gets shorter just between the two requests that show its end.
 //   - A pager that begins at an Offset above 0 does not return what is added before that.
 //
 // A Pager is not safe for concurrent use, except for CaughtUp.
