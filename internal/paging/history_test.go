@@ -364,7 +364,7 @@ func many(t *testing.T, n int, run func(seed uint64) (h fmt.Stringer, problem st
 				}
 				if h, problem := run(*firstSeed + i); problem != "" {
 					failed.Add(1)
-					t.Errorf("seed %d: %s\n%s", *firstSeed+i, problem, h)
+					t.Errorf("seed %d: %s\n%v", *firstSeed+i, problem, h)
 				}
 			}
 		}()

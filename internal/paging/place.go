@@ -15,7 +15,7 @@ type place struct {
 	total  int // number of records in the list when offset was seen; 0: not told
 	head   int // where the first record of the piece should stand now; below 0: the place has moved to the left
 
-	tail  uint64   // mark of the record right before offset
+	tail  uint64   // mark of the last known record of the latest page: that before offset, if the page was returned whole
 	front []uint64 // marks at the front of the piece, the outermost last; empty if what stands before it is not wanted
 	back  []uint64 // marks at its end; they may stand behind offset, if the list has moved
 
